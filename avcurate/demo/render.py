@@ -1,0 +1,148 @@
+"""Specifications of the demo world made into pixels and samples.
+
+Knows how a picture looks and how a sound sounds; knows no files and no questions. Everything is
+drawn from one seeded generator a clip, with noise on both, so that no two clips are alike.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avcurate.demo.world import CLIP_SECONDS, SLOTS, Picture, Sound
+
+SIZE = 112
+FPS = 8
+SAMPLE_RATE = 16_000
+
+_RGB = {
+    "red": (215, 40, 40),
+    "green": (40, 170, 60),
+    "blue": (45, 80, 220),
+    "yellow": (230, 205, 40),
+}
+_STEP = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0)}
+
+
+def render_picture(picture: Picture, seed: int) -> NDArray[np.uint8]:
+    """Frames of the picture.
+
+    Returns:
+        uint8 array (CLIP_SECONDS * FPS, SIZE, SIZE, 3), RGB. Shapes drift and re-enter at the other edge.
+    """
+    rng = np.random.default_rng([seed, 1])
+    n_frames = CLIP_SECONDS * FPS
+    level = rng.uniform(70, 180)
+    texture = rng.normal(0, 7, (SIZE, SIZE, 1))
+    frames = np.empty((n_frames, SIZE, SIZE, 3), np.float32)
+    frames[:] = level + texture + rng.normal(0, 4, (n_frames, SIZE, SIZE, 1))
+
+    centers = _centers(picture.count, rng)
+    radius = rng.uniform(19, 24, picture.count)
+    speed = rng.uniform(14, 22)
+    shade = rng.uniform(0.8, 1.1)
+    step = np.array(_STEP[picture.motion]) * speed / FPS
+    yy, xx = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32) + 0.5
+    for t in range(n_frames):
+        color = np.array(_RGB[picture.colors[t * SLOTS // n_frames]]) * shade
+        for center, r in zip(centers, radius, strict=True):
+            cx, cy = (center + step * t) % SIZE
+            dx = (xx - cx + SIZE / 2) % SIZE - SIZE / 2
+            dy = (yy - cy + SIZE / 2) % SIZE - SIZE / 2
+            mask = np.clip(0.5 - _distance(picture.shape, dx, dy, r), 0, 1)[..., None]
+            frames[t] = frames[t] * (1 - mask) + (color + rng.normal(0, 4)) * mask
+    return np.clip(frames, 0, 255).astype(np.uint8)
+
+
+def _centers(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    if count == 1:
+        return rng.uniform(0, SIZE, (1, 2))
+    cells = rng.permutation(4)[:count]
+    half = SIZE / 2
+    base = np.stack([cells % 2, cells // 2], 1) * half + half / 2
+    return np.asarray(base + rng.uniform(0, SIZE, 2) + rng.uniform(-3, 3, (count, 2)))
+
+
+def _distance(
+    shape: str, dx: NDArray[np.float32], dy: NDArray[np.float32], r: float
+) -> NDArray[np.float32]:
+    """Signed distance in pixels from the outline, negative inside."""
+    ax, ay = np.abs(dx), np.abs(dy)
+    if shape == "circle":
+        return np.asarray(np.hypot(dx, dy) - r)
+    if shape == "square":
+        return np.asarray(np.maximum(ax, ay) - r * 0.86)
+    if shape == "triangle":
+        return np.asarray(np.maximum(ax * 0.87 + dy * 0.5, -dy) - r * 0.55 + dy * 0)
+    arm = r * 0.3
+    return np.asarray(np.maximum(np.minimum(ax, ay) - arm, np.maximum(ax, ay) - r))
+
+
+def render_sound(sound: Sound, seed: int) -> NDArray[np.float32]:
+    """Samples of the sound.
+
+    Returns:
+        float32 array (CLIP_SECONDS * SAMPLE_RATE,), mono, in [-1, 1].
+    """
+    rng = np.random.default_rng([seed, 2])
+    total = CLIP_SECONDS * SAMPLE_RATE
+    noise = rng.normal(0, 1, total)
+    wave = np.convolve(noise, [0.5, 0.3, 0.2], "same") * 10 ** (rng.uniform(-52, -40) / 20)
+    onsets, length = _onsets(sound, rng)
+    gain = rng.uniform(0.35, 0.7)
+    voices = {t: np.random.default_rng([seed, 3, i]) for i, t in enumerate(sound.timbres)}
+    pitch = {t: v.uniform(0.85, 1.15) for t, v in voices.items()}
+    for i, onset in enumerate(onsets):
+        timbre = sound.timbres[i % len(sound.timbres)]
+        event = _event(timbre, length, pitch[timbre], rng)
+        start = int(onset * SAMPLE_RATE)
+        stop = min(total, start + len(event))
+        wave[start:stop] += gain * event[: stop - start]
+    return np.clip(wave, -1, 1).astype(np.float32)
+
+
+def _onsets(sound: Sound, rng: np.random.Generator) -> tuple[NDArray[np.float64], float]:
+    """Start of each event in seconds, and how long each event lasts."""
+    if sound.kind == "sequence":
+        slot = CLIP_SECONDS / SLOTS
+        return np.arange(SLOTS) * slot + rng.uniform(0.05, 0.2, SLOTS), rng.uniform(0.6, 0.75)
+    if sound.rhythm is None:
+        room = CLIP_SECONDS - 0.5
+        gap = 0.65
+        free = np.sort(rng.uniform(0, room - gap * (sound.count - 1), sound.count))
+        return free + gap * np.arange(sound.count), rng.uniform(0.26, 0.36)
+    gaps = {
+        "steady": (0.8, 0.8, 0.8),
+        "quickening": (1.3, 0.8, 0.4),
+        "slowing": (0.4, 0.8, 1.3),
+        "paired": (0.42, 1.5, 0.42),
+    }[sound.rhythm]
+    spaced = np.array(gaps) * rng.uniform(0.93, 1.12) + rng.uniform(-0.04, 0.04, 3)
+    onsets = np.concatenate([[0.0], np.cumsum(spaced)])
+    return onsets + rng.uniform(0, CLIP_SECONDS - 0.4 - onsets[-1]), rng.uniform(0.2, 0.27)
+
+
+def _event(timbre: str, seconds: float, pitch: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    n = int(seconds * SAMPLE_RATE)
+    t = np.arange(n) / SAMPLE_RATE
+    edge = np.minimum(1, np.minimum(t, t[::-1]) / 0.01)
+    if timbre == "bell":
+        partials = ((1.0, 1.0), (2.76, 0.6), (5.4, 0.35))
+        tone = sum(a * np.sin(2 * np.pi * 620 * pitch * f * t) * np.exp(-t * (4 + 3 * f)) for f, a in partials)
+        return np.asarray(tone * edge)
+    if timbre == "siren":
+        sweep = 750 + 350 * np.sin(2 * np.pi * t / seconds * 2 - np.pi / 2)
+        return np.asarray(0.8 * np.sin(2 * np.pi * np.cumsum(sweep * pitch) / SAMPLE_RATE) * edge)
+    if timbre == "drum":
+        fall = 90 + 90 * np.exp(-t * 30)
+        body = np.sin(2 * np.pi * np.cumsum(fall * pitch) / SAMPLE_RATE) * np.exp(-t * 9)
+        click = rng.normal(0, 0.5, n) * np.exp(-t * 120)
+        return np.asarray((1.3 * body + click) * edge)
+    if timbre == "hiss":
+        noise = rng.normal(0, 0.5, n)
+        return np.asarray(np.diff(noise, prepend=noise[0]) * edge)
+    if timbre == "buzz":
+        phase = (t * 140 * pitch) % 1
+        return np.asarray(0.7 * (2 * phase - 1) * edge)
+    vibrato = 2100 * pitch * (1 + 0.015 * np.sin(2 * np.pi * 7 * t))
+    return np.asarray(0.7 * np.sin(2 * np.pi * np.cumsum(vibrato) / SAMPLE_RATE) * edge)

@@ -1,0 +1,43 @@
+"""The error hierarchy. Each error says what happened, to which row or file, and what to do next."""
+
+from __future__ import annotations
+
+
+class AvcurateError(Exception):
+    """Base of every error a person may see. ``hint`` is the next step, one sentence."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class UserError(AvcurateError):
+    """Something the person can put right: an argument, a file, a recipe. Exit code 1."""
+
+
+class RowError(AvcurateError):
+    """One row cannot go on. It becomes a dead row under ``reason``; its neighbours are untouched."""
+
+    def __init__(self, reason: str, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.reason = reason
+
+
+class MediaError(RowError):
+    """A media file that is missing, refused, broken or empty."""
+
+
+class TooManyDead(AvcurateError):
+    """The share of dead rows passed ``--fail-on-dead``. The run stops and can be resumed. Exit code 3."""
+
+
+class RunLocked(UserError):
+    """Another process is writing this run directory."""
+
+
+class RecipeChanged(UserError):
+    """The run directory was made with another recipe, input, model or code version."""

@@ -1,0 +1,75 @@
+"""Runs ffmpeg and ffprobe as limited, killable child processes.
+
+Knows process limits and protocols; knows nothing of clips. Only local files and pipes can be
+opened: a playlist, a URL or a ``concat:`` name inside a file reaches nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from functools import cache
+
+from avcurate.errors import MediaError, UserError
+
+CONFINED = ("-protocol_whitelist", "file,pipe")
+
+
+@cache
+def binary(name: str) -> str:
+    """Absolute path of ``ffmpeg`` or ``ffprobe``; ``AVCURATE_FFMPEG_DIR`` is searched first.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    found = shutil.which(name, path=os.environ.get("AVCURATE_FFMPEG_DIR")) or shutil.which(name)
+    if found is None:
+        raise UserError(
+            f"{name} was not found.",
+            "Install ffmpeg (e.g. `apt-get install ffmpeg`) or set AVCURATE_FFMPEG_DIR to its folder.",
+        )
+    return found
+
+
+def _limiter(memory_mb: int, cpu_s: int, file_mb: int) -> Callable[[], None]:
+    def apply() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_mb << 20, file_mb << 20))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    return apply
+
+
+def run(
+    command: Sequence[str],
+    *,
+    timeout_s: float,
+    memory_mb: int = 4096,
+    file_mb: int = 8192,
+    stdin: bytes | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run one child with limits on wall time, CPU time, address space and file size.
+
+    Raises:
+        MediaError: ``media_timeout`` when it ran past ``timeout_s`` and was killed.
+    """
+    try:
+        return subprocess.run(
+            list(command),
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+            preexec_fn=_limiter(memory_mb, int(timeout_s * 4) + 1, file_mb),
+        )
+    except subprocess.TimeoutExpired:
+        raise MediaError(
+            "media_timeout",
+            f"decoding took longer than {timeout_s:g} s and was stopped.",
+            "Raise media.timeout_s in the recipe if the file is good.",
+        ) from None

@@ -1,0 +1,170 @@
+"""A clip decoded once: frames at a set rate with a cap, and 16 kHz mono audio.
+
+Knows files and arrays; knows no model. One ffmpeg child writes both, so a clip costs one pass.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import ffmpeg  # type: ignore[import-untyped]
+import numpy as np
+from numpy.typing import NDArray
+
+from avcurate.errors import MediaError
+from avcurate.media import child
+from avcurate.media.probe import Probe, probe
+
+SAMPLE_RATE = 16_000
+
+
+@dataclass(frozen=True)
+class DecodeSpec:
+    """How clips are decoded. Part of a recipe: a change of it changes what the model perceives."""
+
+    fps: float = 2.0
+    max_frames: int = 128
+    max_pixels: int = 768 * 28 * 28
+    max_seconds: float = 300.0
+    timeout_s: float = 60.0
+    memory_mb: int = 4096
+    max_bytes: int = 8 << 30
+
+
+@dataclass(frozen=True)
+class DecodedClip:
+    """One clip in memory.
+
+    Attributes:
+        frames: uint8 (T, H, W, 3) RGB, T even and at least 2, or ``None`` without a picture.
+        fps: frames per second of ``frames`` (below the asked rate where the cap applied).
+        audio: float32 (S,) mono at 16 kHz in [-1, 1], or ``None`` without a sound track.
+        sha256: of the file's bytes; identifies the media in caches and reports.
+    """
+
+    frames: NDArray[np.uint8] | None
+    fps: float
+    audio: NDArray[np.float32] | None
+    duration: float
+    sha256: str
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the arrays."""
+        return sum(a.nbytes for a in (self.frames, self.audio) if a is not None)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, hex."""
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def decode(
+    path: Path, spec: DecodeSpec, start: float | None = None, end: float | None = None
+) -> DecodedClip:
+    """Decode one clip, or the part of it from ``start`` to ``end`` seconds.
+
+    Raises:
+        MediaError: every reason of :func:`avcurate.media.probe.probe`, and ``media_bad_cut``,
+            ``media_zero_length``, ``media_corrupt``.
+    """
+    facts = probe(path, timeout_s=min(20.0, spec.timeout_s), max_bytes=spec.max_bytes)
+    begin = start or 0.0
+    limit = spec.max_seconds
+    if end is not None:
+        if end <= begin:
+            raise MediaError("media_bad_cut", f"{path}: the cut ends at {end:g} s, before it starts at {begin:g} s.")
+        limit = min(limit, end - begin)
+    if facts.duration:
+        if begin >= facts.duration:
+            raise MediaError(
+                "media_bad_cut", f"{path}: the cut starts at {begin:g} s but the clip lasts {facts.duration:g} s."
+            )
+        limit = min(limit, facts.duration - begin)
+    fps = min(spec.fps, spec.max_frames / limit)
+    with tempfile.TemporaryDirectory(prefix="avcurate-") as scratch:
+        video_file, audio_file = Path(scratch, "v"), Path(scratch, "a")
+        size = _frame_size(facts, spec.max_pixels) if facts.has_video else None
+        command = _command(path, facts, spec, begin, limit, fps, size, video_file, audio_file)
+        done = child.run(command, timeout_s=spec.timeout_s, memory_mb=spec.memory_mb)
+        frames = _read_frames(video_file, size) if size else None
+        audio = _read_audio(audio_file) if facts.has_audio else None
+        if frames is None and audio is None:
+            _fail(path, facts, done.returncode, done.stderr)
+    duration = max(
+        len(audio) / SAMPLE_RATE if audio is not None else 0.0, len(frames) / fps if frames is not None else 0.0
+    )
+    return DecodedClip(frames, fps, audio, duration, file_sha256(path))
+
+
+def _frame_size(facts: Probe, max_pixels: int) -> tuple[int, int]:
+    width, height = max(facts.width, 2), max(facts.height, 2)
+    shrink = min(1.0, (max_pixels / (width * height)) ** 0.5)
+    return max(2, int(width * shrink) // 2 * 2), max(2, int(height * shrink) // 2 * 2)
+
+
+def _command(
+    path: Path,
+    facts: Probe,
+    spec: DecodeSpec,
+    begin: float,
+    limit: float,
+    fps: float,
+    size: tuple[int, int] | None,
+    video_file: Path,
+    audio_file: Path,
+) -> list[str]:
+    cut = {"ss": begin} if begin else {}
+    source = ffmpeg.input(f"file:{path}", protocol_whitelist="file,pipe", **cut)
+    outputs = []
+    if size is not None:
+        picture = source.video.filter("fps", fps=fps).filter("scale", *size)
+        outputs.append(
+            ffmpeg.output(
+                picture,
+                f"file:{video_file}",
+                f="rawvideo",
+                pix_fmt="rgb24",
+                t=limit,
+                **{"frames:v": spec.max_frames},
+            )
+        )
+    if facts.has_audio:
+        outputs.append(ffmpeg.output(source.audio, f"file:{audio_file}", f="f32le", ac=1, ar=SAMPLE_RATE, t=limit))
+    if not outputs:
+        raise MediaError("media_no_streams", f"{path} has neither picture nor sound.")
+    stream = ffmpeg.merge_outputs(*outputs).global_args(
+        "-nostdin", "-v", "error", "-threads", "1", "-filter_threads", "1"
+    )
+    command: list[str] = stream.compile(cmd=child.binary("ffmpeg"), overwrite_output=True)
+    return command
+
+
+def _read_frames(file: Path, size: tuple[int, int]) -> NDArray[np.uint8] | None:
+    width, height = size
+    raw = np.fromfile(file, np.uint8) if file.exists() else np.empty(0, np.uint8)
+    count = raw.size // (width * height * 3)
+    if count == 0:
+        return None
+    frames = raw[: count * width * height * 3].reshape(count, height, width, 3)
+    # vision towers merge frames in pairs; an odd clip repeats its last frame
+    return np.concatenate([frames, frames[-1:]]) if count % 2 else frames
+
+
+def _read_audio(file: Path) -> NDArray[np.float32] | None:
+    raw = np.fromfile(file, "<f4") if file.exists() else np.empty(0, np.float32)
+    if raw.size == 0:
+        return None
+    return np.clip(np.nan_to_num(raw.astype(np.float32)), -1.0, 1.0)
+
+
+def _fail(path: Path, facts: Probe, returncode: int, stderr: bytes) -> None:
+    lines = stderr.decode("utf-8", "replace").strip().splitlines()
+    detail = lines[0][:300] if lines else "nothing could be decoded"
+    if returncode == 0 and not lines:
+        raise MediaError("media_zero_length", f"{path} holds no frame and no sample.", "Fetch the clip again.")
+    raise MediaError("media_corrupt", f"{path} cannot be decoded: {detail}", "The file is broken; fetch it again.")

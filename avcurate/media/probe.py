@@ -1,0 +1,117 @@
+"""What a media file says it holds, before any of it is decoded."""
+
+from __future__ import annotations
+
+import json
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from avcurate.errors import MediaError
+from avcurate.media import child
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Container facts. Durations in seconds (0 where the container gives none), sizes in pixels as shown."""
+
+    duration: float
+    has_audio: bool
+    has_video: bool
+    width: int
+    height: int
+    sample_rate: int
+    channels: int
+    size_bytes: int
+
+
+def probe(path: Path, *, timeout_s: float = 20.0, max_bytes: int = 8 << 30) -> Probe:
+    """Read the container of a local file.
+
+    Raises:
+        MediaError: ``media_missing``, ``media_not_a_file``, ``media_empty``, ``media_too_large``,
+            ``media_unreadable`` (not a media file, or broken beyond its header) or ``media_timeout``.
+    """
+    try:
+        info = path.stat()
+    except (OSError, ValueError):
+        raise MediaError(
+            "media_missing", f"{path} does not exist.", "Check --media and the naming of the clips."
+        ) from None
+    if not stat.S_ISREG(info.st_mode):
+        raise MediaError("media_not_a_file", f"{path} is not a regular file.")
+    if info.st_size == 0:
+        raise MediaError("media_empty", f"{path} is empty (0 bytes).", "Fetch the clip again.")
+    if info.st_size > max_bytes:
+        raise MediaError(
+            "media_too_large",
+            f"{path} has {info.st_size} bytes, over the limit of {max_bytes}.",
+            "Cut the clip, or raise media.max_bytes in the recipe.",
+        )
+    done = child.run(
+        [
+            child.binary("ffprobe"),
+            *("-v", "error", *child.CONFINED, "-show_format", "-show_streams", "-of", "json"),
+            f"file:{path}",
+        ],
+        timeout_s=timeout_s,
+        memory_mb=2048,
+    )
+    try:
+        facts: dict[str, Any] = json.loads(done.stdout or b"{}")
+    except json.JSONDecodeError:
+        facts = {}
+    streams = [s for s in facts.get("streams", []) if isinstance(s, dict)]
+    if done.returncode != 0 or not streams:
+        raise MediaError(
+            "media_unreadable",
+            f"{path} cannot be read: {_first_line(done.stderr)}",
+            "The file is not media, or is broken; fetch it again.",
+        )
+    return _summary(facts.get("format", {}), streams, info.st_size)
+
+
+def _summary(container: dict[str, Any], streams: list[dict[str, Any]], size: int) -> Probe:
+    video = next((s for s in streams if s.get("codec_type") == "video" and not _is_cover(s)), None)
+    audio = next((s for s in streams if s.get("codec_type") == "audio"), None)
+    durations = [_float(container.get("duration"))]
+    durations += [_float(s.get("duration")) for s in (video, audio) if s is not None]
+    width = int((video or {}).get("width") or 0)
+    height = int((video or {}).get("height") or 0)
+    if video is not None and abs(_rotation(video)) % 180 == 90:
+        width, height = height, width
+    return Probe(
+        duration=max(durations),
+        has_audio=audio is not None,
+        has_video=video is not None,
+        width=width,
+        height=height,
+        sample_rate=int((audio or {}).get("sample_rate") or 0),
+        channels=int((audio or {}).get("channels") or 0),
+        size_bytes=size,
+    )
+
+
+def _is_cover(stream: dict[str, Any]) -> bool:
+    return bool(stream.get("disposition", {}).get("attached_pic"))
+
+
+def _rotation(stream: dict[str, Any]) -> int:
+    for side in stream.get("side_data_list", []):
+        if "rotation" in side:
+            return int(side["rotation"])
+    return 0
+
+
+def _float(value: object) -> float:
+    try:
+        number = float(str(value))
+    except ValueError:
+        return 0.0
+    return number if 0 < number < 1e9 else 0.0
+
+
+def _first_line(stderr: bytes) -> str:
+    text = stderr.decode("utf-8", "replace").strip().splitlines()
+    return text[-1][:300] if text else "no stream found"

@@ -1,0 +1,71 @@
+"""The prompts a question is asked with.
+
+Knows the wording and the tag format of each prompt version; knows nothing of media or engines.
+A prompt is never edited in place: a change of wording is a new version, because a stored
+response is only comparable with responses to the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One versioned way of asking. ``name`` is what recipes refer to, e.g. ``cot@1``."""
+
+    name: str
+    instruction: str
+    reasoning_tags: tuple[str, ...]
+    answer_tags: tuple[str, ...]
+    about: str
+
+    def render(self, question: str, choices: Sequence[str]) -> str:
+        """Question, lettered choices (none for an open question) and the instruction, one per line."""
+        lines = [question.strip()]
+        lines += [f"{LETTERS[i]}. {choice}" for i, choice in enumerate(choices)]
+        lines.append(self.instruction)
+        return "\n".join(lines)
+
+
+COT = Prompt(
+    name="cot@1",
+    instruction=(
+        "Reason step by step about what you see and hear inside <think></think>, "
+        "then give the final answer inside <answer></answer>."
+    ),
+    reasoning_tags=("think", "reasoning"),
+    answer_tags=("answer", "ans"),
+    about="Chain of thought, then the answer. The default of label-pem.",
+)
+
+SEPARATE_THEN_FUSE = Prompt(
+    name="separate-then-fuse@1",
+    instruction=(
+        "Name the modality that holds the evidence (Audio, Visual or Audio-Visual) inside <mod></mod>, "
+        "describe the picture inside <v></v> and the sound inside <a></a>, combine them inside "
+        "<sum></sum>, then give the final answer inside <ans></ans>."
+    ),
+    reasoning_tags=("v", "a", "sum"),
+    answer_tags=("ans", "answer"),
+    about="Separate-then-fuse format of SFFL §3.2: <mod> <v> <a> <sum> <ans>.",
+)
+
+PROMPTS: dict[str, Prompt] = {p.name: p for p in (COT, SEPARATE_THEN_FUSE)}
+
+
+def get_prompt(name: str) -> Prompt:
+    """The prompt of that name; a bare name (``cot``) means its newest version.
+
+    Raises:
+        KeyError: no prompt has that name; the message lists those there are.
+    """
+    if name in PROMPTS:
+        return PROMPTS[name]
+    versions = [p for p in PROMPTS.values() if p.name.split("@")[0] == name]
+    if not versions:
+        raise KeyError(f"no prompt named {name!r}; there are: {', '.join(PROMPTS)}")
+    return max(versions, key=lambda p: int(p.name.split("@")[1]))
