@@ -1,8 +1,8 @@
 """The training clips of the embedded model: drawn, encoded, decoded, kept as arrays.
 
 Several clips share one media file (a reel), which saves most of the cost of starting ffmpeg;
-each has been through the same H.264 and AAC round trip as the clips of a demo world. Pictures and
-sounds are recombined freely in training, so N reel clips stand for N² clips.
+each has been through the same H.264 or AAC round trip as the clips of a demo world. Pictures and
+sounds are recombined freely in training, so N of one and M of the other stand for N × M clips.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import random
 import tempfile
-import wave
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avcurate.demo.render import FPS, SAMPLE_RATE, SIZE, render_picture, render_sound
-from avcurate.demo.world import CLIP_SECONDS, Picture, Sound, draw_picture, draw_sound
+from avcurate.demo.world import CLIP_SECONDS, Kind, Picture, Sound, draw_picture, draw_sound
 from avcurate.media import child
 from avcurate.media.decode import DecodeSpec, decode
 from avcurate.seeds import derive_seed
 
-REEL = 20
+REEL_PICTURES, REEL_SOUNDS = 20, 60
 FRAMES = 2 * CLIP_SECONDS
 
 
@@ -35,12 +34,12 @@ class Bank:
 
     Attributes:
         frames: uint8 (N, 8, 112, 112, 3), two frames a second.
-        audio: float32 (N, 64000), 16 kHz mono.
-        pictures, sounds: what each shows and plays, N of each.
+        audio: int16 (3 N, 64000), 16 kHz mono.
+        pictures, sounds: what each shows and plays.
     """
 
     frames: NDArray[np.uint8]
-    audio: NDArray[np.float32]
+    audio: NDArray[np.int16]
     pictures: list[Picture]
     sounds: list[Sound]
 
@@ -48,12 +47,15 @@ class Bank:
 def build_bank(
     folder: Path, clips: int, seed: int, workers: int, tick: Callable[[int], None] = lambda n: None
 ) -> Bank:
-    """Make, or read back, the first ``clips`` training clips of this seed; finished reels are reused."""
+    """Make, or read back, the training clips of this seed; finished reels are reused.
+
+    ``clips`` is the number of pictures; there are three times as many sounds.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    reels = [(folder, seed, i) for i in range((clips + REEL - 1) // REEL)]
+    reels = [(folder, seed, i) for i in range(-(-clips // REEL_PICTURES))]
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         for _ in pool.imap_unordered(_make_reel, reels):
-            tick(REEL)
+            tick(REEL_PICTURES)
     frames, audio, pictures, sounds = [], [], [], []
     for reel in reels:
         with np.load(_reel_file(*reel)) as data:
@@ -62,9 +64,7 @@ def build_bank(
         p, s = _specs(seed, reel[2])
         pictures += p
         sounds += s
-    return Bank(
-        np.concatenate(frames)[:clips], np.concatenate(audio)[:clips], pictures[:clips], sounds[:clips]
-    )
+    return Bank(np.concatenate(frames), np.concatenate(audio), pictures, sounds)
 
 
 def _reel_file(folder: Path, seed: int, index: int) -> Path:
@@ -73,10 +73,13 @@ def _reel_file(folder: Path, seed: int, index: int) -> Path:
 
 def _specs(seed: int, index: int) -> tuple[list[Picture], list[Sound]]:
     rng = random.Random(derive_seed("demo-train", seed, index))
-    # pictures and sounds are drawn apart: a reel clip need not have both of one kind
-    pictures = [draw_picture(rng, "sequence" if rng.random() < 0.4 else "group") for _ in range(REEL)]
-    sounds = [draw_sound(rng, "sequence" if rng.random() < 0.4 else "group") for _ in range(REEL)]
+    pictures = [draw_picture(rng, _kind(rng)) for _ in range(REEL_PICTURES)]
+    sounds = [draw_sound(rng, _kind(rng)) for _ in range(REEL_SOUNDS)]
     return pictures, sounds
+
+
+def _kind(rng: random.Random) -> Kind:
+    return "sequence" if rng.random() < 0.4 else "group"
 
 
 def _make_reel(job: tuple[Path, int, int]) -> None:
@@ -85,29 +88,35 @@ def _make_reel(job: tuple[Path, int, int]) -> None:
     if target.exists():
         return
     pictures, sounds = _specs(seed, index)
-    seeds = [derive_seed("demo-train-clip", seed, index, i) for i in range(REEL)]
-    frames = np.concatenate([render_picture(p, s) for p, s in zip(pictures, seeds, strict=True)])
-    samples = np.concatenate([render_sound(p, s) for p, s in zip(sounds, seeds, strict=True)])
+    frames = np.concatenate(
+        [render_picture(p, derive_seed("train-picture", seed, index, i)) for i, p in enumerate(pictures)]
+    )
+    samples = np.concatenate(
+        [render_sound(s, derive_seed("train-sound", seed, index, i)) for i, s in enumerate(sounds)]
+    )
     with tempfile.TemporaryDirectory(prefix="avcurate-reel-") as scratch:
-        sound_file, reel_file = Path(scratch, "a.wav"), Path(scratch, "reel.mp4")
-        with wave.open(str(sound_file), "wb") as f:
-            f.setnchannels(1)
-            f.setsampwidth(2)
-            f.setframerate(SAMPLE_RATE)
-            f.writeframes((samples * 32767).astype("<i2").tobytes())
-        command = [
-            child.binary("ffmpeg"),
-            *("-nostdin", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"),
-            *("-s", f"{SIZE}x{SIZE}", "-r", str(FPS), "-i", "pipe:0", "-i", f"file:{sound_file}"),
-            *("-c:v", "libx264", "-preset", "veryfast", "-crf", "26", "-pix_fmt", "yuv420p", "-threads", "1"),
-            *("-c:a", "aac", "-b:a", "64k", "-f", "mp4", f"file:{reel_file}"),
-        ]
-        child.run(command, timeout_s=120, stdin=frames.tobytes()).check_returncode()
-        clip = decode(reel_file, DecodeSpec(fps=2.0, max_frames=FRAMES * REEL, timeout_s=120))
-    assert clip.frames is not None and clip.audio is not None
+        video = Path(scratch, "video.mp4")
+        size = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{SIZE}x{SIZE}", "-r", str(FPS))
+        coding = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "26", "-pix_fmt", "yuv420p", "-threads", "1")
+        _encode((*size, "-i", "pipe:0", *coding), video, frames.tobytes())
+        audio = Path(scratch, "audio.mp4")
+        pcm = ("-f", "f32le", "-ar", str(SAMPLE_RATE), "-ac", "1", "-i", "pipe:0")
+        _encode((*pcm, "-c:a", "aac", "-b:a", "64k"), audio, samples.astype("<f4").tobytes())
+        spec = DecodeSpec(fps=2.0, max_frames=FRAMES * REEL_PICTURES, timeout_s=120)
+        seen, heard = decode(video, spec).frames, decode(audio, spec).audio
+    assert seen is not None and heard is not None
     length = CLIP_SECONDS * SAMPLE_RATE
-    audio = np.zeros(REEL * length, np.float32)
-    audio[: len(clip.audio)] = clip.audio[: len(audio)]
+    kept = np.zeros(REEL_SOUNDS * length, np.int16)
+    kept[: len(heard)] = (heard[: len(kept)] * 32767).astype(np.int16)
     partial = target.with_name(f".{target.name}.{os.getpid()}.tmp.npz")
-    np.savez(partial, frames=clip.frames.reshape(REEL, FRAMES, SIZE, SIZE, 3), audio=audio.reshape(REEL, length))
+    np.savez(
+        partial,
+        frames=seen.reshape(REEL_PICTURES, FRAMES, SIZE, SIZE, 3),
+        audio=kept.reshape(REEL_SOUNDS, length),
+    )
     os.replace(partial, target)
+
+
+def _encode(options: tuple[str, ...], file: Path, data: bytes) -> None:
+    command = [child.binary("ffmpeg"), "-nostdin", "-v", "error", "-y", *options, "-f", "mp4", f"file:{file}"]
+    child.run(command, timeout_s=120, stdin=data).check_returncode()

@@ -68,12 +68,12 @@ def _distance(
 ) -> NDArray[np.float32]:
     """Signed distance in pixels from the outline, negative inside."""
     ax, ay = np.abs(dx), np.abs(dy)
-    if shape == "circle":
-        return np.asarray(np.hypot(dx, dy) - r)
+    if shape == "ring":
+        return np.asarray(np.abs(np.hypot(dx, dy) - r * 0.78) - r * 0.22)
     if shape == "square":
         return np.asarray(np.maximum(ax, ay) - r * 0.86)
     if shape == "triangle":
-        return np.asarray(np.maximum(ax * 0.87 + dy * 0.5, -dy) - r * 0.55 + dy * 0)
+        return np.asarray(np.maximum(ax * 0.87 + dy * 0.5, -dy) - r * 0.55)
     arm = r * 0.3
     return np.asarray(np.maximum(np.minimum(ax, ay) - arm, np.maximum(ax, ay) - r))
 

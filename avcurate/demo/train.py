@@ -18,11 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from avcurate.demo.architecture import (
+    FRAME,
+    MERGE,
+    PATCH,
     VIDEO_SIZE,
     make_config,
     make_processor,
@@ -46,7 +50,7 @@ class TrainSpec:
 
     seed: int = 0
     clips: int = 4000
-    encoder_steps: int = 900
+    encoder_steps: int = 1000
     encoder_batch: int = 64
     encoder_lr: float = 1e-3
     lm_steps: int = 2400
@@ -57,27 +61,49 @@ class TrainSpec:
 
 
 class Features:
-    """Inputs of the towers for a bank: pixels and log-mel, computed once by the real processor."""
+    """Inputs of the towers for a bank: frames and log-mel, computed once by the real processor.
+
+    ``frames`` is float16 (N, 8, 3, 56, 56), normalised; ``mels`` float16 (M, bands, 128).
+    """
 
     def __init__(self, bank: Bank, processor: Any) -> None:
-        pixels, mels = [], []
+        frames, mels = [], []
         for start in range(0, len(bank.frames), 50):
-            clips = list(bank.frames[start : start + 50])
             out = processor.video_processor(
-                videos=clips, size=VIDEO_SIZE, do_sample_frames=False, return_tensors="pt"
+                videos=list(bank.frames[start : start + 50]),
+                size=VIDEO_SIZE,
+                do_sample_frames=False,
+                return_tensors="pt",
             )
-            pixels.append(out["pixel_values_videos"].reshape(len(clips), -1, 1176).half())
             self.grid = out["video_grid_thw"][:1]
+            frames.append(unpatch(out["pixel_values_videos"]).half())
+        for start in range(0, len(bank.audio), 50):
             sounds = processor.feature_extractor(
-                list(bank.audio[start : start + 50]),
+                list(bank.audio[start : start + 50].astype(np.float32) / 32767),
                 sampling_rate=16_000,
                 padding="longest",
                 return_attention_mask=True,
                 return_tensors="pt",
             )
             mels.append(sounds["input_features"][:, :, :MEL_FRAMES].half())
-        self.pixels = torch.cat(pixels)
+        self.frames = torch.cat(frames)
         self.mels = torch.cat(mels)
+
+
+_CELLS = FRAME // PATCH // MERGE
+
+
+def patch(frames: Tensor) -> Tensor:
+    """(B, 8, 3, 56, 56) frames to the (B, 64, 1176) patches that Qwen2-VL's processor makes."""
+    b, t = frames.shape[:2]
+    cut = frames.reshape(b, t // 2, 2, 3, _CELLS, MERGE, PATCH, _CELLS, MERGE, PATCH)
+    return cut.permute(0, 1, 4, 7, 5, 8, 3, 2, 6, 9).reshape(b, -1, 3 * 2 * PATCH * PATCH)
+
+
+def unpatch(patches: Tensor) -> Tensor:
+    """The inverse of :func:`patch`, from patches of clips of four seconds laid end to end."""
+    cut = patches.reshape(-1, SLOTS, _CELLS, _CELLS, MERGE, MERGE, 3, 2, PATCH, PATCH)
+    return cut.permute(0, 1, 7, 6, 2, 4, 8, 3, 5, 9).reshape(-1, 2 * SLOTS, 3, FRAME, FRAME)
 
 
 def see(model: Any, pixels: Tensor, grid: Tensor) -> Tensor:
@@ -177,11 +203,11 @@ def train_encoders(
         first = state["step"]
     for step in range(first, spec.encoder_steps):
         generator = torch.Generator().manual_seed(derive_seed("encoders", spec.seed, step))
-        rows = torch.randint(len(features.pixels), (spec.encoder_batch,), generator=generator)
-        pixels, mels = _augment(features.pixels[rows].float(), features.mels[rows].float(), generator)
-        picked = rows.tolist()
-        wanted = targets([bank.pictures[i] for i in picked], [bank.sounds[i] for i in picked])
-        logits = heads(see(model, pixels, features.grid), hear(model, mels))
+        seen = torch.randint(len(features.frames), (spec.encoder_batch,), generator=generator)
+        heard = torch.randint(len(features.mels), (spec.encoder_batch,), generator=generator)
+        frames, mels = _augment(features.frames[seen].float(), features.mels[heard].float(), generator)
+        wanted = targets([bank.pictures[i] for i in seen.tolist()], [bank.sounds[i] for i in heard.tolist()])
+        logits = heads(see(model, patch(frames), features.grid), hear(model, mels))
         losses = {k: F.cross_entropy(logits[k], wanted[k], ignore_index=IGNORE) for k in logits}
         loss = torch.stack([x for x in losses.values() if torch.isfinite(x)]).sum()
         for group in optimiser.param_groups:
@@ -201,22 +227,23 @@ def train_encoders(
             )
 
 
-def _augment(pixels: Tensor, mels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    n = len(pixels)
-    gain = 1 + 0.1 * torch.randn(n, 1, 1, generator=generator)
-    shift = 0.1 * torch.randn(n, 1, 1, generator=generator)
-    pixels = pixels * gain + shift + 0.03 * torch.randn(pixels.shape, generator=generator)
+def _augment(frames: Tensor, mels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Shift each picture on its torus, change brightness and volume, add noise."""
+    n = len(frames)
+    shifts = torch.randint(FRAME, (n, 2), generator=generator).tolist()
+    frames = torch.stack([f.roll(s, (-2, -1)) for f, s in zip(frames, shifts, strict=True)])
+    gain = 1 + 0.1 * torch.randn(n, 1, 1, 1, 1, generator=generator)
+    shift = 0.1 * torch.randn(n, 1, 1, 1, 1, generator=generator)
+    frames = frames * gain + shift + 0.03 * torch.randn(frames.shape, generator=generator)
     volume = 0.1 * torch.randn(n, 1, 1, generator=generator)
-    return pixels, mels + volume + 0.03 * torch.randn(mels.shape, generator=generator)
+    return frames, mels + volume + 0.03 * torch.randn(mels.shape, generator=generator)
 
 
 @torch.no_grad()
 def perceive(model: Any, features: Features) -> tuple[Tensor, Tensor]:
-    """Tower outputs of the whole bank: (N, 16, hidden) and (N, 32, hidden)."""
-    seen, heard = [], []
-    for start in range(0, len(features.pixels), 100):
-        seen.append(see(model, features.pixels[start : start + 100].float(), features.grid))
-        heard.append(hear(model, features.mels[start : start + 100].float()))
+    """Tower outputs of the whole bank: (N, 16, hidden) and (M, 32, hidden)."""
+    seen = [see(model, patch(f.float()), features.grid) for f in features.frames.split(100)]
+    heard = [hear(model, m.float()) for m in features.mels.split(100)]
     return torch.cat(seen), torch.cat(heard)
 
 

@@ -14,7 +14,7 @@ CLIP_SECONDS = 4
 SLOTS = 4
 
 COLORS = ("red", "green", "blue", "yellow")
-SHAPES = ("circle", "square", "triangle", "cross")
+SHAPES = ("ring", "square", "triangle", "cross")
 MOTIONS = ("left", "right", "up", "down")
 TIMBRES = ("bell", "siren", "drum", "hiss", "buzz", "whistle")
 RHYTHMS = ("steady", "quickening", "slowing", "paired")

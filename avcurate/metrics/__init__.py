@@ -1,0 +1,1 @@
+"""Pure definitions: answers, consistency, solvability, PEM. No I/O, no model."""

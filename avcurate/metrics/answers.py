@@ -1,0 +1,148 @@
+"""What a raw response answers: tags first, then a stated letter or choice, never a substring guess.
+
+An answer that cannot be read counts as wrong and is reported as a rate of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from avcurate.prompts import LETTERS
+
+ANSWER_TAGS = ("answer", "ans")
+REASONING_TAGS = ("think", "reasoning", "thinking")
+FUSE_TAGS = ("v", "a", "sum")
+
+_NUMBER_WORDS = {
+    w: str(i)
+    for i, w in enumerate(
+        "zero one two three four five six seven eight nine ten eleven twelve".split()
+    )
+}
+_LEAD = re.compile(
+    r"^(?:so|thus|therefore|hence)?[,\s]*(?:the\s+)?(?:final\s+|correct\s+|best\s+|right\s+)*"
+    r"(?:answer|choice|option)(?:\s+is)?\s*[:\-]?\s*(?:is\s+)?",
+    re.IGNORECASE,
+)
+_LETTER_ALONE = re.compile(r"^(?:option\s+)?[\(\[]?([A-Za-z])[\)\]]?[\s.:,;]*$", re.IGNORECASE)
+_LETTER_THEN_TEXT = re.compile(r"^[\(\[]?([A-Za-z])(?:[\)\]][.:]?\s*|[.:]\s+|\s*[-–]\s+)(.+)$", re.DOTALL)
+_LETTER_IN_LAST_SENTENCE = re.compile(
+    r"\b(?:answer|choice|option)\s+(?:is|would\s+be|should\s+be)?\s*:?\s*[\(\[*]*([A-Z])[\)\]*]*(?=$|[\s.,;:)])"
+)
+
+
+def clean(text: str) -> str:
+    """Collapse white space, drop surrounding quotes, emphasis and closing punctuation."""
+    text = " ".join(text.split())
+    text = re.sub(r"^[`*_\"'“”‘’\s]+|[`*_\"'“”‘’\s]+$", "", text)
+    return text.rstrip(".,;:!? ").strip()
+
+
+def fold(text: str) -> str:
+    """Form in which answers are compared: clean, casefolded, no leading article, number words as digits."""
+    folded = clean(text).casefold()
+    folded = re.sub(r"^(?:an?|the)\s+(?=\S)", "", folded)
+    return _NUMBER_WORDS.get(folded, folded)
+
+
+def tagged(text: str, tags: Sequence[str]) -> str | None:
+    """Content of the first non-empty ``<tag>…</tag>`` for the first of the tags that has one."""
+    for tag in tags:
+        for found in re.finditer(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL | re.IGNORECASE):
+            if found.group(1).strip():
+                return found.group(1).strip()
+    return None
+
+
+def without_reasoning(text: str) -> str:
+    """The response after its reasoning block; an unclosed block leaves nothing."""
+    for tag in REASONING_TAGS:
+        text = re.sub(rf"<{tag}>.*?</{tag}>", " ", text, flags=re.DOTALL | re.IGNORECASE)
+        # some chat templates put the opening tag into the prompt
+        text = re.sub(rf"^.*</{tag}>", " ", text, flags=re.DOTALL | re.IGNORECASE)
+        text = re.sub(rf"<{tag}>.*$", " ", text, flags=re.DOTALL | re.IGNORECASE)
+    return text
+
+
+def parse_answer(text: str, choices: Sequence[str]) -> str | None:
+    """The answer a response gives, or ``None`` where it cannot be read.
+
+    With choices the result is one of them, verbatim; without, the cleaned answer text. Looked at in
+    order: the answer tag; a last line labelled as the answer; a whole response that is a letter or
+    a choice; for choices, a last sentence of the form "the answer is (B)".
+    """
+    rest = without_reasoning(text)
+    inside = tagged(rest, ANSWER_TAGS)
+    if inside is not None:
+        return _as_choice(inside, choices) if choices else clean(inside) or None
+    rest = re.sub(r"</?[a-z]+>", " ", rest, flags=re.IGNORECASE).strip()
+    if not rest:
+        return None
+    lines = [line.strip() for line in rest.splitlines() if line.strip()]
+    if not choices:
+        return _open_answer(lines)
+    for candidate in (rest, lines[-1]):
+        found = _as_choice(candidate, choices)
+        if found is not None:
+            return found
+    stated = {m.group(1) for m in _LETTER_IN_LAST_SENTENCE.finditer(lines[-1])}
+    if len(stated) == 1:
+        return _letter(stated.pop(), choices)
+    return None
+
+
+def _open_answer(lines: list[str]) -> str | None:
+    last = lines[-1]
+    lead = _LEAD.match(last)
+    if lead and lead.end() > 0 and re.search("answer|choice|option", lead.group(0), re.IGNORECASE):
+        return clean(last[lead.end() :]) or None
+    short = len(lines) == 1 and len(last) <= 180 and len(last.split()) <= 24
+    return clean(last) or None if short else None
+
+
+def _as_choice(text: str, choices: Sequence[str]) -> str | None:
+    stripped = clean(text)
+    by_fold = {fold(c): c for c in choices}
+    if fold(stripped) in by_fold:
+        return by_fold[fold(stripped)]
+    stripped = clean(_LEAD.sub("", stripped, count=1)) or stripped
+    if fold(stripped) in by_fold:
+        return by_fold[fold(stripped)]
+    alone = _LETTER_ALONE.match(stripped)
+    if alone:
+        return _letter(alone.group(1), choices)
+    both = _LETTER_THEN_TEXT.match(stripped)
+    if both:
+        by_letter = _letter(both.group(1), choices)
+        by_text = by_fold.get(fold(both.group(2)))
+        if by_letter is not None and (by_text is None or by_text == by_letter):
+            # a letter followed by other words than its own choice's is still a stated letter,
+            # unless those words are another choice
+            return by_letter
+    return None
+
+
+def _letter(letter: str, choices: Sequence[str]) -> str | None:
+    index = LETTERS.find(letter.upper())
+    return choices[index] if 0 <= index < len(choices) else None
+
+
+def is_correct(parsed: str | None, answer: str) -> bool:
+    """Whether a parsed answer is the right one."""
+    return parsed is not None and fold(parsed) == fold(answer)
+
+
+def reasoning_text(text: str) -> str:
+    """The reasoning of a response, for consistency: think block, fuse blocks, or what precedes the answer."""
+    inside = tagged(text, REASONING_TAGS)
+    if inside is not None:
+        return inside
+    closed = re.match(r"(.*?)</(?:think|reasoning|thinking)>", text, re.DOTALL | re.IGNORECASE)
+    if closed:
+        return re.sub(r"</?[a-z]+>", " ", closed.group(1), flags=re.IGNORECASE).strip()
+    fused = [part for tag in FUSE_TAGS if (part := tagged(text, (tag,))) is not None]
+    if fused:
+        return " ".join(fused)
+    before = re.split(r"<(?:answer|ans)>", text, maxsplit=1, flags=re.IGNORECASE)[0]
+    return re.sub(r"</?[a-z]+>", " ", before, flags=re.IGNORECASE).strip()

@@ -1,0 +1,47 @@
+"""The truth table from which settings solve a question to its Preferred Evidence Modality."""
+
+from __future__ import annotations
+
+from avcurate.schema import PEM
+
+TRIVIAL = "trivial"
+CONTRADICTORY = "contradictory"
+AMBIGUOUS = "ambiguous_and_contradictory"
+UNSOLVED = "unsolved"
+AV_UNSOLVED = "av_unsolved"
+UNDECIDED = "undecided"
+
+ABOUT = {
+    TRIVIAL: "audio alone and video alone each solve it",
+    CONTRADICTORY: "one modality alone solves it, both together do not",
+    AMBIGUOUS: "either modality alone solves it, both together do not",
+    UNSOLVED: "no setting solves it",
+    AV_UNSOLVED: "both together do not solve it; the single modalities were not asked in full",
+    UNDECIDED: "the stored responses cannot decide it at these thresholds; ask again",
+}
+
+
+def label(a: bool | None, v: bool | None, av: bool | None) -> tuple[PEM | None, str | None]:
+    """PEM, or the reason there is none, from what each setting solves (SFFL §3.1).
+
+    ``None`` means the stored evidence does not say whether the setting solves the question. Every
+    PEM needs AV solved, so an unsolved AV decides the row whatever A and V would have been.
+
+    Returns:
+        (PEM, None) or (None, reason).
+    """
+    if av is None:
+        return None, UNDECIDED
+    if av:
+        if a is None or v is None:
+            return None, UNDECIDED
+        if a and v:
+            return None, TRIVIAL
+        if a:
+            return PEM.AUDIO, None
+        return (PEM.VISUAL if v else PEM.AUDIO_VISUAL), None
+    if a is None or v is None:
+        return None, AV_UNSOLVED
+    if a and v:
+        return None, AMBIGUOUS
+    return None, CONTRADICTORY if a or v else UNSOLVED

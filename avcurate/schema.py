@@ -1,0 +1,167 @@
+"""The columns of every table: what they are called, their Arrow types, and what they mean.
+
+The published contract in ``schemas/*.json`` is generated from this file and checked by a test. A
+change that a reader could notice raises ``SCHEMA_VERSION``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+
+
+class Setting(StrEnum):
+    """What the model is shown: audio only, video only, or both."""
+
+    A = "a"
+    V = "v"
+    AV = "av"
+
+    @property
+    def audio(self) -> bool:
+        """Whether this setting sends the audio."""
+        return self is not Setting.V
+
+    @property
+    def video(self) -> bool:
+        """Whether this setting sends the video."""
+        return self is not Setting.A
+
+
+class PEM(StrEnum):
+    """Preferred Evidence Modality (SFFL §3.1)."""
+
+    AUDIO = "Audio"
+    VISUAL = "Visual"
+    AUDIO_VISUAL = "Audio-Visual"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table."""
+
+    name: str
+    type: pa.DataType
+    about: str
+
+    def field(self) -> pa.Field:
+        """The Arrow field, with the description in its metadata."""
+        return pa.field(self.name, self.type, metadata={"about": self.about})
+
+
+RESPONSES = pa.list_(
+    pa.struct(
+        [
+            ("seed", pa.int64()),
+            ("text", pa.string()),
+            ("finish_reason", pa.string()),
+            ("tokens", pa.int32()),
+        ]
+    )
+)
+
+QUESTION: tuple[Column, ...] = (
+    Column("question_id", pa.string(), "Hash of source, video, cut, question, choices and answer; 16 hex digits."),
+    Column("source", pa.string(), "Format the row was read as, e.g. avqa."),
+    Column("row", pa.int64(), "1-based number of the record in the input file."),
+    Column("source_id", pa.string(), "The dataset's own id of the question, if it has one."),
+    Column("video_id", pa.string(), "Name of the source video; splits never put one on both sides."),
+    Column("media", pa.string(), "Media file, relative to the media folder of the run."),
+    Column("start", pa.float64(), "Start of the part asked about, seconds; null for the beginning."),
+    Column("end", pa.float64(), "End of the part asked about, seconds; null for the end of the file."),
+    Column("question", pa.string(), "The question as asked."),
+    Column("choices", pa.list_(pa.string()), "Answer choices in order; empty for an open question."),
+    Column("answer", pa.string(), "The right answer as text."),
+    Column("answer_index", pa.int32(), "0-based index of the right choice; null for an open question."),
+    Column("question_type", pa.string(), "The dataset's own question type."),
+    Column("stated_modality", pa.string(), "The modality the dataset says is asked about; not used for labels."),
+)
+
+
+def _per_setting(name: str, type_: pa.DataType, about: str) -> tuple[Column, ...]:
+    shown = {"a": "audio only", "v": "video only", "av": "audio and video"}
+    return tuple(Column(f"{s}_{name}", type_, f"Under {shown[s]}: {about}") for s in shown)
+
+
+SAMPLE: tuple[Column, ...] = (
+    Column("media_sha256", pa.string(), "SHA-256 of the media file that was shown."),
+    Column("duration", pa.float64(), "Seconds of media that were shown."),
+    Column("engine", pa.string(), "Engine and model that answered."),
+    *_per_setting("responses", RESPONSES, "all sampled responses, in order of their seeds."),
+    *_per_setting("asked", pa.int32(), "responses sampled; fewer than n where early exit stopped."),
+    *_per_setting("prompt_tokens", pa.int32(), "prompt tokens of one request."),
+    *_per_setting("audio_tokens", pa.int32(), "audio tokens the model received."),
+    *_per_setting("video_tokens", pa.int32(), "video tokens the model received."),
+)
+
+SCORE: tuple[Column, ...] = (
+    *_per_setting("answers", pa.list_(pa.string()), "parsed answers; null where unparseable."),
+    *_per_setting("correct", pa.list_(pa.bool_()), "whether each answer is right."),
+    *_per_setting("k", pa.int32(), "right answers."),
+    *_per_setting("consistency", pa.float64(), "mean pairwise cosine of the reasoning texts, in [-1, 1]."),
+    Column("n", pa.int32(), "Responses per setting that the recipe asks for."),
+    Column("embedder", pa.string(), "Model that embedded the reasoning."),
+)
+
+LABEL: tuple[Column, ...] = (
+    *_per_setting("solved", pa.bool_(), "correct often enough and consistent enough; null where undecided."),
+    *_per_setting("p_solvable", pa.float64(), "probability of reaching tau_acc on a fresh n, given k (Beta-binomial)."),
+    Column("pem", pa.string(), "Preferred Evidence Modality: Audio, Visual, Audio-Visual; null where discarded."),
+    Column("discard_reason", pa.string(), "Why there is no PEM; null where there is one."),
+    Column("confidence", pa.float64(), "Probability that a fresh sample would give the same label; null without one."),
+    Column("tau_acc", pa.float64(), "Correctness threshold of this label."),
+    Column("tau_cot", pa.float64(), "Consistency threshold of this label."),
+)
+
+DEAD: tuple[Column, ...] = (
+    Column("question_id", pa.string(), "Row that died; null where it never got an id."),
+    Column("row", pa.int64(), "1-based number of the record in the input file."),
+    Column("stage", pa.string(), "Stage it died in."),
+    Column("setting", pa.string(), "Setting it died in, if it was one setting's fault."),
+    Column("reason", pa.string(), "Named reason."),
+    Column("message", pa.string(), "What happened, naming the row or file."),
+    Column("hint", pa.string(), "What to do next."),
+    Column("attempt", pa.int32(), "1 the first time, one more for each retry."),
+    Column("media", pa.string(), "Media file concerned."),
+    Column("reproduce", pa.string(), "Command that asks this row alone again."),
+    Column("input", pa.string(), "The input of the stage, as JSON."),
+)
+
+FILTERED: tuple[Column, ...] = (
+    Column("question_id", pa.string(), "Row that was filtered; null where it never got an id."),
+    Column("row", pa.int64(), "1-based number of the record in the input file."),
+    Column("stage", pa.string(), "Stage that filtered it."),
+    Column("reason", pa.string(), "Named reason."),
+    Column("message", pa.string(), "Why, naming the row or file."),
+    Column("input", pa.string(), "The input of the stage, as JSON."),
+)
+
+TABLES: dict[str, tuple[Column, ...]] = {
+    "questions": QUESTION,
+    "sample": QUESTION + SAMPLE,
+    "score": QUESTION + SAMPLE + SCORE,
+    "label": QUESTION + SAMPLE + SCORE + LABEL,
+    "dead": DEAD,
+    "filtered": FILTERED,
+}
+
+
+def arrow_schema(table: str) -> pa.Schema:
+    """Arrow schema of a table, with the table's name and schema version in its metadata."""
+    return pa.schema(
+        [c.field() for c in TABLES[table]],
+        metadata={"avcurate.table": table, "avcurate.schema_version": str(SCHEMA_VERSION)},
+    )
+
+
+def json_schema(table: str) -> dict[str, object]:
+    """The published contract of a table: name, Arrow type and meaning of each column, in order."""
+    return {
+        "table": table,
+        "schema_version": SCHEMA_VERSION,
+        "columns": [{"name": c.name, "type": str(c.type), "about": c.about} for c in TABLES[table]],
+    }

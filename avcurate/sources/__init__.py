@@ -1,0 +1,1 @@
+"""One file per dataset format: raw records in, canonical question rows out. Touches no media."""

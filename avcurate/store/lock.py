@@ -1,0 +1,36 @@
+"""One writer per run directory."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from avcurate.errors import RunLocked
+
+
+@contextmanager
+def writer_lock(root: Path) -> Iterator[None]:
+    """Hold the run's lock; the kernel lets go of it when the process ends, however it ends.
+
+    Raises:
+        RunLocked: another process holds it; the message names it.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / "lock").open("a+") as f:
+        try:
+            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            f.seek(0)
+            holder = f.read().strip() or "another process"
+            raise RunLocked(
+                f"{root} is being written by {holder}.", "Wait for it, or look at it with `avcurate status`."
+            ) from None
+        f.truncate(0)
+        f.write(f"process {os.getpid()} on {socket.gethostname()}")
+        f.flush()
+        yield
+        f.truncate(0)
