@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from avcurate.errors import UserError
+
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -61,11 +63,11 @@ def get_prompt(name: str) -> Prompt:
     """The prompt of that name; a bare name (``cot``) means its newest version.
 
     Raises:
-        KeyError: no prompt has that name; the message lists those there are.
+        UserError: no prompt has that name; the hint lists those there are.
     """
     if name in PROMPTS:
         return PROMPTS[name]
     versions = [p for p in PROMPTS.values() if p.name.split("@")[0] == name]
     if not versions:
-        raise KeyError(f"no prompt named {name!r}; there are: {', '.join(PROMPTS)}")
+        raise UserError(f"there is no prompt {name!r}.", f"Prompts are: {', '.join(PROMPTS)}.")
     return max(versions, key=lambda p: int(p.name.split("@")[1]))

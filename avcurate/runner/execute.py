@@ -111,7 +111,11 @@ class StageRun:
         return todo
 
     def _current(self, done: Commit, upstream: Commit) -> bool:
-        return done.fingerprint == self.stage.fingerprint() and done.upstream == self.upstream.digest(upstream)
+        return (
+            done.fingerprint == self.stage.fingerprint()
+            and done.upstream == self.upstream.digest(upstream)
+            and done.facts == self.stage.facts()
+        )
 
     def _wanted_again(self, done: Commit) -> bool:
         if not self.options.retry_dead:
@@ -145,10 +149,10 @@ class StageRun:
         for commit in todo:
             rows = {r["question_id"]: r for r in self.upstream.read(commit.part).to_pylist()}
             opened = _Open(rows, self.upstream.digest(commit), {}, {})
+            self.journal.open_part(commit.part, list(rows))
             self._reuse(commit.part, opened)
             self._open[commit.part] = opened
             pending = [i for i in rows if i not in opened.outcomes]
-            self.journal.open_part(commit.part, list(rows))
             for row_id in pending:
                 self._part_of[row_id] = commit.part
             for outcome in opened.outcomes.values():
@@ -166,7 +170,11 @@ class StageRun:
         held = {k: self._stored(part, done, k) for k in ("kept", "filtered", "dead")}
         for row in held["kept"]:
             before = opened.rows.get(row["question_id"])
-            if before is not None and all(row[c] == v for c, v in before.items()):
+            if before is None or any(row[c] != v for c, v in before.items()):
+                continue
+            if not self.stage.complete(row):
+                self.journal.hold(row["question_id"], self.stage.pieces(row))
+            else:
                 opened.outcomes[row["question_id"]] = Kept({c: v for c, v in row.items() if c not in before})
         for kind in ("filtered", "dead"):
             for row in held[kind]:
@@ -218,7 +226,7 @@ class StageRun:
                 dead.append(self._letter(row, outcome, opened.attempts.get(row_id, 1)))
         commit = Commit(
             part, len(opened.rows), len(kept), counts["filtered"], counts["dead"], opened.upstream,
-            self.stage.fingerprint(),
+            self.stage.fingerprint(), facts=self.stage.facts(),
         )  # fmt: skip
         tables = {
             "kept": to_table(kept, self.stage.output),

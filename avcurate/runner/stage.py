@@ -89,6 +89,18 @@ class Stage(ABC):
     def process(self, rows: Iterator[Row], log: WorkLog) -> Iterator[tuple[str, Outcome]]:
         """One ``(question_id, outcome)`` per row, in any order; rows are pulled as they are needed."""
 
+    def facts(self) -> dict[str, float]:
+        """Values that stored output was made with and that do not make it stale as a whole."""
+        return {}
+
+    def complete(self, row: Row) -> bool:
+        """Whether a stored row is all that the stage would give now; asked where :meth:`facts` differ."""
+        return True
+
+    def pieces(self, row: Row) -> dict[str, Any]:
+        """Finished pieces that an incomplete stored row holds, as :meth:`WorkLog.put` would have them."""
+        return {}
+
     def close(self) -> None:  # noqa: B027
         """Free what :meth:`setup` took."""
 

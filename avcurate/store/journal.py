@@ -51,6 +51,10 @@ class Journal:
         """Pieces of this row that are already done, by key."""
         return self._held.get(row_id, {})
 
+    def hold(self, row_id: str, pieces: dict[str, Any]) -> None:
+        """Take up pieces from elsewhere; journaled ones of the same row win, being newer."""
+        self._held[row_id] = pieces | self._held.get(row_id, {})
+
     def put(self, row_id: str, key: str, value: Any) -> None:
         """Record one finished piece of a row."""
         body = json.dumps([self._fingerprint, row_id, key, value], ensure_ascii=True)

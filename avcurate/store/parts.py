@@ -93,6 +93,12 @@ class Parts:
         write_json(self._record(commit.part), asdict(done))
         return done
 
+    def remove(self, part: int) -> None:
+        """Take a part away: its record first, so that it is never half there."""
+        self._record(part).unlink(missing_ok=True)
+        for kind in ("kept", "filtered", "dead"):
+            self.file(part, kind).unlink(missing_ok=True)
+
     def read(self, part: int, kind: str = "kept", columns: list[str] | None = None) -> pa.Table:
         """Rows of a finished part; its checksum is verified.
 

@@ -1,0 +1,1 @@
+"""Typer commands: parse, validate, call one function below, print."""

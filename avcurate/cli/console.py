@@ -1,0 +1,105 @@
+"""What a person watches while a command works: bars with rates on a terminal, silence elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from avcurate.runner.execute import Tally, Watch
+    from avcurate.runner.stage import Outcome, Row
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+def warn(text: str) -> None:
+    """A line for a person, on standard error."""
+    typer.echo(text, err=True)
+
+
+def make_progress() -> Progress:
+    """A bar with count, rate, elapsed and remaining time; nothing where standard error is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("[bold]{task.description:<16}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("eta"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )
+
+
+@contextmanager
+def bar(description: str, total: int, unit: str) -> Iterator[Any]:
+    """A single bar; yields ``set(done, total=None, note="")``."""
+    with make_progress() as progress:
+        task = progress.add_task(description, total=total, rate="", note="")
+
+        def set_done(done: int, total: int | None = None, note: str = "") -> None:
+            progress.update(task, completed=done, total=total, rate=_rate(progress, task, unit), note=note)
+
+        yield set_done
+
+
+def _rate(progress: Progress, task: TaskID, unit: str) -> str:
+    speed = progress.tasks[task].finished_speed or progress.tasks[task].speed
+    return f"{speed:,.1f} {unit}/s" if speed else ""
+
+
+class StageBars:
+    """One bar per stage; the sampling bar also tells the mix of labels so far."""
+
+    def __init__(self, n: int, tau_acc: float) -> None:
+        self.progress = make_progress()
+        self.n = n
+        self.tau_acc = tau_acc
+        self.mix: Counter[str] = Counter()
+
+    def __enter__(self) -> StageBars:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def begin(self, stage: str) -> Watch:
+        """A watcher that moves this stage's bar."""
+        task = self.progress.add_task(stage, total=None, rate="", note="")
+
+        def watch(tally: Tally, outcome: Outcome | None, row: Row | None) -> None:
+            if stage == "sample" and outcome is not None:
+                self._count(outcome, row or {})
+            lost = sum(tally.dead.values())
+            note = " ".join(f"{k} {v}" for k, v in self.mix.most_common()) if stage == "sample" else ""
+            if lost:
+                note += f"  dead {lost}"
+            self.progress.update(
+                task, total=tally.total or None, completed=tally.done, rate=_rate(self.progress, task, "rows"), note=note
+            )
+
+        return watch
+
+    def _count(self, outcome: Outcome, row: Row) -> None:
+        from avcurate.label_pem import provisional_label
+        from avcurate.runner.stage import Kept
+
+        if isinstance(outcome, Kept) and self.progress.disable is False:
+            self.mix[provisional_label(row | outcome.added, self.n, self.tau_acc)] += 1

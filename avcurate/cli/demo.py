@@ -1,0 +1,145 @@
+"""``demo``: a world whose truth is known, the embedded model, and how well labels agree with the truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from avcurate.cli.console import bar, make_progress, print_json
+
+app = typer.Typer(help="A small audio-visual world whose truth is known, and the model that hears and sees it.", no_args_is_help=True)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Questions = Annotated[int, typer.Option("--questions", help="Number of questions.", min=1)]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the world.")]
+Workers = Annotated[int, typer.Option("--workers", help="Processes.", min=1)]
+
+
+@app.command("build")
+def build(
+    out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the world.")],
+    questions: Questions = 300,
+    seed: Seed = 0,
+    workers: Workers = 2,
+    json_out: Json = False,
+) -> None:
+    """Build a world: clips with sound, questions in the raw AVQA format, and truth.jsonl beside them.
+
+    Example: avcurate demo build -o demo-world --questions 300 --seed 1
+    """
+    from avcurate.demo.build import build_world
+
+    with bar("clips", 0, "clips") as progress:
+        items = build_world(out, questions, seed, workers, lambda done, total: progress(done, total=total))
+    facts = {"world": str(out), "questions": len(items), "clips": len({i.clip.name for i in items}), "seed": seed}
+    if json_out:
+        print_json(facts)
+    else:
+        typer.echo(f"{facts['questions']:,} questions on {facts['clips']:,} clips in {out}")
+        typer.echo(f"Next: avcurate label-pem {out}/questions.json --media {out}/clips -o runs/demo")
+
+
+@app.command("evaluate")
+def evaluate(
+    questions: Questions = 300,
+    seed: Seed = 1,
+    n: Annotated[int, typer.Option("--n", help="Responses per setting.", min=1)] = 8,
+    model: Annotated[str, typer.Option("--model", help="Checkpoint folder, or `embedded`.")] = "embedded",
+    world: Annotated[Path | None, typer.Option("--world", help="Keep or reuse the clips here.")] = None,
+    workers: Workers = 2,
+    json_out: Json = False,
+) -> None:
+    """Accuracy of the embedded model per question type under audio, video and both, on a held-out world.
+
+    Example: avcurate demo evaluate --questions 300 --seed 7
+    """
+    import tempfile
+
+    from avcurate.demo.build import build_world
+    from avcurate.demo.evaluate import evaluate as ask
+    from avcurate.demo.evaluate import table
+    from avcurate.engines.checkpoint import Checkpoint
+    from avcurate.engines.transformers_engine import TransformersEngine
+
+    with tempfile.TemporaryDirectory(prefix="avcurate-world-") as scratch:
+        folder = world or Path(scratch) / "world"
+        with bar("clips", 0, "clips") as progress:
+            items = build_world(folder, questions, seed, workers, lambda done, total: progress(done, total=total))
+        engine = TransformersEngine(Checkpoint(model))
+        engine.setup()
+        with bar("questions", 3 * len(items), "requests") as progress:
+            rows = table(ask(engine, items, folder / "clips", n, seed, progress))
+    if json_out:
+        print_json(rows)
+        return
+    from rich.table import Table
+
+    from avcurate.report.terminal import console
+
+    shown = Table("question type", "decided by", "A", "V", "AV", "responses", "as it should be")
+    for r in rows:
+        shown.add_row(
+            r["type"], r["evidence"], *[f"{r[s]:.2f}" for s in ("a", "v", "av")], str(r["questions"]),
+            "yes" if r["as_it_should_be"] else "NO",
+        )  # fmt: skip
+    console().print(shown)
+
+
+@app.command("check")
+def check(
+    run: Annotated[Path, typer.Argument(help="Run directory of label-pem on a demo world.")],
+    world: Annotated[Path, typer.Option("--world", help="Folder of the world.")],
+    json_out: Json = False,
+) -> None:
+    """Confusion of the labels of a run against the world's truth.
+
+    Example: avcurate demo check runs/demo --world demo-world
+    """
+    from avcurate.relabel import confusion
+    from avcurate.report.terminal import print_confusion
+    from avcurate.runner.rundir import RunDir
+
+    found = confusion(RunDir(run), world / "truth.jsonl")
+    print_json(found) if json_out else print_confusion(found)
+
+
+@app.command("train-model")
+def train_model(
+    out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the checkpoint.")],
+    work: Annotated[Path, typer.Option("--work", help="Folder for clips and progress; reused on resume.")] = Path(
+        "build/demo-model"
+    ),
+    seed: Annotated[int, typer.Option("--seed", help="Seed of everything.")] = 0,
+    encoder_steps: Annotated[int | None, typer.Option("--encoder-steps", help="Steps of phase one.", min=1)] = None,
+    lm_steps: Annotated[int | None, typer.Option("--lm-steps", help="Steps of phase two.", min=1)] = None,
+    clips: Annotated[int | None, typer.Option("--clips", help="Training pictures (three times as many sounds).", min=20)] = None,
+    workers: Workers = 2,
+) -> None:
+    """Train the embedded model from scratch, on CPU, in well under an hour. Resumes where it stopped.
+
+    Writes the checkpoint, a log of every step (log.jsonl) and a loss curve (loss.svg).
+
+    Example: avcurate demo train-model -o my-model --seed 3
+    """
+    from dataclasses import replace
+
+    from avcurate.demo.bank import build_bank
+    from avcurate.demo.curve import TrainLog
+    from avcurate.demo.train import TrainSpec, train
+
+    spec = TrainSpec(seed=seed)
+    changes = {"encoder_steps": encoder_steps, "lm_steps": lm_steps, "clips": clips}
+    spec = replace(spec, **{k: v for k, v in changes.items() if v is not None})
+    made = 0
+    with bar("clips", spec.clips, "clips") as progress:
+
+        def tick(n: int) -> None:
+            nonlocal made
+            made += n
+            progress(made)
+
+        bank = build_bank(work / "clips", spec.clips, seed, workers, tick)
+    with make_progress() as shown, TrainLog(work, shown) as log:
+        train(bank, out, work, spec, log.report)
+    typer.echo(f"Checkpoint: {out}; log and curve: {work}")

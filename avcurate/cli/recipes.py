@@ -1,0 +1,78 @@
+"""``recipe`` and ``prompt``: what runs are made of, to list, show and validate."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from avcurate.cli.console import print_json
+
+recipe_app = typer.Typer(help="List, show and validate recipes.", no_args_is_help=True)
+prompt_app = typer.Typer(help="List and show prompts.", no_args_is_help=True)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+@recipe_app.command("ls")
+def recipe_ls(json_out: Json = False) -> None:
+    """List the recipes that come with avcurate. Example: avcurate recipe ls"""
+    from avcurate.recipe import load_recipe, shipped
+
+    found = {name: load_recipe(name).about for name in shipped()}
+    if json_out:
+        print_json(found)
+        return
+    for name, about in found.items():
+        typer.echo(f"{name:<24} {about}")
+
+
+@recipe_app.command("show")
+def recipe_show(name: Annotated[str, typer.Argument(help="Recipe name or file.")], json_out: Json = False) -> None:
+    """Print a recipe with every default filled in. Example: avcurate recipe show label-pem"""
+    import yaml
+
+    from avcurate.recipe import load_recipe
+
+    data = load_recipe(name).model_dump(mode="json")
+    if json_out:
+        print_json(data)
+    else:
+        typer.echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), nl=False)
+
+
+@recipe_app.command("validate")
+def recipe_validate(name: Annotated[str, typer.Argument(help="Recipe name or file.")], json_out: Json = False) -> None:
+    """Check a recipe without running it. Example: avcurate recipe validate mine.yaml"""
+    from avcurate.prompts import get_prompt
+    from avcurate.recipe import load_recipe
+
+    recipe = load_recipe(name)
+    get_prompt(recipe.prompt)
+    print_json({"valid": True, "name": recipe.name}) if json_out else typer.echo(f"{name} is a valid recipe.")
+
+
+@prompt_app.command("ls")
+def prompt_ls(json_out: Json = False) -> None:
+    """List prompts and their versions. Example: avcurate prompt ls"""
+    from avcurate.prompts import PROMPTS
+
+    found = {p.name: p.about for p in PROMPTS.values()}
+    if json_out:
+        print_json(found)
+        return
+    for name, about in found.items():
+        typer.echo(f"{name:<24} {about}")
+
+
+@prompt_app.command("show")
+def prompt_show(
+    name: Annotated[str, typer.Argument(help="Prompt name, with or without version.")] = "cot",
+    question: Annotated[str, typer.Option("--question", help="Question to show it with.")] = "What makes the sound?",
+    json_out: Json = False,
+) -> None:
+    """Print a prompt as a model gets it. Example: avcurate prompt show separate-then-fuse"""
+    from avcurate.prompts import get_prompt
+
+    prompt = get_prompt(name)
+    text = prompt.render(question, ("a dog", "a train", "rain", "a crowd"))
+    print_json({"name": prompt.name, "prompt": text}) if json_out else typer.echo(f"# {prompt.name}\n{text}")

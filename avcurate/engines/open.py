@@ -1,0 +1,33 @@
+"""An engine by name. The heavy ones are imported only here, when they are asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from avcurate.engines.base import Engine
+from avcurate.recipe import ModelSpec
+
+
+def open_engine(spec: ModelSpec) -> Engine:
+    """The engine a recipe asks for; nothing is loaded yet."""
+    if spec.engine == "scripted":
+        from avcurate.engines.scripted import ScriptedEngine
+
+        return ScriptedEngine(Path(spec.model))
+    if spec.engine == "server":
+        from avcurate.engines.server import ServerEngine
+
+        return ServerEngine(spec)
+    if spec.engine == "vllm":
+        from avcurate.engines.vllm_engine import VllmEngine
+
+        return VllmEngine(spec)
+    from avcurate.engines.checkpoint import Checkpoint
+    from avcurate.engines.transformers_engine import TransformersEngine
+
+    return TransformersEngine(
+        Checkpoint(spec.model, spec.revision),
+        max_sequences=spec.max_sequences,
+        dtype=spec.dtype,
+        **spec.options,
+    )

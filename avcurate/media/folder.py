@@ -1,0 +1,68 @@
+"""Names in annotations to files in the media folder, and to nothing outside it."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from avcurate.errors import MediaError, UserError
+
+SUFFIXES = ("", ".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".flv", ".wmv", ".mpg", ".ts", ".wav", ".mp3", ".flac")
+REFUSED = (".m3u8", ".m3u", ".pls", ".xspf", ".ffconcat", ".concat", ".mpd", ".sdp", ".strm", ".cue", ".txt")
+
+
+class MediaFolder:
+    """The folder of a run's clips.
+
+    Args:
+        root: folder that names are relative to.
+        pattern: how a name becomes a file name, e.g. ``{name}_video.mp4``; ``None`` tries usual endings.
+    """
+
+    def __init__(self, root: Path, pattern: str | None = None) -> None:
+        if not root.is_dir():
+            raise UserError(f"the media folder {root} does not exist.", "Give the folder of the clips with --media.")
+        if pattern is not None and "{name}" not in pattern:
+            raise UserError(f"the media pattern {pattern!r} has no {{name}}.", "For example: '{name}_video.mp4'.")
+        self.root = root
+        self.pattern = pattern
+
+    def find(self, name: str) -> str:
+        """Path of a clip, relative to the folder.
+
+        Raises:
+            MediaError: ``media_name_refused`` for a URL, a protocol, a playlist, an absolute path or one
+                that leaves the folder; ``media_missing`` where no file has the name.
+        """
+        relative = self.pattern.replace("{name}", name) if self.pattern else name
+        _refuse(relative)
+        for suffix in SUFFIXES if self.pattern is None else ("",):
+            candidate = relative + suffix
+            try:
+                found = (self.root / candidate).is_file()
+            except (OSError, ValueError):
+                found = False
+            if found:
+                _refuse(candidate)
+                return candidate
+        raise MediaError(
+            "media_missing",
+            f"no file for {name[:200]!r} in {self.root}.",
+            "Put the clip there, or say how names become files with --media-pattern '{name}.mp4'.",
+        )
+
+
+def _refuse(name: str) -> None:
+    path = PurePosixPath(name)
+    why = ""
+    if not name.strip() or "\x00" in name or len(name) > 1000:
+        why = "is empty, too long or holds a null byte"
+    elif path.is_absolute() or ".." in path.parts or "\\" in name:
+        why = "leaves the media folder"
+    elif ":" in name.split("/")[0] and name.split(":", 1)[0].isalnum():
+        why = "names a protocol"
+    elif path.suffix.lower() in REFUSED:
+        why = "is a playlist or script, not a clip"
+    if why:
+        raise MediaError(
+            "media_name_refused", f"the media name {name[:200]!r} {why}.", "Clips are files inside --media."
+        )

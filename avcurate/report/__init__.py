@@ -1,0 +1,1 @@
+"""What a run shows a person: terminal summaries and one offline HTML page. Recomputes nothing stored."""
