@@ -83,7 +83,7 @@ def sample_spec(recipe: Recipe) -> SampleSpec:
 
 def build_stages(job: Job, engine: Engine | None = None) -> list[Stage]:
     """The stages that need a model, in order."""
-    engine = engine or open_engine(job.recipe.model)
+    engine = engine or open_engine(job.recipe.model, job.recipe.layout == "interleaved")
     return [
         SampleStage(engine, sample_spec(job.recipe), job.media, job.decode_workers),
         ScoreStage(open_embedder(job.recipe.embedder.model), job.recipe.n),

@@ -19,6 +19,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from avcurate.demo.questions import TYPES, draft, reasoning
 from avcurate.demo.world import draw_picture, draw_sound
 from avcurate.prompts import COT, SEPARATE_THEN_FUSE
+from avcurate.store.atomic import write_json
 
 PATCH, MERGE, FRAME = 14, 2, 56
 MELS, HOP, N_FFT = 64, 500, 1024
@@ -31,6 +32,11 @@ SPECIAL = {
     "image_token": "<|IMAGE|>",
     "vision_eos_token": "<|vision_eos|>",
 }
+# the full configuration has a talker, which is never built; its default ids lie outside this vocabulary
+_TALKER_TOKENS = (
+    "tts_text_start_token_id", "tts_text_end_token_id", "tts_text_pad_token_id", "vision_start_token_id",
+    "vision_end_token_id", "audio_start_token_id", "audio_end_token_id",
+)  # fmt: skip
 TAGS = ("think", "answer", "mod", "v", "a", "sum", "ans")
 VIDEO_SIZE = {"shortest_edge": FRAME * FRAME, "longest_edge": FRAME * FRAME}
 
@@ -226,8 +232,12 @@ def save_checkpoint(thinker: Any, processor: Any, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     processor.save_pretrained(folder)
     config = thinker.config
+    unused = {name: 0 for name in _TALKER_TOKENS}
     full = hf.Qwen2_5OmniConfig(
-        thinker_config=config.to_dict(), enable_audio_output=False, architectures=["Qwen2_5OmniModel"]
+        thinker_config=config.to_dict(),
+        talker_config=unused,
+        enable_audio_output=False,
+        architectures=["Qwen2_5OmniModel"],
     )
     full.save_pretrained(folder)
     hf.GenerationConfig(
@@ -236,3 +246,4 @@ def save_checkpoint(thinker: Any, processor: Any, folder: Path) -> None:
     ).save_pretrained(folder)
     weights = {f"thinker.{k}": v.to(torch.bfloat16).contiguous() for k, v in thinker.state_dict().items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    write_json(folder / "avcurate.json", {"video_size": VIDEO_SIZE, "trained_on": "avcurate demo world"})

@@ -57,9 +57,10 @@ class SentenceTransformersEmbedder(Embedder):
         try:
             import avcurate.engines.torchvision_cpu  # noqa: F401
             from sentence_transformers import SentenceTransformer
-        except ImportError:
+        except ImportError as e:
             raise UserError(
-                "scoring needs sentence-transformers.", "Install it: pip install 'avcurate[embed]'."
+                f"scoring needs sentence-transformers, which cannot be imported ({e}).",
+                "Install it: pip install 'avcurate[embed]'.",
             ) from None
         options: dict[str, Any] = {}
         if "Qwen3-Embedding" in self.model:

@@ -8,7 +8,7 @@ from avcurate.engines.base import Engine
 from avcurate.recipe import ModelSpec
 
 
-def open_engine(spec: ModelSpec) -> Engine:
+def open_engine(spec: ModelSpec, interleaved: bool = False) -> Engine:
     """The engine a recipe asks for; nothing is loaded yet."""
     if spec.engine == "scripted":
         from avcurate.engines.scripted import ScriptedEngine
@@ -21,7 +21,7 @@ def open_engine(spec: ModelSpec) -> Engine:
     if spec.engine == "vllm":
         from avcurate.engines.vllm_engine import VllmEngine
 
-        return VllmEngine(spec)
+        return VllmEngine(spec, interleaved)
     from avcurate.engines.checkpoint import Checkpoint
     from avcurate.engines.transformers_engine import TransformersEngine
 

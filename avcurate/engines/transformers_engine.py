@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from avcurate.engines.base import Engine, Failure, Perception, Reply, Request, Response, Source
 from avcurate.engines.checkpoint import Checkpoint
+from avcurate.engines.messages import messages_of
 from avcurate.errors import UserError
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class TransformersEngine(Engine):
                 f"the transformers engine needs {e.name}.", "Install it: pip install 'avcurate[transformers]'."
             ) from None
         transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
         family = self.checkpoint.family
         if family not in THINKERS:
             raise UserError(
@@ -133,22 +135,12 @@ class TransformersEngine(Engine):
         yield from replies
 
     def _inputs(self, batch: list[Request]) -> dict[str, Any]:
-        texts, audios, videos = [], [], []
-        for r in batch:
-            content: list[dict[str, str]] = []
-            if r.frames is not None:
-                videos.append(r.frames)
-                content.append({"type": "video"})
-            if r.audio is not None:
-                audios.append(r.audio)
-                if not r.interleaved:
-                    content.append({"type": "audio"})
-            content.append({"type": "text", "text": r.prompt})
-            texts.append(
-                self.processor.apply_chat_template(
-                    [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-                )
-            )
+        texts = [
+            self.processor.apply_chat_template(messages_of(r), tokenize=False, add_generation_prompt=True)
+            for r in batch
+        ]
+        audios = [r.audio for r in batch if r.audio is not None]
+        videos = [r.frames for r in batch if r.frames is not None]
         video_kwargs = {"do_sample_frames": False, "fps": batch[0].fps, **self.checkpoint.video_kwargs}
         if any(r.interleaved for r in batch):
             video_kwargs["use_audio_in_video"] = True

@@ -145,7 +145,12 @@ class StageRun:
         return self.tally
 
     def feed(self, todo: list[Commit]) -> Iterator[Row]:
-        """Rows that need work, part by part, read only when they are asked for."""
+        """Rows that need work, one after the other over part borders, read only when they are asked for."""
+        for rows in self.parts_to_do(todo):
+            yield from rows
+
+    def parts_to_do(self, todo: list[Commit]) -> Iterator[list[Row]]:
+        """Rows that need work, a list for each part; a part with none left is committed at once."""
         for commit in todo:
             rows = {r["question_id"]: r for r in self.upstream.read(commit.part).to_pylist()}
             opened = _Open(rows, self.upstream.digest(commit), {}, {})
@@ -159,8 +164,8 @@ class StageRun:
                 self.tally.add(outcome)
             if not pending:
                 self._commit(commit.part)
-            for row_id in pending:
-                yield rows[row_id]
+            else:
+                yield [rows[row_id] for row_id in pending]
 
     def _reuse(self, part: int, opened: _Open) -> None:
         """Take over outcomes of an earlier commit for rows that have not changed."""

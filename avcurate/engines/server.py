@@ -1,0 +1,208 @@
+"""Answers through OpenAI-compatible vLLM servers: several addresses, retries, adaptive concurrency.
+
+Start each with ``--trust-request-mm-kwargs --enable-prompt-tokens-details``: the frame rate is sent
+with every request, and the token counts that come back prove that each modality arrived.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
+
+import httpx
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from avcurate.engines.base import Engine, Failure, Perception, Reply, Request, Response, Source
+from avcurate.engines.checkpoint import Checkpoint
+from avcurate.engines.wire import body_of
+from avcurate.errors import UserError
+from avcurate.recipe import ModelSpec
+
+TOP = 20
+BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
+POLL_SECONDS = 0.05
+
+
+class _Busy(Exception):
+    """The server cannot answer now; another try may succeed."""
+
+
+class _Refused(Exception):
+    """The server will not answer this request."""
+
+
+class ServerEngine(Engine):
+    """A model behind one or several servers.
+
+    ``ModelSpec.options``: ``timeout_s`` (600), ``attempts`` (6), ``frame_format`` (PNG, or JPEG for
+    less traffic), ``max_wait_s`` (60, longest back-off), ``api_key``.
+    """
+
+    name = "server"
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.spec = spec
+        self.checkpoint = Checkpoint(spec.model, spec.revision)
+        options = {"timeout_s": 600.0, "attempts": 6, "frame_format": "PNG", "max_wait_s": 60.0, "api_key": ""}
+        unknown = set(spec.options) - set(options)
+        if unknown:
+            raise UserError(f"the server engine has no option {sorted(unknown)[0]!r}.", f"It has: {', '.join(options)}.")
+        self.options: dict[str, Any] = options | spec.options
+        self.urls = [u.rstrip("/") for u in spec.urls]
+        if not self.urls:
+            raise UserError("the server engine needs an address.", "Give --url http://host:8000/v1.")
+        self._lock = threading.Lock()
+        self._load = dict.fromkeys(self.urls, 0)
+        self.limit = 4.0 * len(self.urls)
+
+    def identity(self) -> dict[str, Any]:
+        """The model; addresses do not matter."""
+        return {"engine": self.name, **self.checkpoint.identity(), "frame_format": self.options["frame_format"]}
+
+    def setup(self) -> None:
+        """Ask every server for its models; dead addresses are named."""
+        key = self.options["api_key"]
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+        self._client = httpx.Client(timeout=self.options["timeout_s"], headers=headers, limits=limits)
+        served: set[str] = set()
+        for url in self.urls:
+            try:
+                reply = self._client.get(f"{url}/models", timeout=20).raise_for_status().json()
+                served |= {m["id"] for m in reply["data"]}
+            except (httpx.HTTPError, ValueError, KeyError, TypeError) as e:
+                raise UserError(
+                    f"no OpenAI-compatible server answers at {url}: {e}", "Start it, or check --url (it ends in /v1)."
+                ) from None
+        if self.spec.model in served:
+            self.model = self.spec.model
+        elif len(served) == 1:
+            self.model = served.pop()
+        else:
+            raise UserError(
+                f"the servers offer {', '.join(sorted(served))}, not {self.spec.model}.", "Name one with --model."
+            )
+        self._pool = ThreadPoolExecutor(max(self.spec.max_sequences, 4), thread_name_prefix="ask")
+
+    def close(self) -> None:
+        """Let connections go."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._client.close()
+
+    def expected_tokens(self, request: Request) -> tuple[int, int] | None:
+        """From the checkpoint's own constants."""
+        math = self.checkpoint.token_math
+        return math.of(request) if math else None
+
+    def generate(self, source: Source) -> Iterator[Reply | Failure]:
+        """Keep as many requests in flight as the servers bear."""
+        flying: set[Future[Reply | Failure]] = set()
+        while True:
+            while len(flying) < min(int(self.limit), self.spec.max_sequences):
+                request = source.take(wait=not flying)
+                if request is None:
+                    break
+                flying.add(self._pool.submit(self._ask, request))
+            if not flying:
+                return
+            done, flying = wait(flying, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+
+    def _ask(self, request: Request) -> Reply | Failure:
+        if request.interleaved:
+            return Failure(request.key, "request_refused", "servers take audio and video apart, not interleaved")
+        body = body_of(request, self.model, self.options["frame_format"], self.checkpoint.video_kwargs)
+        try:
+            found = self._post(body)
+        except _Refused as e:
+            return Failure(request.key, "request_refused", str(e))
+        choices = sorted(found["choices"], key=lambda c: c["index"])
+        if len(choices) != request.n:
+            return Failure(request.key, "responses_missing", f"{len(choices)} of {request.n} responses came back")
+        tokens = found["usage"].get("completion_tokens", -1)
+        responses = tuple(
+            Response(
+                request.seed + c["index"],
+                c["message"]["content"] or "",
+                c["finish_reason"] or "length",
+                len(c.get("token_ids") or ()) or round(tokens / request.n),
+            )
+            for c in choices
+        )
+        return Reply(request.key, responses, found["usage"]["prompt_tokens"], *self._media_tokens(request, found))
+
+    def _media_tokens(self, request: Request, found: dict[str, Any]) -> tuple[int, int]:
+        details = (found["usage"].get("prompt_tokens_details") or {}).get("multimodal_tokens")
+        if details is None:
+            return -1, -1
+        return int(details.get("audio", 0)), int(details.get("video", 0))
+
+    def _post(self, body: dict[str, Any]) -> dict[str, Any]:
+        """One request with retries, each on the least loaded server.
+
+        Raises:
+            _Refused: the server says that this request is wrong.
+            UserError: no server answered after all attempts; the run stops and can be resumed.
+        """
+        retrying = Retrying(
+            retry=retry_if_exception_type((_Busy, httpx.TransportError)),
+            stop=stop_after_attempt(self.options["attempts"]),
+            wait=wait_random_exponential(multiplier=0.5, max=self.options["max_wait_s"]),
+        )
+        try:
+            return retrying(self._post_once, body)
+        except RetryError as e:
+            last = e.last_attempt.exception()
+            raise UserError(
+                f"no server answered after {self.options['attempts']} attempts: {last}",
+                "See to the servers, then run the same command again; nothing is lost.",
+            ) from None
+
+    def _post_once(self, body: dict[str, Any]) -> dict[str, Any]:
+        with self._lock:
+            url = min(self._load, key=lambda u: self._load[u])
+            self._load[url] += 1
+        try:
+            reply = self._client.post(f"{url}/chat/completions", json=body)
+            if reply.status_code in BUSY:
+                raise _Busy(f"{url}: {reply.status_code} {reply.text[:200]}")
+            if reply.status_code >= 400:
+                raise _Refused(f"{reply.status_code}: {_message(reply)}")
+            found: dict[str, Any] = reply.json()
+            with self._lock:
+                # additive increase: about one more in flight each time all of them have succeeded
+                self.limit = min(self.limit + 1 / self.limit, float(self.spec.max_sequences))
+            return found
+        except (_Busy, httpx.TransportError):
+            with self._lock:
+                self.limit = max(1.0, self.limit * 0.7)
+            raise
+        except ValueError as e:
+            raise _Busy(f"{url}: half an answer ({e})") from None
+        finally:
+            with self._lock:
+                self._load[url] -= 1
+
+    def perceive(self, request: Request) -> Perception:
+        """One greedy token with the likeliest alternatives."""
+        body = body_of(request, self.model, self.options["frame_format"], self.checkpoint.video_kwargs, TOP)
+        try:
+            found = self._post(body)
+        except _Refused as e:
+            raise UserError(
+                f"the server refused the canary: {e}", "Start it with --trust-request-mm-kwargs; see the README."
+            ) from None
+        first = found["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+        logprobs = {t["token"]: float(t["logprob"]) for t in first}
+        return Perception(found["usage"]["prompt_tokens"], *self._media_tokens(request, found), logprobs)
+
+
+def _message(reply: httpx.Response) -> str:
+    try:
+        found = reply.json()
+        return str((found.get("error") or found).get("message", found))[:400]
+    except (ValueError, AttributeError):
+        return reply.text[:400]

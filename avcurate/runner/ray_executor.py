@@ -1,0 +1,76 @@
+"""Runs a stage on Ray: parts go to actors, outcomes come back, this process alone writes.
+
+The actors run the same stage objects as a local run, so the output is the same. What an actor had
+finished of a part that it did not finish is asked again after a crash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from avcurate.errors import UserError
+from avcurate.runner.execute import StageRun, Tally
+from avcurate.runner.stage import NoLog, Outcome, Row, Stage
+
+
+class _Worker:
+    """One actor: a stage that is set up once."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.stage.setup()
+
+    def process(self, rows: list[Row]) -> list[tuple[str, Outcome]]:
+        """All outcomes of one part."""
+        return list(self.stage.process(iter(rows), NoLog()))
+
+
+def run_on_ray(work: StageRun, actors: int | None = None, options: dict[str, Any] | None = None) -> Tally:
+    """Process what is left of a stage on Ray.
+
+    Args:
+        work: the stage run; it keeps the books.
+        actors: workers; by default one per GPU, or half the CPUs.
+        options: resources of an actor, as ``ray.remote`` takes them.
+
+    Raises:
+        UserError: Ray is not installed.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise UserError("--executor ray needs Ray.", "Install it: pip install 'avcurate[ray]'.") from None
+    todo = work.plan()
+    work.watch(work.tally, None, None)
+    if not todo:
+        return work.tally
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False, include_dashboard=False)
+    resources = ray.cluster_resources()
+    gpus = int(resources.get("GPU", 0))
+    count = min(len(todo), actors or gpus or max(1, int(resources.get("CPU", 2)) // 2))
+    actor = ray.remote(**(options or {"num_gpus": 1 if gpus else 0}))(_Worker)
+    try:
+        pool = [actor.remote(work.stage) for _ in range(count)]
+        for row_id, outcome in _stream(ray, pool, work.parts_to_do(todo)):
+            work.settle(row_id, outcome)
+    finally:
+        work.journal.close()
+        for one in pool:
+            ray.kill(one)
+    return work.tally
+
+
+def _stream(ray: Any, pool: list[Any], parts: Iterator[list[Row]]) -> Iterator[tuple[str, Outcome]]:
+    """Hand each free actor the next part; yield outcomes as parts come back."""
+    free, flying = list(pool), {}
+    while True:
+        while free and (rows := next(parts, None)) is not None:
+            one = free.pop()
+            flying[one.process.remote(rows)] = one
+        if not flying:
+            return
+        done, _ = ray.wait(list(flying), num_returns=1)
+        free.append(flying.pop(done[0]))
+        yield from ray.get(done[0])
