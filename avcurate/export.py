@@ -27,9 +27,7 @@ def split_of(video_id: str, validation: float, seed: int) -> str:
     return "validation" if derive_seed("split", seed, video_id) / 2**31 < validation else "train"
 
 
-def export_run(
-    run: RunDir, out: Path, to: str, validation: float, min_confidence: float, seed: int
-) -> dict[str, Any]:
+def export_run(run: RunDir, out: Path, to: str, validation: float, min_confidence: float, seed: int) -> dict[str, Any]:
     """Write shards ``data/<split>-NNNNN.parquet`` (or ``.jsonl``), a dataset card and ``shards.json``.
 
     ``parquet`` and ``hf`` write the same files: Parquet with a card is what the Hugging Face hub reads.
@@ -74,13 +72,14 @@ def export_run(
     return facts | {"out": str(out)}
 
 
-def _shards(
-    run: RunDir, split: str, validation: float, min_confidence: float, seed: int
-) -> Iterator[pa.Table]:
+def _shards(run: RunDir, split: str, validation: float, min_confidence: float, seed: int) -> Iterator[pa.Table]:
     held: list[pa.Table] = []
     count = 0
     for table in run.parts("label").rows():
-        keep = pc.and_(pc.is_valid(table["pem"]), pc.fill_null(pc.greater_equal(table["confidence"], min_confidence), False))
+        keep = pc.and_(
+            pc.is_valid(table["pem"]),
+            pc.fill_null(pc.greater_equal(table["confidence"], min_confidence), False),
+        )
         mine = pa.array([split_of(v, validation, seed) == split for v in table["video_id"].to_pylist()], pa.bool_())
         chosen = table.filter(pc.and_(keep, mine))
         if chosen.num_rows:
@@ -103,6 +102,7 @@ def _card(facts: dict[str, Any], recipe: dict[str, Any], ending: str) -> str:
     files = "\n".join(
         f"      - split: {split}\n        path: data/{split}-*.{ending}" for split, n in facts["rows"].items() if n
     )
+    thresholds, rows = facts["thresholds"], facts["rows"]
     mix = "\n".join(f"| {name} | {n:,} |" for name, n in facts["mix"].items())
     return f"""---
 configs:
@@ -114,7 +114,7 @@ tags: [audio-visual, preferred-evidence-modality, avcurate]
 # Questions with their Preferred Evidence Modality
 
 Made by avcurate {facts["avcurate"]} with {recipe["model"]["model"]} ({recipe["model"]["engine"]}), prompt
-{recipe["prompt"]}, n = {recipe["n"]}, τ_acc = {facts["thresholds"]["tau_acc"]}, τ_cot = {facts["thresholds"]["tau_cot"]}.
+{recipe["prompt"]}, n = {recipe["n"]}, τ_acc = {thresholds["tau_acc"]}, τ_cot = {thresholds["tau_cot"]}.
 One row per question; its columns are described in the Arrow schema of the files (schema version
 {facts["schema_version"]}). Media are not included: `media` is a path relative to the folder of the clips.
 The labels carry the licence of the questions and clips they were made from; check it before sharing.
@@ -123,5 +123,5 @@ The labels carry the licence of the questions and clips they were made from; che
 |---|---|
 {mix}
 
-Split by source video (seed {facts["split"]["seed"]}): {facts["rows"]["train"]:,} train, {facts["rows"]["validation"]:,} validation.
+Split by source video (seed {facts["split"]["seed"]}): {rows["train"]:,} train, {rows["validation"]:,} validation.
 """

@@ -185,9 +185,7 @@ def _settle(run: RunDir, record: dict[str, Any], stage: str, tally: Tally) -> No
     run.save(record)
 
 
-def label_run(
-    run: RunDir, record: dict[str, Any], thresholds: Thresholds, watch: Watch = watch_nothing
-) -> Tally:
+def label_run(run: RunDir, record: dict[str, Any], thresholds: Thresholds, watch: Watch = watch_nothing) -> Tally:
     """Label, or label anew, every scored part; parts already labelled so are kept."""
     scored, labelled = run.parts("score"), run.parts("label")
     identity = {"version": 1, "tau_acc": thresholds.tau_acc, "tau_cot": thresholds.tau_cot}

@@ -44,7 +44,12 @@ def make_plan(
     names = list(clips)[:: max(1, len(clips) // sample)][:sample]
     with ThreadPoolExecutor(2) as pool:
         probes = [p for p in pool.map(lambda n: _try_probe(media / n), names) if p]
-    plan: dict[str, Any] = {"questions": questions, "not_asked": lost, "clips": len(clips), "clips_looked_at": len(probes)}
+    plan: dict[str, Any] = {
+        "questions": questions,
+        "not_asked": lost,
+        "clips": len(clips),
+        "clips_looked_at": len(probes),
+    }
     whole = [p for p in probes if p.has_audio and p.has_video]
     if not whole:
         return plan

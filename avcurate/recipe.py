@@ -101,7 +101,8 @@ def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
     path = shipped().get(name) or Path(name)
     if not path.is_file():
         raise UserError(
-            f"there is no recipe {name!r}.", f"Recipes are: {', '.join(shipped())}; or give the path of a .yaml file."
+            f"there is no recipe {name!r}.",
+            f"Recipes are: {', '.join(shipped())}; or give the path of a .yaml file.",
         )
     try:
         data = yaml.safe_load(path.read_text("utf-8")) or {}

@@ -47,8 +47,10 @@ def relabel_run(
             before.tau_acc if tau_acc is None else tau_acc, before.tau_cot if tau_cot is None else tau_cot
         )
         changes: Counter[tuple[str, str]] = Counter()
-        old = {c.part: _labels(run.parts("label").read(c.part, columns=["pem", "discard_reason"]))
-               for c in run.parts("label").commits()}  # fmt: skip
+        old = {
+            c.part: _labels(run.parts("label").read(c.part, columns=["pem", "discard_reason"]))
+            for c in run.parts("label").commits()
+        }
         label_run(run, record, after, watch)
         for commit in run.parts("label").commits():
             new = _labels(run.parts("label").read(commit.part, columns=["pem", "discard_reason"]))
@@ -60,9 +62,7 @@ def relabel_run(
         "rows": sum(changes.values()),
         "changed": sum(moved.values()),
         "undecided": sum(n for (_, to), n in changes.items() if to == f"none: {UNDECIDED}"),
-        "changes": [
-            {"before": a, "after": b, "rows": n} for (a, b), n in sorted(moved.items(), key=lambda kv: -kv[1])
-        ],
+        "changes": [{"before": a, "after": b, "rows": n} for (a, b), n in sorted(moved.items(), key=lambda kv: -kv[1])],
     }
 
 

@@ -112,7 +112,11 @@ LABEL: tuple[Column, ...] = (
     *_per_setting("p_solvable", pa.float64(), "probability of reaching tau_acc on a fresh n, given k (Beta-binomial)."),
     Column("pem", pa.string(), "Preferred Evidence Modality: Audio, Visual, Audio-Visual; null where discarded."),
     Column("discard_reason", pa.string(), "Why there is no PEM; null where there is one."),
-    Column("confidence", pa.float64(), "Probability that a fresh sample would give the same label; null without one."),
+    Column(
+        "confidence",
+        pa.float64(),
+        "Probability that a fresh sample would give the same label; null without one.",
+    ),
     Column("tau_acc", pa.float64(), "Correctness threshold of this label."),
     Column("tau_cot", pa.float64(), "Consistency threshold of this label."),
 )
@@ -165,3 +169,20 @@ def json_schema(table: str) -> dict[str, object]:
         "schema_version": SCHEMA_VERSION,
         "columns": [{"name": c.name, "type": str(c.type), "about": c.about} for c in TABLES[table]],
     }
+
+
+def main() -> None:
+    """``python -m avcurate.schema FOLDER``: write the published contract of every table."""
+    import json
+    import sys
+    from pathlib import Path
+
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for table in TABLES:
+        text = json.dumps(json_schema(table), indent=1, ensure_ascii=False)
+        (folder / f"{table}.json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

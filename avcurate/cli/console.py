@@ -31,7 +31,14 @@ def warn(text: str) -> None:
 def make_progress() -> Progress:
     """A bar with count, rate, elapsed and remaining time; nothing where standard error is no terminal."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     return Progress(
         TextColumn("[bold]{task.description:<16}"),
@@ -92,7 +99,11 @@ class StageBars:
             if lost:
                 note += f"  dead {lost}"
             self.progress.update(
-                task, total=tally.total or None, completed=tally.done, rate=_rate(self.progress, task, "rows"), note=note
+                task,
+                total=tally.total or None,
+                completed=tally.done,
+                rate=_rate(self.progress, task, "rows"),
+                note=note,
             )
 
         return watch

@@ -9,7 +9,10 @@ import typer
 
 from avcurate.cli.console import bar, make_progress, print_json
 
-app = typer.Typer(help="A small audio-visual world whose truth is known, and the model that hears and sees it.", no_args_is_help=True)
+app = typer.Typer(
+    help="A small audio-visual world whose truth is known, and the model that hears and sees it.",
+    no_args_is_help=True,
+)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Questions = Annotated[int, typer.Option("--questions", help="Number of questions.", min=1)]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the world.")]
@@ -32,7 +35,12 @@ def build(
 
     with bar("clips", 0, "clips") as progress:
         items = build_world(out, questions, seed, workers, lambda done, total: progress(done, total=total))
-    facts = {"world": str(out), "questions": len(items), "clips": len({i.clip.name for i in items}), "seed": seed}
+    facts = {
+        "world": str(out),
+        "questions": len(items),
+        "clips": len({i.clip.name for i in items}),
+        "seed": seed,
+    }
     if json_out:
         print_json(facts)
     else:
@@ -80,9 +88,12 @@ def evaluate(
     shown = Table("question type", "decided by", "A", "V", "AV", "responses", "as it should be")
     for r in rows:
         shown.add_row(
-            r["type"], r["evidence"], *[f"{r[s]:.2f}" for s in ("a", "v", "av")], str(r["questions"]),
+            r["type"],
+            r["evidence"],
+            *[f"{r[s]:.2f}" for s in ("a", "v", "av")],
+            str(r["questions"]),
             "yes" if r["as_it_should_be"] else "NO",
-        )  # fmt: skip
+        )
     console().print(shown)
 
 
@@ -113,7 +124,9 @@ def train_model(
     seed: Annotated[int, typer.Option("--seed", help="Seed of everything.")] = 0,
     encoder_steps: Annotated[int | None, typer.Option("--encoder-steps", help="Steps of phase one.", min=1)] = None,
     lm_steps: Annotated[int | None, typer.Option("--lm-steps", help="Steps of phase two.", min=1)] = None,
-    clips: Annotated[int | None, typer.Option("--clips", help="Training pictures (three times as many sounds).", min=20)] = None,
+    clips: Annotated[
+        int | None, typer.Option("--clips", help="Training pictures (three times as many sounds).", min=20)
+    ] = None,
     workers: Workers = 2,
 ) -> None:
     """Train the embedded model from scratch, on CPU, in well under an hour. Resumes where it stopped.

@@ -9,7 +9,9 @@ import typer
 from avcurate.cli.console import print_json
 
 
-def doctor(json_out: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False) -> None:
+def doctor(
+    json_out: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
     """Check ffmpeg, engines and embedder, and tell which known problems of installed versions apply.
 
     Example: avcurate doctor

@@ -19,7 +19,9 @@ RecipeName = Annotated[str, typer.Option("--recipe", "-r", help="Recipe name or 
 Model = Annotated[str | None, typer.Option("--model", "-m", help="`embedded`, a model name or folder, or a script.")]
 EngineName = Annotated[str | None, typer.Option("--engine", "-e", help="transformers, vllm, server or scripted.")]
 Url = Annotated[list[str] | None, typer.Option("--url", help="Server, e.g. http://127.0.0.1:8000/v1; repeatable.")]
-EmbedderName = Annotated[str | None, typer.Option("--embedder", help="`embedded`, a model name, or http://host/v1#model.")]
+EmbedderName = Annotated[
+    str | None, typer.Option("--embedder", help="`embedded`, a model name, or http://host/v1#model.")
+]
 PromptName = Annotated[str | None, typer.Option("--prompt", help="Prompt; see `avcurate prompt show`.")]
 N = Annotated[int | None, typer.Option("--n", help="Responses per setting.", min=1)]
 Seed = Annotated[int | None, typer.Option("--seed", help="Run seed.")]
@@ -31,13 +33,17 @@ Zero = Annotated[bool, typer.Option("--zero", help="Ablate by silence and black 
 Interleaved = Annotated[bool, typer.Option("--interleaved", help="Send audio inside the video item, time-aligned.")]
 FormatName = Annotated[str, typer.Option("--format", help="auto, table, avqa, music-avqa, valor32k-avqa, avhbench, …")]
 Map = Annotated[list[str] | None, typer.Option("--map", help="FIELD=COLUMN for any table; repeatable.")]
-Pattern = Annotated[str | None, typer.Option("--media-pattern", help="How a name becomes a file, e.g. '{name}_video.mp4'.")]
+Pattern = Annotated[
+    str | None, typer.Option("--media-pattern", help="How a name becomes a file, e.g. '{name}_video.mp4'.")
+]
 Only = Annotated[list[str] | None, typer.Option("--only", help="Only this question id; repeatable.")]
 Limit = Annotated[int, typer.Option("--limit", help="Only the first records; 0 for all.", min=0)]
 PartSize = Annotated[int, typer.Option("--part-size", help="Questions per Parquet part.", min=1)]
 Workers = Annotated[int, typer.Option("--decode-workers", help="Clips decoded at the same time.", min=1)]
 Force = Annotated[bool, typer.Option("--force", help="Do again what was made with another recipe, input or model.")]
-FailOnDead = Annotated[float | None, typer.Option("--fail-on-dead", help="Stop when this share of rows died.", min=0, max=1)]
+FailOnDead = Annotated[
+    float | None, typer.Option("--fail-on-dead", help="Stop when this share of rows died.", min=0, max=1)
+]
 Executor = Annotated[str, typer.Option("--executor", help="local or ray.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -94,9 +100,9 @@ def label_pem(
 
       avcurate label-pem val_qa.json --media clips -o runs/pem -r label-pem-qwen3-omni
 
-      avcurate label-pem val_qa.json --media clips -o runs/pem -r label-pem-server --url http://gpu1:8000/v1 --url http://gpu2:8000/v1
+      avcurate label-pem val_qa.json --media clips -o runs/pem -r label-pem-server --url http://gpu1:8000/v1
 
-      avcurate label-pem mine.csv --map media=file --map question=q --map choices=options --map answer=gold --media clips -o runs/mine
+      avcurate label-pem mine.csv --map media=file --map question=q --map answer=gold --media clips -o runs/mine
     """
     from avcurate.label_pem import Job
     from avcurate.recipe import load_recipe
@@ -173,9 +179,16 @@ def ingest(
     from avcurate.report.terminal import print_funnel
 
     job = Job(
-        annotations, media, out, load_recipe("label-pem"), format_name, _mapping(mapping), media_pattern,
-        limit=limit, part_size=part_size,
-    )  # fmt: skip
+        annotations,
+        media,
+        out,
+        load_recipe("label-pem"),
+        format_name,
+        _mapping(mapping),
+        media_pattern,
+        limit=limit,
+        part_size=part_size,
+    )
     tally = ingest_only(job)
     counts = {"in": tally.total, "kept": tally.kept, "filtered": tally.filtered, "dead": tally.dead}
     if json_out:
@@ -205,14 +218,23 @@ def plan(
     from avcurate.report.terminal import print_plan
 
     made = make_plan(
-        annotations, media, load_recipe(recipe, {"n": n}), format_name, _mapping(mapping), media_pattern, limit, probe
+        annotations,
+        media,
+        load_recipe(recipe, {"n": n}),
+        format_name,
+        _mapping(mapping),
+        media_pattern,
+        limit,
+        probe,
     )
     print_json(made) if json_out else print_plan(made)
 
 
 def retry(
     run: Annotated[Path, typer.Argument(help="Run directory.")],
-    reason: Annotated[list[str] | None, typer.Option("--reason", help="Only rows dead for this reason; repeatable.")] = None,
+    reason: Annotated[
+        list[str] | None, typer.Option("--reason", help="Only rows dead for this reason; repeatable.")
+    ] = None,
     decode_workers: Workers = 2,
     json_out: Json = False,
 ) -> None:

@@ -15,7 +15,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 def relabel(
     run: RunArg,
-    tau_acc: Annotated[float | None, typer.Option("--tau-acc", help="Least correctness rate.", min=0.001, max=1)] = None,
+    tau_acc: Annotated[
+        float | None, typer.Option("--tau-acc", help="Least correctness rate.", min=0.001, max=1)
+    ] = None,
     tau_cot: Annotated[float | None, typer.Option("--tau-cot", help="Least consistency.", min=-1, max=1)] = None,
     json_out: Json = False,
 ) -> None:
@@ -102,7 +104,9 @@ def export(
     out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the shards.")],
     to: Annotated[str, typer.Option("--to", help="parquet, jsonl or hf (a Hugging Face dataset folder).")] = "parquet",
     validation: Annotated[float, typer.Option("--validation", help="Share of source videos.", min=0, max=0.9)] = 0.05,
-    min_confidence: Annotated[float, typer.Option("--min-confidence", help="Least label confidence.", min=0, max=1)] = 0.0,
+    min_confidence: Annotated[
+        float, typer.Option("--min-confidence", help="Least label confidence.", min=0, max=1)
+    ] = 0.0,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the split.")] = 0,
     json_out: Json = False,
 ) -> None:

@@ -17,7 +17,7 @@ import transformers as hf
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from avcurate.demo.questions import TYPES, draft, reasoning
-from avcurate.demo.world import draw_picture, draw_sound
+from avcurate.demo.world import Kind, draw_picture, draw_sound
 from avcurate.prompts import COT, SEPARATE_THEN_FUSE
 from avcurate.store.atomic import write_json
 
@@ -34,9 +34,14 @@ SPECIAL = {
 }
 # the full configuration has a talker, which is never built; its default ids lie outside this vocabulary
 _TALKER_TOKENS = (
-    "tts_text_start_token_id", "tts_text_end_token_id", "tts_text_pad_token_id", "vision_start_token_id",
-    "vision_end_token_id", "audio_start_token_id", "audio_end_token_id",
-)  # fmt: skip
+    "tts_text_start_token_id",
+    "tts_text_end_token_id",
+    "tts_text_pad_token_id",
+    "vision_start_token_id",
+    "vision_end_token_id",
+    "audio_start_token_id",
+    "audio_end_token_id",
+)
 TAGS = ("think", "answer", "mod", "v", "a", "sum", "ans")
 VIDEO_SIZE = {"shortest_edge": FRAME * FRAME, "longest_edge": FRAME * FRAME}
 
@@ -68,7 +73,7 @@ def _corpus() -> Iterator[str]:
     rng = random.Random(0)
     for _ in range(4000):
         kind = rng.choice(TYPES)
-        shape = "sequence" if kind.evidence == "both" else "group"
+        shape: Kind = "sequence" if kind.evidence == "both" else "group"
         p, s = draw_picture(rng, shape), draw_sound(rng, shape)
         if not kind.fits(p, s):
             continue

@@ -44,9 +44,7 @@ class Bank:
     sounds: list[Sound]
 
 
-def build_bank(
-    folder: Path, clips: int, seed: int, workers: int, tick: Callable[[int], None] = lambda n: None
-) -> Bank:
+def build_bank(folder: Path, clips: int, seed: int, workers: int, tick: Callable[[int], None] = lambda n: None) -> Bank:
     """Make, or read back, the training clips of this seed; finished reels are reused.
 
     ``clips`` is the number of pictures; there are three times as many sounds.
@@ -97,7 +95,18 @@ def _make_reel(job: tuple[Path, int, int]) -> None:
     with tempfile.TemporaryDirectory(prefix="avcurate-reel-") as scratch:
         video = Path(scratch, "video.mp4")
         size = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{SIZE}x{SIZE}", "-r", str(FPS))
-        coding = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "26", "-pix_fmt", "yuv420p", "-threads", "1")
+        coding = (
+            "-c:v",
+            "libx264",
+            "-preset",
+            "veryfast",
+            "-crf",
+            "26",
+            "-pix_fmt",
+            "yuv420p",
+            "-threads",
+            "1",
+        )
         _encode((*size, "-i", "pipe:0", *coding), video, frames.tobytes())
         audio = Path(scratch, "audio.mp4")
         pcm = ("-f", "f32le", "-ar", str(SAMPLE_RATE), "-ac", "1", "-i", "pipe:0")

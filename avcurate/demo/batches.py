@@ -84,9 +84,7 @@ def make_sequence(
     q = draft(kind, pictures[i], sounds[k], rng)
     fuse = rng.random() < FUSE_SHARE
     prompt = (SEPARATE_THEN_FUSE if fuse else COT).render(q.text, q.choices)
-    thought, answer = write_answer(
-        q, pictures[i] if setting[0] else None, sounds[k] if setting[1] else None, rng, fuse
-    )
+    thought, answer = write_answer(q, pictures[i] if setting[0] else None, sounds[k] if setting[1] else None, rng, fuse)
     head = tokenizer.encode(f"{prompt}<|im_end|>\n<|im_start|>assistant\n")
     body = tokenizer.encode(thought)
     tail = tokenizer.encode(answer)

@@ -90,7 +90,11 @@ def _pick_types(clip: Clip, rng: random.Random) -> list[str]:
 
 
 def build_world(
-    out: Path, questions: int, seed: int, workers: int, tick: Callable[[int, int], None] = lambda done, total: None
+    out: Path,
+    questions: int,
+    seed: int,
+    workers: int,
+    tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Item]:
     """Write the world: ``questions.json``, ``truth.jsonl``, ``clips/`` and ``world.json``.
 

@@ -38,7 +38,17 @@ def write_clip(clip: Clip, path: Path) -> None:
             *("-i", f"file:{sound_file}"),
             *("-c:v", "libx264", "-preset", "veryfast", "-crf", "26", "-pix_fmt", "yuv420p", "-threads", "1"),
             *("-c:a", "aac", "-b:a", "64k", "-t", str(CLIP_SECONDS)),
-            *("-map_metadata", "-1", "-fflags", "+bitexact", "-flags", "+bitexact", "-f", "mp4", f"file:{partial}"),
+            *(
+                "-map_metadata",
+                "-1",
+                "-fflags",
+                "+bitexact",
+                "-flags",
+                "+bitexact",
+                "-f",
+                "mp4",
+                f"file:{partial}",
+            ),
         ]
         done = child.run(command, timeout_s=60, stdin=np.ascontiguousarray(frames).tobytes())
         if done.returncode != 0:

@@ -36,13 +36,18 @@ class TrainLog:
     def report(self, phase: str, step: int, steps: int, values: dict[str, float]) -> None:
         """One step of one phase."""
         if self._file is not None:
-            self._file.write(json.dumps({"phase": phase, "step": step, **{k: round(v, 5) for k, v in values.items()}}) + "\n")
+            self._file.write(
+                json.dumps({"phase": phase, "step": step, **{k: round(v, 5) for k, v in values.items()}}) + "\n"
+            )
         if phase not in self._tasks:
             self._tasks[phase] = self.progress.add_task(phase, total=steps, rate="", note="")
         task = self._tasks[phase]
         speed = self.progress.tasks[task].speed
         self.progress.update(
-            task, completed=step, rate=f"{speed:.2f} steps/s" if speed else "", note=f"loss {values['loss']:.3f}"
+            task,
+            completed=step,
+            rate=f"{speed:.2f} steps/s" if speed else "",
+            note=f"loss {values['loss']:.3f}",
         )
 
 

@@ -66,14 +66,23 @@ class _Everything:
                 Request(
                     f"{item.number}/{setting}",
                     COT.render(item.draft.text, item.draft.choices),
-                    audio, frames, clip.fps, self.n,
-                    derive_seed("evaluate", self.seed, item.number, setting), SAMPLING,
-                )  # fmt: skip
+                    audio,
+                    frames,
+                    clip.fps,
+                    self.n,
+                    derive_seed("evaluate", self.seed, item.number, setting),
+                    SAMPLING,
+                )
             )
 
 
 def evaluate(
-    engine: Engine, items: list[Item], clips: Path, n: int, seed: int, tick: Callable[[int], None] = lambda k: None
+    engine: Engine,
+    items: list[Item],
+    clips: Path,
+    n: int,
+    seed: int,
+    tick: Callable[[int], None] = lambda k: None,
 ) -> dict[tuple[str, Setting], Cell]:
     """Ask every question of a world under every setting, n responses each; the engine is set up."""
     cells: dict[tuple[str, Setting], Cell] = defaultdict(Cell)

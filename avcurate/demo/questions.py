@@ -151,7 +151,11 @@ TYPES: tuple[QuestionType, ...] = (
     QuestionType(
         "object_count",
         "visual",
-        ("How many shapes are there?", "Count the shapes on the screen.", "What number of shapes do you see?"),
+        (
+            "How many shapes are there?",
+            "Count the shapes on the screen.",
+            "What number of shapes do you see?",
+        ),
         _both_groups,
         _object_count,
     ),
@@ -238,9 +242,7 @@ def draft(kind: QuestionType, p: Picture, s: Sound, rng: random.Random) -> Draft
     return Draft(kind.name, kind.evidence, text, tuple(rng.sample(choices, len(choices))), answer)
 
 
-def reasoning(
-    q: Draft, p: Picture | None, s: Sound | None, rng: random.Random
-) -> tuple[str, str, str, str]:
+def reasoning(q: Draft, p: Picture | None, s: Sound | None, rng: random.Random) -> tuple[str, str, str, str]:
     """What a perfect but honest observer says: (seen, heard, conclusion, answer).
 
     ``p`` or ``s`` is ``None`` where that modality was not given. Where the evidence is missing the

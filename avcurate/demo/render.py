@@ -63,9 +63,7 @@ def _centers(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
     return np.asarray(base + rng.uniform(0, SIZE, 2) + rng.uniform(-3, 3, (count, 2)))
 
 
-def _distance(
-    shape: str, dx: NDArray[np.float32], dy: NDArray[np.float32], r: float
-) -> NDArray[np.float32]:
+def _distance(shape: str, dx: NDArray[np.float32], dy: NDArray[np.float32], r: float) -> NDArray[np.float32]:
     """Signed distance in pixels from the outline, negative inside."""
     ax, ay = np.abs(dx), np.abs(dy)
     if shape == "ring":

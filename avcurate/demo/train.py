@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -138,6 +137,7 @@ class Heads(nn.Module):
         self.rhythm = nn.Linear(audio, len(RHYTHMS))
 
     def forward(self, seen: Tensor, heard: Tensor) -> dict[str, Tensor]:
+        """Logits of every attribute from (B, 16, hidden) and (B, 32, hidden)."""
         slots = seen.reshape(len(seen), SLOTS, -1, seen.shape[-1]).mean(2)
         moments = heard.reshape(len(heard), SLOTS, -1, heard.shape[-1]).mean(2)
         return {
@@ -188,9 +188,7 @@ def _save(path: Path, state: dict[str, Any]) -> None:
     os.replace(partial, path)
 
 
-def train_encoders(
-    model: Any, features: Features, bank: Bank, spec: TrainSpec, work: Path, report: Report
-) -> None:
+def train_encoders(model: Any, features: Features, bank: Bank, spec: TrainSpec, work: Path, report: Report) -> None:
     """Phase one. Resumes from ``work/encoders.pt``."""
     heads = Heads(model.config.text_config.hidden_size)
     towers = nn.ModuleList([model.visual, model.audio_tower, heads])
@@ -216,9 +214,7 @@ def train_encoders(
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(towers.parameters(), 1.0)
         optimiser.step()
-        accuracy = {
-            k: float((logits[k].argmax(-1) == wanted[k])[wanted[k] != IGNORE].float().mean()) for k in logits
-        }
+        accuracy = {k: float((logits[k].argmax(-1) == wanted[k])[wanted[k] != IGNORE].float().mean()) for k in logits}
         report("encoders", step + 1, spec.encoder_steps, {"loss": loss.item(), **accuracy})
         if (step + 1) % spec.checkpoint_every == 0 or step + 1 == spec.encoder_steps:
             _save(
@@ -242,8 +238,8 @@ def _augment(frames: Tensor, mels: Tensor, generator: torch.Generator) -> tuple[
 @torch.no_grad()
 def perceive(model: Any, features: Features) -> tuple[Tensor, Tensor]:
     """Tower outputs of the whole bank: (N, 16, hidden) and (M, 32, hidden)."""
-    seen = [see(model, patch(f.float()), features.grid) for f in features.frames.split(100)]
-    heard = [hear(model, m.float()) for m in features.mels.split(100)]
+    seen = [see(model, patch(f.float()), features.grid) for f in torch.split(features.frames, 100)]
+    heard = [hear(model, m.float()) for m in torch.split(features.mels, 100)]
     return torch.cat(seen), torch.cat(heard)
 
 
@@ -292,9 +288,7 @@ def train_language_model(
         optimiser.zero_grad()
         total, hits, answers = 0.0, 0.0, 0
         for setting, size in shares.items():
-            batch = [
-                make_sequence(tokenizer, bank.pictures, bank.sounds, by_kind, setting, rng) for _ in range(size)
-            ]
+            batch = [make_sequence(tokenizer, bank.pictures, bank.sounds, by_kind, setting, rng) for _ in range(size)]
             loss, right, count = _lm_loss(model, layouts[setting], batch, seen, heard)
             (loss * size / spec.lm_batch).backward()  # type: ignore[no-untyped-call]
             total += loss.item() * size / spec.lm_batch
@@ -312,9 +306,7 @@ def train_language_model(
             )
 
 
-def _lm_loss(
-    model: Any, layout: Layout, batch: list[Any], seen: Tensor, heard: Tensor
-) -> tuple[Tensor, float, int]:
+def _lm_loss(model: Any, layout: Layout, batch: list[Any], seen: Tensor, heard: Tensor) -> tuple[Tensor, float, int]:
     """Weighted next-token loss; also how many answer tokens were predicted right, of how many."""
     longest = max(len(s.tokens) for s in batch)
     prefix = len(layout.ids)

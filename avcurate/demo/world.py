@@ -66,9 +66,7 @@ def draw_picture(rng: random.Random, kind: Kind) -> Picture:
     """A picture with every attribute uniform and independent."""
     if kind == "group":
         color = rng.choice(COLORS)
-        return Picture(
-            kind, rng.choice(SHAPES), rng.choice(MOTIONS), rng.randint(1, MAX_COUNT), (color,) * SLOTS
-        )
+        return Picture(kind, rng.choice(SHAPES), rng.choice(MOTIONS), rng.randint(1, MAX_COUNT), (color,) * SLOTS)
     colors = tuple(rng.sample(COLORS, SLOTS))
     return Picture(kind, rng.choice(SHAPES), rng.choice(MOTIONS), 1, colors)
 

@@ -40,9 +40,7 @@ def canary_requests(interleaved: bool = False) -> dict[str, Request]:
         across[i, 30:80, 10 * i : 10 * i + 36] = (215, 40, 40)
         down[i, 10 * i : 10 * i + 36, 30:80] = (45, 80, 220)
     prompt = COT.render("What do you see and hear?", ())
-    base = Request(
-        "canary", prompt, low, across, FPS, 1, 0, Sampling(temperature=0.0, max_tokens=1), interleaved
-    )
+    base = Request("canary", prompt, low, across, FPS, 1, 0, Sampling(temperature=0.0, max_tokens=1), interleaved)
     return {
         "av": base,
         "av/other sound": replace(base, audio=high),
@@ -67,7 +65,10 @@ def check_hearing(engine: Engine, interleaved: bool = False) -> None:
         _check_tokens(engine, name, request, saw[name])
     for one, of in (("a", "audio_tokens"), ("v", "video_tokens")):
         if getattr(saw[one], of) != getattr(saw["av"], of):
-            _fail(engine, f"{of.replace('_', ' ')} differ between {one} and av: the same clip is not delivered whole")
+            _fail(
+                engine,
+                f"{of.replace('_', ' ')} differ between {one} and av: the same clip is not delivered whole",
+            )
     noise = _change(saw["av"], again)
     for name, what in (("av/other sound", "sound"), ("av/other picture", "picture")):
         change = _change(saw["av"], saw[name])

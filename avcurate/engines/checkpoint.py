@@ -18,7 +18,10 @@ EMBEDDED = "embedded"
 EMBEDDED_FOLDER = Path(__file__).parent.parent / "demo" / "checkpoint"
 
 # video sizes that the processors' own classes use; a value saved in a checkpoint does not override them
-_FAMILY_PIXELS = {"qwen2_5_omni": (128 * 28 * 28, 768 * 28 * 28), "qwen3_omni_moe": (128 * 32 * 32, 768 * 32 * 32)}
+_FAMILY_PIXELS = {
+    "qwen2_5_omni": (128 * 28 * 28, 768 * 28 * 28),
+    "qwen3_omni_moe": (128 * 32 * 32, 768 * 32 * 32),
+}
 
 
 @dataclass(frozen=True)

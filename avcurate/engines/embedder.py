@@ -55,8 +55,9 @@ class SentenceTransformersEmbedder(Embedder):
     def setup(self) -> None:
         """Load the weights."""
         try:
-            import avcurate.engines.torchvision_cpu  # noqa: F401
             from sentence_transformers import SentenceTransformer
+
+            import avcurate.engines.torchvision_cpu  # noqa: F401
         except ImportError as e:
             raise UserError(
                 f"scoring needs sentence-transformers, which cannot be imported ({e}).",
@@ -83,9 +84,7 @@ class SentenceTransformersEmbedder(Embedder):
 
     def embed(self, texts: list[str]) -> NDArray[np.float32]:
         """Encode as plain text, longest first inside a batch."""
-        vectors = self._model.encode(
-            texts, batch_size=self.batch_size, convert_to_numpy=True, show_progress_bar=False
-        )
+        vectors = self._model.encode(texts, batch_size=self.batch_size, convert_to_numpy=True, show_progress_bar=False)
         return np.asarray(vectors, np.float32)
 
 

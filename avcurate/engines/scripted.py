@@ -73,12 +73,8 @@ class ScriptedEngine(Engine):
                 f"the script holds {len(entry['responses'])} responses for {request.key}, "
                 f"{first + request.n} are needed.",
             )
-        responses = tuple(
-            Response(request.seed + i, t, "stop", len(t.split())) for i, t in enumerate(texts)
-        )
-        return Reply(
-            request.key, responses, -1, entry.get("audio_tokens", -1), entry.get("video_tokens", -1)
-        )
+        responses = tuple(Response(request.seed + i, t, "stop", len(t.split())) for i, t in enumerate(texts))
+        return Reply(request.key, responses, -1, entry.get("audio_tokens", -1), entry.get("video_tokens", -1))
 
     def perceive(self, request: Request) -> Perception:
         """A script perceives nothing."""

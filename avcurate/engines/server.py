@@ -12,7 +12,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import httpx
-from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
 
 from avcurate.engines.base import Engine, Failure, Perception, Reply, Request, Response, Source
 from avcurate.engines.checkpoint import Checkpoint
@@ -45,10 +51,18 @@ class ServerEngine(Engine):
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
         self.checkpoint = Checkpoint(spec.model, spec.revision)
-        options = {"timeout_s": 600.0, "attempts": 6, "frame_format": "PNG", "max_wait_s": 60.0, "api_key": ""}
+        options = {
+            "timeout_s": 600.0,
+            "attempts": 6,
+            "frame_format": "PNG",
+            "max_wait_s": 60.0,
+            "api_key": "",
+        }
         unknown = set(spec.options) - set(options)
         if unknown:
-            raise UserError(f"the server engine has no option {sorted(unknown)[0]!r}.", f"It has: {', '.join(options)}.")
+            raise UserError(
+                f"the server engine has no option {sorted(unknown)[0]!r}.", f"It has: {', '.join(options)}."
+            )
         self.options: dict[str, Any] = options | spec.options
         self.urls = [u.rstrip("/") for u in spec.urls]
         if not self.urls:
@@ -59,7 +73,11 @@ class ServerEngine(Engine):
 
     def identity(self) -> dict[str, Any]:
         """The model; addresses do not matter."""
-        return {"engine": self.name, **self.checkpoint.identity(), "frame_format": self.options["frame_format"]}
+        return {
+            "engine": self.name,
+            **self.checkpoint.identity(),
+            "frame_format": self.options["frame_format"],
+        }
 
     def setup(self) -> None:
         """Ask every server for its models; dead addresses are named."""
@@ -74,7 +92,8 @@ class ServerEngine(Engine):
                 served |= {m["id"] for m in reply["data"]}
             except (httpx.HTTPError, ValueError, KeyError, TypeError) as e:
                 raise UserError(
-                    f"no OpenAI-compatible server answers at {url}: {e}", "Start it, or check --url (it ends in /v1)."
+                    f"no OpenAI-compatible server answers at {url}: {e}",
+                    "Start it, or check --url (it ends in /v1).",
                 ) from None
         if self.spec.model in served:
             self.model = self.spec.model
@@ -82,7 +101,8 @@ class ServerEngine(Engine):
             self.model = served.pop()
         else:
             raise UserError(
-                f"the servers offer {', '.join(sorted(served))}, not {self.spec.model}.", "Name one with --model."
+                f"the servers offer {', '.join(sorted(served))}, not {self.spec.model}.",
+                "Name one with --model.",
             )
         self._pool = ThreadPoolExecutor(max(self.spec.max_sequences, 4), thread_name_prefix="ask")
 
@@ -193,7 +213,8 @@ class ServerEngine(Engine):
             found = self._post(body)
         except _Refused as e:
             raise UserError(
-                f"the server refused the canary: {e}", "Start it with --trust-request-mm-kwargs; see the README."
+                f"the server refused the canary: {e}",
+                "Start it with --trust-request-mm-kwargs; see the README.",
             ) from None
         first = found["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
         logprobs = {t["token"]: float(t["logprob"]) for t in first}

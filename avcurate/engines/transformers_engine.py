@@ -68,7 +68,8 @@ class TransformersEngine(Engine):
             import avcurate.engines.torchvision_cpu  # noqa: F401
         except ImportError as e:
             raise UserError(
-                f"the transformers engine needs {e.name}.", "Install it: pip install 'avcurate[transformers]'."
+                f"the transformers engine needs {e.name}.",
+                "Install it: pip install 'avcurate[transformers]'.",
             ) from None
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
@@ -225,7 +226,13 @@ class TransformersEngine(Engine):
         return [self._reply(r, i, start, owner, seeds, written) for i, r in enumerate(batch)]
 
     def _reply(
-        self, r: Request, i: int, start: _Prefill, owner: list[int], seeds: list[int], written: list[list[int]]
+        self,
+        r: Request,
+        i: int,
+        start: _Prefill,
+        owner: list[int],
+        seeds: list[int],
+        written: list[list[int]],
     ) -> Reply:
         responses = []
         for row, who in enumerate(owner):

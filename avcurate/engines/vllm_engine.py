@@ -48,8 +48,9 @@ class VllmEngine(Engine):
         # one process: the engine is stepped from here, and starts several times faster
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         try:
-            import avcurate.engines.torchvision_cpu  # noqa: F401
             import vllm
+
+            import avcurate.engines.torchvision_cpu  # noqa: F401
         except ImportError as e:
             raise UserError(
                 f"the vllm engine needs {e.name}.",
@@ -71,7 +72,9 @@ class VllmEngine(Engine):
         from transformers import AutoProcessor
 
         return AutoProcessor.from_pretrained(
-            self.checkpoint.path, revision=self.checkpoint.revision, trust_remote_code=self.spec.trust_remote_code
+            self.checkpoint.path,
+            revision=self.checkpoint.revision,
+            trust_remote_code=self.spec.trust_remote_code,
         )
 
     def _arguments(self) -> dict[str, Any]:
@@ -134,8 +137,10 @@ class VllmEngine(Engine):
                 },
             )
             prompt["mm_processor_kwargs"] = {
-                "fps": request.fps, "use_audio_in_video": request.interleaved, **self.checkpoint.video_kwargs,
-            }  # fmt: skip
+                "fps": request.fps,
+                "use_audio_in_video": request.interleaved,
+                **self.checkpoint.video_kwargs,
+            }
         if data:
             prompt["multi_modal_data"] = data
         return prompt

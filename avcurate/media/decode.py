@@ -63,9 +63,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def decode(
-    path: Path, spec: DecodeSpec, start: float | None = None, end: float | None = None
-) -> DecodedClip:
+def decode(path: Path, spec: DecodeSpec, start: float | None = None, end: float | None = None) -> DecodedClip:
     """Decode one clip, or the part of it from ``start`` to ``end`` seconds.
 
     Raises:
@@ -82,7 +80,8 @@ def decode(
     if facts.duration:
         if begin >= facts.duration:
             raise MediaError(
-                "media_bad_cut", f"{path}: the cut starts at {begin:g} s but the clip lasts {facts.duration:g} s."
+                "media_bad_cut",
+                f"{path}: the cut starts at {begin:g} s but the clip lasts {facts.duration:g} s.",
             )
         limit = min(limit, facts.duration - begin)
     fps = min(spec.fps, spec.max_frames / limit)
@@ -96,7 +95,8 @@ def decode(
         if frames is None and audio is None:
             _fail(path, facts, done.returncode, done.stderr)
     duration = max(
-        len(audio) / SAMPLE_RATE if audio is not None else 0.0, len(frames) / fps if frames is not None else 0.0
+        len(audio) / SAMPLE_RATE if audio is not None else 0.0,
+        len(frames) / fps if frames is not None else 0.0,
     )
     return DecodedClip(frames, fps, audio, duration, file_sha256(path))
 

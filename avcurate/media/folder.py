@@ -6,7 +6,22 @@ from pathlib import Path, PurePosixPath
 
 from avcurate.errors import MediaError, UserError
 
-SUFFIXES = ("", ".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".flv", ".wmv", ".mpg", ".ts", ".wav", ".mp3", ".flac")
+SUFFIXES = (
+    "",
+    ".mp4",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".mov",
+    ".m4v",
+    ".flv",
+    ".wmv",
+    ".mpg",
+    ".ts",
+    ".wav",
+    ".mp3",
+    ".flac",
+)
 REFUSED = (".m3u8", ".m3u", ".pls", ".xspf", ".ffconcat", ".concat", ".mpd", ".sdp", ".strm", ".cue", ".txt")
 
 

@@ -14,12 +14,8 @@ ANSWER_TAGS = ("answer", "ans")
 REASONING_TAGS = ("think", "reasoning", "thinking")
 FUSE_TAGS = ("v", "a", "sum")
 
-_NUMBER_WORDS = {
-    w: str(i)
-    for i, w in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve".split()
-    )
-}
+_DIGITS = "zero one two three four five six seven eight nine ten eleven twelve"
+_NUMBER_WORDS = {word: str(i) for i, word in enumerate(_DIGITS.split())}
 _LEAD = re.compile(
     r"^(?:so|thus|therefore|hence)?[,\s]*(?:the\s+)?(?:final\s+|correct\s+|best\s+|right\s+)*"
     r"(?:answer|choice|option)(?:\s+is)?\s*[:\-]?\s*(?:is\s+)?",

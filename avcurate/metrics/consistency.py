@@ -6,9 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def mean_pairwise_cosine(
-    vectors: NDArray[np.float32], groups: NDArray[np.int64], n_groups: int
-) -> NDArray[np.float64]:
+def mean_pairwise_cosine(vectors: NDArray[np.float32], groups: NDArray[np.int64], n_groups: int) -> NDArray[np.float64]:
     """Mean cosine over all pairs inside each group (SFFL §3.1).
 
     For unit vectors the sum over pairs is (|Σe|² - n) / 2, so no pair is ever formed.

@@ -42,11 +42,14 @@ def p_solvable(k: int, asked: int, n: int, tau_acc: float) -> float:
     a, b = PRIOR[0] + k, PRIOR[1] + asked - k
     total = sum(
         math.exp(
-            math.lgamma(n + 1) - math.lgamma(j + 1) - math.lgamma(n - j + 1)
-            + _log_beta(a + j, b + n - j) - _log_beta(a, b)
+            math.lgamma(n + 1)
+            - math.lgamma(j + 1)
+            - math.lgamma(n - j + 1)
+            + _log_beta(a + j, b + n - j)
+            - _log_beta(a, b)
         )
         for j in range(needed(tau_acc, n), n + 1)
-    )  # fmt: skip
+    )
     return min(1.0, total)
 
 

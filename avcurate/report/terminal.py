@@ -49,9 +49,12 @@ def print_summary(summary: dict[str, Any], page: Path | None = None) -> None:
         rate = "-" if s["accuracy"] is None else f"{s['accuracy']:.1%}"
         low, high = s["interval"]
         settings.add_row(
-            SETTING_NAMES[name], f"{s['responses']:,}", rate, f"{low:.1%} to {high:.1%}",
+            SETTING_NAMES[name],
+            f"{s['responses']:,}",
+            rate,
+            f"{low:.1%} to {high:.1%}",
             f"{s['unparseable']:,} ({_share(s['unparseable'], s['responses'])})",
-        )  # fmt: skip
+        )
     out.print(settings)
     saving = summary["early_exit"]
     if saving["on"]:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
-
 
 from avcurate.errors import TooManyDead
 from avcurate.runner.stage import Dead, Filtered, Kept, Outcome, Row, Stage
@@ -230,9 +228,15 @@ class StageRun:
             else:
                 dead.append(self._letter(row, outcome, opened.attempts.get(row_id, 1)))
         commit = Commit(
-            part, len(opened.rows), len(kept), counts["filtered"], counts["dead"], opened.upstream,
-            self.stage.fingerprint(), facts=self.stage.facts(),
-        )  # fmt: skip
+            part,
+            len(opened.rows),
+            len(kept),
+            counts["filtered"],
+            counts["dead"],
+            opened.upstream,
+            self.stage.fingerprint(),
+            facts=self.stage.facts(),
+        )
         tables = {
             "kept": to_table(kept, self.stage.output),
             "filtered": to_table(filtered, arrow_schema("filtered")),
@@ -280,5 +284,3 @@ def _plain(row: Row) -> Row:
     """The row as JSON would read it back."""
     plain: Row = json.loads(json.dumps(row))
     return plain
-
-

@@ -100,9 +100,7 @@ class Ingest:
             output.remove(stale.part)
         return tally
 
-    def _write(
-        self, output: Parts, part: int, outcomes: list[tuple[Record, Outcome]], fingerprint: str
-    ) -> None:
+    def _write(self, output: Parts, part: int, outcomes: list[tuple[Record, Outcome]], fingerprint: str) -> None:
         kept, filtered, dead = [], [], []
         counts: dict[str, dict[str, int]] = {"filtered": {}, "dead": {}}
         for record, outcome in outcomes:

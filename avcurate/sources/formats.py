@@ -40,12 +40,19 @@ def read_avqa(raw: Raw) -> Question:
     answer, index = choice(choices, raw.get("answer"))
     name = text(raw, "video_name")
     return Question(
-        "avqa", name, name, text(raw, "question_text"), choices, answer, index,
+        "avqa",
+        name,
+        name,
+        text(raw, "question_text"),
+        choices,
+        answer,
+        index,
         source_id=optional(raw, "id"),
         question_type=optional(raw, "question_type"),
         stated_modality=optional(raw, "question_relation"),
-        start=seconds(raw, "start"), end=seconds(raw, "end"),
-    )  # fmt: skip
+        start=seconds(raw, "start"),
+        end=seconds(raw, "end"),
+    )
 
 
 def read_music_avqa(raw: Raw) -> Question:
@@ -60,11 +67,17 @@ def read_music_avqa(raw: Raw) -> Question:
     kinds = [str(k) for k in _list_in_text(raw.get("type"), "type")]
     name = text(raw, "video_id")
     return Question(
-        "music-avqa", name, name, question, (), text(raw, "anser" if "anser" in raw else "answer"), None,
+        "music-avqa",
+        name,
+        name,
+        question,
+        (),
+        text(raw, "anser" if "anser" in raw else "answer"),
+        None,
         source_id=optional(raw, "question_id"),
         question_type=kinds[1] if len(kinds) > 1 else None,
         stated_modality=kinds[0] if kinds else None,
-    )  # fmt: skip
+    )
 
 
 def _list_in_text(value: object, key: str) -> list[Any]:
@@ -88,11 +101,17 @@ def read_valor_v2(raw: Raw) -> Question:
     answer, index = choice(choices, raw.get("correct_answer_idx"))
     name = text(raw, "video_id")
     return Question(
-        "valor32k-avqa", name, name, text(raw, "question"), choices, answer, index,
+        "valor32k-avqa",
+        name,
+        name,
+        text(raw, "question"),
+        choices,
+        answer,
+        index,
         source_id=optional(raw, "id"),
         question_type=optional(raw, "category"),
         stated_modality=optional(raw, "modality"),
-    )  # fmt: skip
+    )
 
 
 def read_valor_v1(raw: Raw) -> Question:
@@ -107,9 +126,16 @@ def read_valor_v1(raw: Raw) -> Question:
     name = text(raw, "video_id")
     cut = f"{name}_{start:.3f}_{end:.3f}" if start is not None and end is not None else name
     return Question(
-        "valor32k-avqa-v1", name, cut, text(raw, "question"), choices, answer, index,
-        question_type=optional(raw, "type"), stated_modality=optional(raw, "mode"),
-    )  # fmt: skip
+        "valor32k-avqa-v1",
+        name,
+        cut,
+        text(raw, "question"),
+        choices,
+        answer,
+        index,
+        question_type=optional(raw, "type"),
+        stated_modality=optional(raw, "mode"),
+    )
 
 
 AVHBENCH_TASKS = {
@@ -134,9 +160,16 @@ def read_avhbench(raw: Raw) -> Question:
         raise RowError("answer_not_a_choice", f"label {answer!r} is neither Yes nor No.")
     name = text(raw, "video_id")
     return Question(
-        "avhbench", name, name, text(raw, "text"), ("Yes", "No"), answer, ("Yes", "No").index(answer),
-        question_type=task, stated_modality=_AVHBENCH_MODALITY.get(task),
-    )  # fmt: skip
+        "avhbench",
+        name,
+        name,
+        text(raw, "text"),
+        ("Yes", "No"),
+        answer,
+        ("Yes", "No").index(answer),
+        question_type=task,
+        stated_modality=_AVHBENCH_MODALITY.get(task),
+    )
 
 
 def read_daily_omni(raw: Raw) -> Question:
@@ -148,19 +181,29 @@ def read_daily_omni(raw: Raw) -> Question:
     answer, index = choice_by_letter(choices, text(raw, "Answer"))
     name = text(raw, "video_id")
     return Question(
-        "daily-omni", name, name, text(raw, "Question"), choices, answer, index,
+        "daily-omni",
+        name,
+        name,
+        text(raw, "Question"),
+        choices,
+        answer,
+        index,
         question_type=optional(raw, "Type"),
-    )  # fmt: skip
+    )
+
+
+def _format(name: str, about: str, fields: str, read: Callable[[Raw], Question]) -> Format:
+    return Format(name, about, frozenset(fields.split()), read)
 
 
 FORMATS: tuple[Format, ...] = (
-    Format("avqa", "raw AVQA train_qa/val_qa", frozenset({"video_name", "question_text", "multi_choice", "answer"}), read_avqa),
-    Format("music-avqa", "MUSIC-AVQA", frozenset({"video_id", "question_content", "templ_values"}), read_music_avqa),
-    Format("valor32k-avqa", "Valor32k-AVQA v2.0", frozenset({"video_id", "question", "options", "correct_answer_idx"}), read_valor_v2),
-    Format("valor32k-avqa-v1", "Valor32k-AVQA, first release", frozenset({"video_id", "question", "mcq_1", "correct_mcq"}), read_valor_v1),
-    Format("avhbench", "AVHBench QA", frozenset({"video_id", "task", "text", "label"}), read_avhbench),
-    Format("daily-omni", "Daily-Omni QA", frozenset({"video_id", "Question", "Choice", "Answer"}), read_daily_omni),
-)  # fmt: skip
+    _format("avqa", "raw AVQA train_qa/val_qa", "video_name question_text multi_choice answer", read_avqa),
+    _format("music-avqa", "MUSIC-AVQA", "video_id question_content templ_values", read_music_avqa),
+    _format("valor32k-avqa", "Valor32k-AVQA v2.0", "video_id question options correct_answer_idx", read_valor_v2),
+    _format("valor32k-avqa-v1", "its first release", "video_id question mcq_1 correct_mcq", read_valor_v1),
+    _format("avhbench", "AVHBench QA", "video_id task text label", read_avhbench),
+    _format("daily-omni", "Daily-Omni QA", "video_id Question Choice Answer", read_daily_omni),
+)
 
 TABLE_FIELDS = ("media", "question", "choices", "answer", "id", "video", "type", "modality", "start", "end")
 
@@ -190,13 +233,19 @@ def table_format(mapping: dict[str, str]) -> Format:
             choices = choice_list(_list_in_text(listed, column["choices"]))
         answer, index = _any_answer(raw, column["answer"], choices)
         return Question(
-            "table", optional(raw, column["video"]) or name, name, text(raw, column["question"]),
-            choices, answer, index,
+            "table",
+            optional(raw, column["video"]) or name,
+            name,
+            text(raw, column["question"]),
+            choices,
+            answer,
+            index,
             source_id=optional(raw, column["id"]),
             question_type=optional(raw, column["type"]),
             stated_modality=optional(raw, column["modality"]),
-            start=seconds(raw, column["start"]), end=seconds(raw, column["end"]),
-        )  # fmt: skip
+            start=seconds(raw, column["start"]),
+            end=seconds(raw, column["end"]),
+        )
 
     wanted = frozenset(column[f] for f in ("media", "question", "answer"))
     return Format("table", "any table, with --map", wanted, read)

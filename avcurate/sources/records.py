@@ -149,10 +149,12 @@ def _array(path: Path) -> Iterator[Record]:
                 row += 1
                 rest = text[at : at + 2000]
                 yield Record(
-                    row, None, "truncated_json",
+                    row,
+                    None,
+                    "truncated_json",
                     f"{path.name} breaks off in record {row}: {e}. Records before it were read.",
                     rest.encode("utf-8", "replace").decode(),
-                )  # fmt: skip
+                )
                 return
             row += 1
             raw, at = text[at:stop], stop

@@ -26,9 +26,12 @@ class Thresholds:
 
 
 def solved(
-    k: NDArray[np.int64], asked: NDArray[np.int64], n: NDArray[np.int64], consistency: NDArray[np.float64],
+    k: NDArray[np.int64],
+    asked: NDArray[np.int64],
+    n: NDArray[np.int64],
+    consistency: NDArray[np.float64],
     thresholds: Thresholds,
-) -> NDArray[np.int8]:  # fmt: skip
+) -> NDArray[np.int8]:
     """Whether one setting solves each question: 1 yes, 0 no, 2 not decided by what was asked.
 
     "Cannot solve" is not solved (either criterion fails). A setting that was stopped early is 0 where
@@ -90,9 +93,7 @@ def _ints(table: pa.Table, name: str) -> NDArray[np.int64]:
     return np.asarray(table.column(name).to_numpy(), np.int64)
 
 
-def _p(
-    k: NDArray[np.int64], asked: NDArray[np.int64], n: NDArray[np.int64], tau_acc: float
-) -> NDArray[np.float64]:
+def _p(k: NDArray[np.int64], asked: NDArray[np.int64], n: NDArray[np.int64], tau_acc: float) -> NDArray[np.float64]:
     triples, where = np.unique(np.stack([k, asked, n], 1), axis=0, return_inverse=True)
     values = np.array([p_solvable(int(a), int(b), int(c), tau_acc) for a, b, c in triples])
     return values[where.reshape(-1)] if len(values) else np.zeros(0)

@@ -101,7 +101,13 @@ class Units:
     """The source an engine takes requests from, and where its replies go."""
 
     def __init__(
-        self, engine: Engine, spec: SampleSpec, rows: Iterator[Row], clips: ClipCache, log: WorkLog, ahead: int = 8
+        self,
+        engine: Engine,
+        spec: SampleSpec,
+        rows: Iterator[Row],
+        clips: ClipCache,
+        log: WorkLog,
+        ahead: int = 8,
     ) -> None:
         self.engine = engine
         self.spec = spec

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 
-def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Call ``write`` on a temporary name beside ``path``, then fsync and rename it into place.
 
     The file is fsynced before the rename, so that a crash never leaves a complete name on
@@ -34,7 +34,7 @@ def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a small UTF-8 file atomically."""
-    write_atomic(path, lambda p: p.write_bytes(text.encode("utf-8", "surrogatepass")) and None)
+    write_atomic(path, lambda p: p.write_bytes(text.encode("utf-8", "surrogatepass")))
 
 
 def write_json(path: Path, value: Any) -> None:

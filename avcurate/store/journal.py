@@ -44,7 +44,7 @@ class Journal:
                 kept += line
                 if entry[1] in known:
                     self._held.setdefault(entry[1], {})[entry[2]] = entry[3]
-            write_atomic(path, lambda p: p.write_bytes(kept) and None)
+            write_atomic(path, lambda p: p.write_bytes(kept))
         self._files[part] = path.open("ab", buffering=0)
 
     def get(self, row_id: str) -> dict[str, Any]:

@@ -128,9 +128,7 @@ def write_parquet(table: pa.Table, path: Path) -> None:
     """Write a table with page checksums; row groups stay well under 64 MiB."""
     rows = max(1, table.num_rows)
     per_group = max(1, min(ROW_GROUP, int((32 << 20) / max(1, table.nbytes / rows))))
-    pq.write_table(
-        table, path, row_group_size=per_group, compression="zstd", write_page_checksum=True
-    )
+    pq.write_table(table, path, row_group_size=per_group, compression="zstd", write_page_checksum=True)
 
 
 def to_table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:

