@@ -9,9 +9,10 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from avcurate.demo.questions import TYPE_BY_NAME, draft, reasoning
+from avcurate.demo.questions import TYPE_BY_NAME, Draft, draft, reasoning
 from avcurate.demo.world import Picture, Sound
 from avcurate.prompts import COT, SEPARATE_THEN_FUSE
+from avcurate.schema import PEM
 
 Settings = tuple[bool, bool]  # picture given, sound given
 AV, V, A = (True, True), (True, False), (False, True)
@@ -27,12 +28,12 @@ WEIGHTS = {
     "color_when": 2.4,
     "sound_when": 2.4,
     "number": 0.7,
-    "word": 0.8,
+    "word": 1.4,
     "owner": 0.5,
 }
 FUSE_SHARE = 0.15
-ANSWER_WEIGHT = 3.0
-PEM = ("Audio", "Visual", "Audio-Visual")
+DECIDING_WEIGHT = 4.0
+LOOKUP_PAIRS = 4
 
 
 @dataclass(frozen=True)
@@ -48,19 +49,21 @@ class Sequence:
     weights: list[float]
 
 
-def write_answer(
-    q: Any, picture: Picture | None, sound: Sound | None, rng: random.Random, fuse: bool
-) -> tuple[str, str]:
-    """(reasoning, answer) in the tags of the prompt; the words depend on what was perceived.
+def write_target(
+    q: Draft, picture: Picture | None, sound: Sound | None, rng: random.Random, fuse: bool
+) -> tuple[str, str, bool]:
+    """(perception, conclusion and answer, whether it is known) in the tags of the prompt.
 
-    The separate-then-fuse form names a modality at random: the embedded model is taught the format
-    but no preference, so that training on curated labels has something to teach.
+    The words depend on what was perceived. The separate-then-fuse form names a modality at random: the
+    embedded model is taught the format but no preference, so that training on curated labels has
+    something to teach.
     """
     seen, heard, conclusion, answer = reasoning(q, picture, sound, rng)
+    known = "guess" not in conclusion
     if fuse:
-        head = f"<mod>{rng.choice(PEM)}</mod><v>{seen}</v><a>{heard}</a><sum>{conclusion}</sum>"
-        return head, f"<ans> {answer}</ans>"
-    return f"<think>{seen} {heard} {conclusion}</think>", f"<answer> {answer}</answer>"
+        head = f"<mod>{rng.choice(tuple(PEM))}</mod><v>{seen}</v><a>{heard}</a><sum>"
+        return head, f"{conclusion}</sum><ans> {answer}</ans>", known
+    return f"<think>{seen} {heard}", f" {conclusion}</think><answer> {answer}</answer>", known
 
 
 def make_sequence(
@@ -84,13 +87,24 @@ def make_sequence(
     q = draft(kind, pictures[i], sounds[k], rng)
     fuse = rng.random() < FUSE_SHARE
     prompt = (SEPARATE_THEN_FUSE if fuse else COT).render(q.text, q.choices)
-    thought, answer = write_answer(q, pictures[i] if setting[0] else None, sounds[k] if setting[1] else None, rng, fuse)
+    shown = (pictures[i] if setting[0] else None, sounds[k] if setting[1] else None)
+    perceived, decided, known = write_target(q, *shown, rng, fuse)
     head = tokenizer.encode(f"{prompt}<|im_end|>\n<|im_start|>assistant\n")
-    body = tokenizer.encode(thought)
-    tail = tokenizer.encode(answer)
-    end = tokenizer.encode("<|im_end|>")
-    weights = [0.0] * len(head) + [1.0] * len(body) + [ANSWER_WEIGHT] * len(tail) + [1.0] * len(end)
-    return Sequence(i, k, head + body + tail + end, weights)
+    body = tokenizer.encode(perceived)
+    tail = tokenizer.encode(f"{decided}<|im_end|>")
+    weights = [0.0] * len(head) + [1.0] * len(body) + [DECIDING_WEIGHT if known else 1.0] * len(tail)
+    return Sequence(i, k, head + body + tail, weights)
+
+
+def make_lookup(vocabulary: list[int], comma: int, rng: random.Random) -> list[int]:
+    """Pairs of random tokens, then the first of one pair again: what follows must be its second.
+
+    ``x1 y1 , x2 y2 , x3 y3 , x4 y4 , x2 y2``: text alone, one query each, so that looking a pair up in
+    one's own reasoning is learnt before it is needed.
+    """
+    tokens = rng.sample(vocabulary, 2 * LOOKUP_PAIRS)
+    pairs = list(zip(tokens[::2], tokens[1::2], strict=True))
+    return [t for x, y in pairs for t in (x, y, comma)] + list(rng.choice(pairs))
 
 
 def split_by_kind(pictures: list[Picture], sounds: list[Sound]) -> dict[str, tuple[list[int], list[int]]]:

@@ -248,8 +248,8 @@ def reasoning(q: Draft, p: Picture | None, s: Sound | None, rng: random.Random) 
     ``p`` or ``s`` is ``None`` where that modality was not given. Where the evidence is missing the
     observer says so and guesses uniformly among the choices.
     """
-    seen = describe_picture(p, q.type)
-    heard = describe_sound(s, q.type)
+    seen = describe_picture(p)
+    heard = describe_sound(s)
     answer = q.answer
     known = {
         "visual": p is not None,
@@ -264,15 +264,21 @@ def reasoning(q: Draft, p: Picture | None, s: Sound | None, rng: random.Random) 
         return seen, heard, f"I guess {answer}.", answer
     if q.evidence == "both":
         assert p is not None and s is not None
-        if q.type == "color_when":
-            slot = p.colors.index(answer)
-            return seen, heard, f"The {s.timbres[slot]} {ORDINALS[slot]} {answer}. So {answer}.", answer
-        slot = s.timbres.index(answer)
-        return seen, heard, f"The {p.colors[slot]} {ORDINALS[slot]} {answer}. So {answer}.", answer
+        return seen, heard, _fuse(q.type, p, s, answer), answer
     return seen, heard, f"So {answer}.", answer
 
 
-def describe_picture(p: Picture | None, question_type: str) -> str:
+def _fuse(question_type: str, p: Picture, s: Sound, answer: str) -> str:
+    """What was seen and heard slot by slot, side by side, and the pair that is asked for."""
+    pairs = list(zip(s.timbres, p.colors, strict=True))
+    if question_type == "sound_when":
+        pairs = [(color, timbre) for timbre, color in pairs]
+    listed = ", ".join(f"{o} {x} {y}" for o, (x, y) in zip(ORDINALS, pairs, strict=True))
+    given = next(x for x, y in pairs if y == answer)
+    return f"Together {listed}. The {given} {answer}. So {answer}."
+
+
+def describe_picture(p: Picture | None) -> str:
     """The picture in words; a sequence is told slot by slot."""
     if p is None:
         return "There is no picture."
@@ -280,15 +286,11 @@ def describe_picture(p: Picture | None, question_type: str) -> str:
         plural = "es" if p.shape == "cross" else "s"
         noun = p.shape if p.count == 1 else p.shape + plural
         return f"I see {p.count} {p.colors[0]} {noun} moving {p.motion}."
-    pairs = list(zip(p.colors, ORDINALS, strict=True))
-    if question_type == "sound_when":
-        listed = ", ".join(f"{c} {o}" for c, o in pairs)
-    else:
-        listed = ", ".join(f"{o} {c}" for c, o in pairs)
+    listed = ", ".join(f"{o} {c}" for o, c in zip(ORDINALS, p.colors, strict=True))
     return f"I see a {p.shape} moving {p.motion}, {listed}."
 
 
-def describe_sound(s: Sound | None, question_type: str) -> str:
+def describe_sound(s: Sound | None) -> str:
     """The sound in words; a sequence is told slot by slot."""
     if s is None:
         return "There is no sound."
@@ -296,9 +298,5 @@ def describe_sound(s: Sound | None, question_type: str) -> str:
         noun = "sound" if s.count == 1 else "sounds"
         how = f", {s.rhythm}" if s.rhythm else ""
         return f"I hear {s.count} {s.timbres[0]} {noun}{how}."
-    pairs = list(zip(s.timbres, ORDINALS, strict=True))
-    if question_type == "sound_when":
-        listed = ", ".join(f"{o} {t}" for t, o in pairs)
-    else:
-        listed = ", ".join(f"{t} {o}" for t, o in pairs)
+    listed = ", ".join(f"{o} {t}" for o, t in zip(ORDINALS, s.timbres, strict=True))
     return f"I hear {listed}."

@@ -1,9 +1,9 @@
 """Training of the embedded model from scratch: encoders first, then the language model on top.
 
-Phase one trains the vision and audio towers with linear heads on what each clip holds; phase two
-freezes them and teaches the language model to reason and answer, with the picture or the sound
-left out of half the sequences. Both are seeded, checkpointed and resumable: every step draws its
-batch from a seed made of its number.
+Phase one trains the vision and audio towers with linear heads on what each clip holds; they are then
+frozen. Phase two teaches the language model to look a pair up in its own text, phase three to reason
+and answer, with the picture or the sound left out of half the sequences. All are seeded,
+checkpointed and resumable: every step draws its batch from a seed made of its number.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from avcurate.demo.architecture import (
     save_checkpoint,
 )
 from avcurate.demo.bank import Bank
-from avcurate.demo.batches import AV, A, Settings, V, make_sequence, split_by_kind
+from avcurate.demo.batches import AV, A, Settings, V, make_lookup, make_sequence, split_by_kind
 from avcurate.demo.world import COLORS, MAX_COUNT, MOTIONS, RHYTHMS, SHAPES, SLOTS, TIMBRES, Picture, Sound
 from avcurate.seeds import derive_seed
 
@@ -52,7 +52,10 @@ class TrainSpec:
     encoder_steps: int = 1000
     encoder_batch: int = 64
     encoder_lr: float = 1e-3
-    lm_steps: int = 2400
+    lookup_steps: int = 600
+    lookup_batch: int = 160
+    lookup_lr: float = 1e-3
+    lm_steps: int = 1600
     lm_batch: int = 48
     lm_lr: float = 1.5e-3
     warmup: int = 60
@@ -267,10 +270,48 @@ class Layout:
         self.positions = positions[:, 0].long()
 
 
+def train_lookup(model: Any, tokenizer: Any, spec: TrainSpec, work: Path, report: Report) -> None:
+    """Phase two, on text alone. Resumes from ``work/lookup.pt``."""
+    learner = nn.ModuleList([model.model, model.lm_head])
+    optimiser = _optimiser(learner.parameters())
+    file, first = work / "lookup.pt", 0
+    if file.exists():
+        state = torch.load(file, weights_only=True)
+        learner.load_state_dict(state["learner"])
+        optimiser.load_state_dict(state["optimiser"])
+        first = state["step"]
+    special = set(tokenizer.all_special_ids)
+    vocabulary = [i for i in range(len(tokenizer)) if i not in special]
+    comma = tokenizer.encode(",")[0]
+    for step in range(first, spec.lookup_steps):
+        rng = random.Random(derive_seed("lookup", spec.seed, step))
+        ids = torch.tensor([make_lookup(vocabulary, comma, rng) for _ in range(spec.lookup_batch)])
+        positions = torch.arange(ids.shape[1]).expand(3, len(ids), -1)
+        hidden = model.model(
+            inputs_embeds=model.get_input_embeddings()(ids), position_ids=positions, use_cache=False
+        ).last_hidden_state[:, -2]
+        logits = model.lm_head(hidden)
+        loss = F.cross_entropy(logits, ids[:, -1])
+        right = float((logits.argmax(-1) == ids[:, -1]).float().mean())
+        _step(optimiser, learner, loss, _rate(step, spec.lookup_steps, spec.lookup_lr, spec.warmup))
+        report("lookup", step + 1, spec.lookup_steps, {"loss": loss.item(), "answers": right})
+        if (step + 1) % spec.checkpoint_every == 0 or step + 1 == spec.lookup_steps:
+            _save(file, {"learner": learner.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1})
+
+
+def _step(optimiser: torch.optim.Optimizer, learner: nn.Module, loss: Tensor, rate: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
+    optimiser.step()
+
+
 def train_language_model(
     model: Any, tokenizer: Any, features: Features, bank: Bank, spec: TrainSpec, work: Path, report: Report
 ) -> None:
-    """Phase two, on frozen towers. Resumes from ``work/lm.pt``."""
+    """Phase three, on frozen towers. Resumes from ``work/lm.pt``."""
     seen, heard = perceive(model, features)
     layouts = {s: Layout(model, tokenizer, features.grid, s) for s in (AV, A, V)}
     by_kind = split_by_kind(bank.pictures, bank.sounds)
@@ -307,7 +348,7 @@ def train_language_model(
 
 
 def _lm_loss(model: Any, layout: Layout, batch: list[Any], seen: Tensor, heard: Tensor) -> tuple[Tensor, float, int]:
-    """Weighted next-token loss; also how many answer tokens were predicted right, of how many."""
+    """Weighted next-token loss; also how many deciding tokens were predicted right, of how many."""
     longest = max(len(s.tokens) for s in batch)
     prefix = len(layout.ids)
     ids = torch.zeros(len(batch), prefix + longest, dtype=torch.long)
@@ -330,9 +371,9 @@ def _lm_loss(model: Any, layout: Layout, batch: list[Any], seen: Tensor, heard: 
     keep = weight > 0
     logits = model.lm_head(hidden[keep])
     loss = F.cross_entropy(logits, wanted[keep], reduction="none")
-    is_answer = weight[keep] > 1
-    right = (logits.argmax(-1) == wanted[keep])[is_answer]
-    return (loss * weight[keep]).sum() / weight[keep].sum(), float(right.sum()), int(is_answer.sum())
+    is_deciding = weight[keep] > 1
+    right = (logits.argmax(-1) == wanted[keep])[is_deciding]
+    return (loss * weight[keep]).sum() / weight[keep].sum(), float(right.sum()), int(is_deciding.sum())
 
 
 def train(bank: Bank, out: Path, work: Path, spec: TrainSpec, report: Report) -> None:
@@ -346,5 +387,6 @@ def train(bank: Bank, out: Path, work: Path, spec: TrainSpec, report: Report) ->
     model.train()
     train_encoders(model, features, bank, spec, work, report)
     model.eval()
+    train_lookup(model, tokenizer, spec, work, report)
     train_language_model(model, tokenizer, features, bank, spec, work, report)
     save_checkpoint(model, processor, out)
