@@ -223,7 +223,33 @@ def make_thinker(config: Any, seed: int) -> Any:
                 module.weight.normal_(0, std)
         model.get_input_embeddings().weight.normal_(0, 1.0)
         model.lm_head.weight.copy_(model.get_input_embeddings().weight * 0.05)
+        _wire_lookup(model.model.layers)
     return model
+
+
+def _wire_lookup(layers: Any) -> None:
+    """Start with the two heads that looking a pair up needs, which are otherwise found late or never.
+
+    Layer 0, heads 0 and 1, attend one and two tokens back, through rotary phases in their biases;
+    layer 1, head 0, compares the present token with what head 0 wrote about the token before each
+    position, in the slow rotary dimensions, which distance hardly turns. Everything stays trainable.
+    """
+    first, second = layers[0].self_attn, layers[1].self_attn
+    size = first.head_dim
+    half = size // 2
+    frequency = 1e4 ** (-torch.arange(half) / half)
+    fast = frequency > 0.03
+    amplitude = 7.0
+    first.k_proj.bias[:half][fast] = amplitude
+    for head, back in ((0, 1), (1, 2)):
+        # after rotation the score is the sum of cos(frequency * (distance - back))
+        start = head * size
+        first.q_proj.bias[start : start + half][fast] = amplitude * torch.cos(-back * frequency[fast])
+        first.q_proj.bias[start + half : start + size][fast] = amplitude * torch.sin(-back * frequency[fast])
+    slow = torch.cat([~fast, ~fast]).float()[:, None]
+    write = first.o_proj.weight[:, :size]
+    second.q_proj.weight[:size] = 3.0 * slow * first.v_proj.weight[:size]
+    second.k_proj.weight[:size] = 3.0 * slow * write.T / (write**2).sum(0, keepdim=True).T
 
 
 def save_checkpoint(thinker: Any, processor: Any, folder: Path) -> None:

@@ -54,7 +54,7 @@ class TrainSpec:
     encoder_lr: float = 1e-3
     lookup_steps: int = 600
     lookup_batch: int = 160
-    lookup_lr: float = 1e-3
+    lookup_lr: float = 2e-3
     lm_steps: int = 1600
     lm_batch: int = 48
     lm_lr: float = 1.5e-3

@@ -23,6 +23,7 @@ _LEAD = re.compile(
 )
 _LETTER_ALONE = re.compile(r"^(?:option\s+)?[\(\[]?([A-Za-z])[\)\]]?[\s.:,;]*$", re.IGNORECASE)
 _LETTER_THEN_TEXT = re.compile(r"^[\(\[]?([A-Za-z])(?:[\)\]][.:]?\s*|[.:]\s+|\s*[-–]\s+)(.+)$", re.DOTALL)
+_BRACKETED = re.compile(r"\([A-Z]\)")
 _LETTER_IN_LAST_SENTENCE = re.compile(
     r"\b(?:answer|choice|option)\s+(?:is|would\s+be|should\s+be)?\s*:?\s*[\(\[*]*([A-Z])[\)\]*]*(?=$|[\s.,;:)])"
 )
@@ -112,9 +113,10 @@ def _as_choice(text: str, choices: Sequence[str]) -> str | None:
     if both:
         by_letter = _letter(both.group(1), choices)
         by_text = by_fold.get(fold(both.group(2)))
-        if by_letter is not None and (by_text is None or by_text == by_letter):
-            # a letter followed by other words than its own choice's is still a stated letter,
-            # unless those words are another choice
+        # a letter followed by other words than its own choice's is still a stated letter, unless
+        # those words are another choice or state another letter
+        contradicted = by_text not in (None, by_letter) or _BRACKETED.search(both.group(2))
+        if by_letter is not None and not contradicted:
             return by_letter
     return None
 

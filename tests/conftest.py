@@ -1,0 +1,109 @@
+"""What tests share: a tiny world, scripts for it, and the real data where they stand beside the checkout."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+REPO = Path(__file__).parent.parent
+SHARED = REPO.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real annotations, clips and predictions."""
+    if not SHARED.is_dir():
+        pytest.skip("real data are not beside this checkout (../shared/data)")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    """A demo world of 60 questions: (folder, items)."""
+    from avcurate.demo.build import build_world
+
+    folder = tmp_path_factory.mktemp("world") / "w"
+    return folder, build_world(folder, 60, seed=101, workers=2)
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory) -> Path:
+    """Two seconds of test picture with a tone."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc=s=64x48:r=10:d=2", "-f", "lavfi", "-i", "sine=440:d=2", str(path))
+    return path
+
+
+def ffmpeg(*arguments: str) -> None:
+    """Run ffmpeg quietly; it must succeed."""
+    subprocess.run(["ffmpeg", "-v", "error", "-y", "-nostdin", *arguments], check=True)
+
+
+def write_questions(path: Path, count: int, clip: str = "clip.mp4", per_clip: int = 1) -> list[dict]:
+    """An AVQA file of made-up questions, all on one clip (or on clips named by number)."""
+    rows = [
+        {
+            "id": i,
+            "video_name": clip if per_clip == 1 else f"{i // per_clip}_{clip}",
+            "question_text": f"What is shown in scene {i}?",
+            "multi_choice": ["red", "green", "blue", "yellow"],
+            "answer": i % 4,
+            "question_type": "Which",
+        }
+        for i in range(count)
+    ]
+    path.write_text(json.dumps(rows))
+    return rows
+
+
+def write_script(path: Path, run: Path, right: dict[str, object], n: int = 8, dead: frozenset = frozenset()) -> None:
+    """Responses for every question of a run: ``right[setting]`` is k, or a function of the row number to k."""
+    import pyarrow.parquet as pq
+
+    with path.open("w") as f:
+        for part in sorted((run / "questions").glob("*.parquet")):
+            for row in pq.read_table(part).to_pylist():
+                for setting in ("a", "v", "av"):
+                    entry = {"question_id": row["question_id"], "setting": setting}
+                    if row["row"] in dead and setting == "av":
+                        f.write(json.dumps(entry | {"error": "played_failure", "responses": []}) + "\n")
+                        continue
+                    k = right[setting](row["row"]) if callable(right[setting]) else right[setting]
+                    wrong = row["choices"][(row["answer_index"] + 1) % 4]
+                    answers = [row["answer"]] * k + [wrong] * (n - k)
+                    # spread right answers over the order, differently for each row
+                    shift = row["row"] % n
+                    answers = answers[shift:] + answers[:shift]
+                    entry["responses"] = [f"<think>It looks {a}.</think><answer>{a}</answer>" for a in answers]
+                    f.write(json.dumps(entry) + "\n")
+
+
+class CountingEmbedder:
+    """Vectors by hashed words: quick, and alike for alike texts. Not a model; scoring has its own tests."""
+
+    name = "hashed-words"
+
+    def identity(self):
+        return {"embedder": self.name}
+
+    def setup(self):
+        self.calls = 0
+
+    def embed(self, texts):
+        import zlib
+
+        import numpy as np
+
+        self.calls += len(texts)
+        out = np.zeros((len(texts), 64), np.float32)
+        for i, text in enumerate(texts):
+            for word in text.lower().split():
+                out[i, zlib.crc32(word.encode()) % 64] += 1
+        return out
