@@ -1,7 +1,7 @@
 """Runs ffmpeg and ffprobe as limited, killable child processes.
 
 Knows process limits and protocols; knows nothing of clips. Only local files and pipes can be
-opened: a playlist, a URL or a ``concat:`` name inside a file reaches nothing.
+opened, and only by demuxers of real containers: a playlist, a URL or a ``concat:`` name reaches nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ from functools import cache
 
 from avcurate.errors import MediaError, UserError
 
-CONFINED = ("-protocol_whitelist", "file,pipe")
+# containers that hold media themselves; playlists and scripts (hls, concat, dash, lavfi, sdp, …) are left out
+FORMATS = (
+    "aac,ac3,aiff,amr,asf,au,avi,caf,eac3,flac,flv,gif,h264,hevc,m4v,matroska,webm,mjpeg,mov,mp4,m4a,3gp,3g2,mj2,"
+    "mp3,mpeg,mpegts,mpegvideo,mxf,nut,ogg,rm,vob,w64,wav,wv"
+)
+CONFINED = {"protocol_whitelist": "file,pipe", "format_whitelist": FORMATS}
 
 
 @cache

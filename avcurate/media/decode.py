@@ -85,6 +85,21 @@ def decode(path: Path, spec: DecodeSpec, start: float | None = None, end: float 
             )
         limit = min(limit, facts.duration - begin)
     fps = min(spec.fps, spec.max_frames / limit)
+    frames, audio = _run(path, facts, spec, begin, limit, fps)
+    if fps < spec.fps and facts.has_video and (frames is None or len(frames) < spec.max_frames / 2):
+        # the container claims to be longer than it is: what there is fits at the full rate, or up to the cap
+        fps = spec.fps
+        frames, audio = _run(path, facts, spec, begin, limit, fps)
+    duration = max(
+        len(audio) / SAMPLE_RATE if audio is not None else 0.0,
+        len(frames) / fps if frames is not None else 0.0,
+    )
+    return DecodedClip(frames, fps, audio, duration, file_sha256(path))
+
+
+def _run(
+    path: Path, facts: Probe, spec: DecodeSpec, begin: float, limit: float, fps: float
+) -> tuple[NDArray[np.uint8] | None, NDArray[np.float32] | None]:
     with tempfile.TemporaryDirectory(prefix="avcurate-") as scratch:
         video_file, audio_file = Path(scratch, "v"), Path(scratch, "a")
         size = _frame_size(facts, spec.max_pixels) if facts.has_video else None
@@ -92,13 +107,9 @@ def decode(path: Path, spec: DecodeSpec, start: float | None = None, end: float 
         done = child.run(command, timeout_s=spec.timeout_s, memory_mb=spec.memory_mb)
         frames = _read_frames(video_file, size) if size else None
         audio = _read_audio(audio_file) if facts.has_audio else None
-        if frames is None and audio is None:
-            _fail(path, facts, done.returncode, done.stderr)
-    duration = max(
-        len(audio) / SAMPLE_RATE if audio is not None else 0.0,
-        len(frames) / fps if frames is not None else 0.0,
-    )
-    return DecodedClip(frames, fps, audio, duration, file_sha256(path))
+    if frames is None and audio is None:
+        _fail(path, done.returncode, done.stderr)
+    return frames, audio
 
 
 def _frame_size(facts: Probe, max_pixels: int) -> tuple[int, int]:
@@ -119,7 +130,7 @@ def _command(
     audio_file: Path,
 ) -> list[str]:
     cut = {"ss": begin} if begin else {}
-    source = ffmpeg.input(f"file:{path}", protocol_whitelist="file,pipe", **cut)
+    source = ffmpeg.input(f"file:{path}", **child.CONFINED, **cut)
     outputs = []
     if size is not None:
         picture = source.video.filter("fps", fps=fps).filter("scale", *size)
@@ -162,7 +173,7 @@ def _read_audio(file: Path) -> NDArray[np.float32] | None:
     return np.clip(np.nan_to_num(raw.astype(np.float32)), -1.0, 1.0)
 
 
-def _fail(path: Path, facts: Probe, returncode: int, stderr: bytes) -> None:
+def _fail(path: Path, returncode: int, stderr: bytes) -> None:
     lines = stderr.decode("utf-8", "replace").strip().splitlines()
     detail = lines[0][:300] if lines else "nothing could be decoded"
     if returncode == 0 and not lines:

@@ -52,7 +52,8 @@ def probe(path: Path, *, timeout_s: float = 20.0, max_bytes: int = 8 << 30) -> P
     done = child.run(
         [
             child.binary("ffprobe"),
-            *("-v", "error", *child.CONFINED, "-show_format", "-show_streams", "-of", "json"),
+            *("-v", "error", *(word for k, v in child.CONFINED.items() for word in (f"-{k}", v))),
+            *("-show_format", "-show_streams", "-of", "json"),
             f"file:{path}",
         ],
         timeout_s=timeout_s,

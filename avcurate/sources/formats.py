@@ -115,11 +115,11 @@ def read_valor_v2(raw: Raw) -> Question:
 
 
 def read_valor_v1(raw: Raw) -> Question:
-    """Valor32k-AVQA, first release: ``mcq_1`` to ``mcq_4`` and ``correct_mcq`` (1-based, or the text)."""
+    """Valor32k-AVQA, first release: ``mcq_1`` to ``mcq_4`` and ``correct_mcq`` (0-based, or the text)."""
     choices = choice_list([raw.get(f"mcq_{i}") for i in range(1, 5)])
     right = text(raw, "correct_mcq")
     if right.removesuffix(".0").isdigit():
-        answer, index = choice(choices, int(right.removesuffix(".0")) - 1)
+        answer, index = choice(choices, int(right.removesuffix(".0")))
     else:
         answer, index = choice_by_text(choices, right)
     start, end = seconds(raw, "start_time"), seconds(raw, "end_time")
