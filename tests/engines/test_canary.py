@@ -1,0 +1,56 @@
+"""An engine that loses or confuses a modality is caught before the run, or during it; never believed."""
+
+import pytest
+
+from avcurate import label_pem
+from avcurate.engines.canary import NotHearing, check_hearing
+from avcurate.recipe import load_recipe
+from avcurate.report.status import dead_rows
+from avcurate.runner.rundir import RunDir
+from tests.conftest import CountingEmbedder
+from tests.engines import cheats
+
+
+def test_an_honest_engine_passes():
+    check_hearing(cheats.Honest())
+
+
+@pytest.mark.parametrize("cheat", [cheats.DropsAudio, cheats.StaleAudio, cheats.Deaf, cheats.Blind])
+def test_a_cheat_is_caught_before_the_run(cheat):
+    with pytest.raises(NotHearing, match="doctor"):
+        check_hearing(cheat())
+
+
+def run(world, tmp_path, monkeypatch, engine, questions=40):
+    folder, _ = world
+    monkeypatch.setattr(label_pem, "open_embedder", lambda name: CountingEmbedder())
+    job = label_pem.Job(
+        folder / "questions.json", folder / "clips", tmp_path / "run", load_recipe("label-pem"),
+        limit=questions, part_size=8,
+    )  # fmt: skip
+    tallies = label_pem.run_job(job, engine=engine)
+    return RunDir(tmp_path / "run"), tallies
+
+
+def test_audio_lost_during_the_run_kills_those_rows_and_no_others(world, tmp_path, monkeypatch):
+    """The canary is held back here, so that token accounting is what catches it."""
+    monkeypatch.setattr("avcurate.stages.sample.check_hearing", lambda engine, interleaved: None)
+    found, tallies = run(world, tmp_path, monkeypatch, cheats.DropsAudioLater())
+    assert set(tallies["sample"].dead) == {"modality_not_delivered"}
+    assert tallies["sample"].kept + sum(tallies["sample"].dead.values()) == 40
+    honest_answers = [r for t in found.parts("sample").rows() for r in t.to_pylist()]
+    assert all(r["av_audio_tokens"] > 0 for r in honest_answers)
+    assert "audio was sent" in dead_rows(found)[0]["message"]
+
+
+def test_stale_audio_during_the_run_stops_it_before_anything_is_believed(world, tmp_path, monkeypatch):
+    engine = cheats.StaleAudioLater()
+    engine.after = 100
+    with pytest.raises(NotHearing, match="sound is missing or stale"):
+        run(world, tmp_path, monkeypatch, engine)
+    found = RunDir(tmp_path / "run")
+    kept = [r for t in found.parts("sample").rows() for r in t.to_pylist()]
+    # 32 requests are believed at a time; the stale ones begin after 100 responses
+    asked = sum(r["av_asked"] + r["a_asked"] + r["v_asked"] for r in kept)
+    assert asked <= engine.after
+    assert found.record()["stages"]["sample"].get("complete") is None

@@ -1,0 +1,94 @@
+"""A run that is killed at any moment and started again gives what an unbroken run gives."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from avcurate import label_pem
+from avcurate.engines.scripted import ScriptedEngine
+from avcurate.recipe import load_recipe
+from tests.conftest import CountingEmbedder, write_questions, write_script
+
+KILLS = 100
+
+
+class SlowScript(ScriptedEngine):
+    """A script with a little time between answers, so that kills land in the middle of work."""
+
+    def generate(self, source):
+        for reply in super().generate(source):
+            time.sleep(0.0005)
+            yield reply
+
+
+def work(job: label_pem.Job, script: Path) -> None:
+    label_pem.open_embedder = lambda name: CountingEmbedder()
+    label_pem.run_job(job, engine=SlowScript(script))
+
+
+def digest(run: Path) -> dict[str, str]:
+    files = sorted(run.rglob("part-*.parquet"))
+    return {str(p.relative_to(run)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def finished(run: Path) -> bool:
+    record = run / "run.json"
+    return record.exists() and json.loads(record.read_text())["stages"].get("label", {}).get("complete", False)
+
+
+@pytest.mark.slow
+def test_killed_at_a_hundred_random_points(tmp_path, tiny_clip, capsys):
+    media, run = tmp_path / "media", tmp_path / "run"
+    media.mkdir()
+    shutil.copy(tiny_clip, media / "clip.mp4")
+    annotations, script = tmp_path / "q.json", tmp_path / "script.jsonl"
+    write_questions(annotations, 160)
+    recipe = load_recipe("label-pem", {"model.engine": "scripted", "model.model": str(script)})
+    job = label_pem.Job(annotations, media, run, recipe, part_size=8)
+    label_pem.ingest_only(job)
+    right = {"a": lambda r: r % 9, "v": lambda r: (r * 5) % 9, "av": lambda r: 8 - r % 4}
+    write_script(script, run, right, dead=frozenset({7, 50, 51}))
+    fork = multiprocessing.get_context("fork")
+
+    def start():
+        # forked, so that a kill lands in the work and not in the imports
+        child = fork.Process(target=work, args=(job, script))
+        child.start()
+        return child
+
+    shutil.rmtree(run)
+    began = time.monotonic()
+    whole = start()
+    whole.join()
+    assert whole.exitcode == 0
+    lasts, wanted = time.monotonic() - began, digest(run)
+    assert len(wanted) > 60
+
+    rng, killed, runs = random.Random(0), 0, 1
+    shutil.rmtree(run)
+    while killed < KILLS:
+        if finished(run):
+            assert digest(run) == wanted
+            shutil.rmtree(run)
+            runs += 1
+        child = start()
+        child.join(rng.uniform(0, 0.35) * lasts)
+        if child.is_alive():
+            os.kill(child.pid, signal.SIGKILL)
+            killed += 1
+        child.join()
+    last = start()
+    last.join()
+    assert last.exitcode == 0
+    assert digest(run) == wanted
+    assert not list(run.rglob(".*.tmp")) and not list(run.rglob("journal/*/*.jsonl"))
+    with capsys.disabled():
+        print(f"\n{killed} kills over {runs} runs of {lasts:.1f} s each: same bytes every time")
