@@ -67,7 +67,9 @@ def test_unusual_but_good(tmp_path, name):
         data[at : at + 36] = b"".join(x.to_bytes(4, "big", signed=True) for x in turn)
         path.write_bytes(data)
     elif name == "eight":
-        ffmpeg(*PICTURE, "-f", "lavfi", "-i", "anoisesrc=d=2,aformat=channel_layouts=7.1", "-c:a", "pcm_s16le", str(path))
+        ffmpeg(
+            *PICTURE, "-f", "lavfi", "-i", "anoisesrc=d=2,aformat=channel_layouts=7.1", "-c:a", "pcm_s16le", str(path)
+        )
     elif name == "low":
         ffmpeg(*PICTURE, *TONE, "-ar", "8000", str(path))
     elif name == "renamed":
@@ -134,7 +136,19 @@ def test_a_file_that_claims_far_more_than_it_holds(tmp_path, tiny_clip):
 
 def test_a_decode_that_takes_too_long_is_killed(tmp_path):
     path = tmp_path / "big.mkv"
-    ffmpeg("-f", "lavfi", "-i", "mandelbrot=s=640x480:r=25", "-t", "4", "-c:v", "libx264", "-preset", "ultrafast", str(path))
+    ffmpeg(
+        "-f",
+        "lavfi",
+        "-i",
+        "mandelbrot=s=640x480:r=25",
+        "-t",
+        "4",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        str(path),
+    )
     with pytest.raises(MediaError) as e:
         decode(path, DecodeSpec(timeout_s=0.02))
     assert e.value.reason == "media_timeout"

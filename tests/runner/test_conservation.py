@@ -118,7 +118,9 @@ def test_retry_asks_the_dead_alone(tmp_path):
     StageRun(Faulty("kdf"), source, output, Options(reproduce=lambda s, i: f"again {s} {i}")).run()
     letters = next(output.rows("dead")).to_pylist()
     assert {x["reproduce"] for x in letters} == {"again faulty q1", "again faulty q4"}
-    assert {(x["reason"], x["message"], x["hint"], x["attempt"]) for x in letters} == {("broken", "it broke", "mend it", 1)}
+    assert {(x["reason"], x["message"], x["hint"], x["attempt"]) for x in letters} == {
+        ("broken", "it broke", "mend it", 1)
+    }
 
     again = Faulty("kdf", mended=frozenset({"q1"}))
     StageRun(again, source, output, Options(retry_dead=True)).run()
@@ -145,9 +147,7 @@ def test_a_changed_row_is_done_again_and_its_neighbours_are_not(tmp_path):
     StageRun(Faulty("k"), source, output, Options()).run()
     rows = source.read(0).to_pylist()
     rows[1]["media"] = "other"
-    source.write(
-        dataclasses.replace(source.commits()[0], files={}), {"kept": pa.Table.from_pylist(rows, schema=INPUT)}
-    )
+    source.write(dataclasses.replace(source.commits()[0], files={}), {"kept": pa.Table.from_pylist(rows, schema=INPUT)})
     again = Faulty("k")
     StageRun(again, source, output, Options()).run()
     assert again.seen == ["q1"] and everything(output)["kept"] == ["q0", "q1", "q2"]
