@@ -7,7 +7,7 @@ RUN ?= runs/demo
 QUESTIONS ?= 300
 SEED ?= 1
 
-.PHONY: setup setup-test demo pem test test-fast lint bench schemas clean
+.PHONY: setup setup-test demo pem test test-fast lint schemas clean
 
 setup: $(VENV)/.setup
 setup-test: $(VENV)/.setup-test
@@ -68,9 +68,6 @@ lint: setup-test
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 	$(BIN)/python -m mypy
-
-bench: setup-test
-	$(BIN)/python benchmarks/run.py
 
 schemas:
 	$(BIN)/python -m avcurate.schema schemas

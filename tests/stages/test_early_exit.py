@@ -115,7 +115,7 @@ def test_a_looser_threshold_says_what_it_cannot_decide_and_asks_only_that(settin
 
 
 def test_responses_do_not_depend_on_order_or_parts(setting):
-    one, _ = run(setting, "one", Chancy(9))
+    run(setting, "one", Chancy(9))
     label_pem.open_embedder = lambda model: CountingEmbedder()
     recipe = load_recipe("label-pem", {"embedder.tau_cot": -1.0})
     job = label_pem.Job(setting / "q.json", setting, setting / "two", recipe, part_size=7)
