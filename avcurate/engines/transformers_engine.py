@@ -116,7 +116,7 @@ class TransformersEngine(Engine):
     def _collect(self, source: Source) -> list[Request]:
         batch: list[Request] = []
         while sum(r.n for r in batch) < self.max_sequences:
-            request = source.take(wait=not batch)
+            request = source.take(wait=True)
             if request is None:
                 break
             batch.append(request)

@@ -1,0 +1,46 @@
+"""Every command explains itself with an example, starts quickly, and fails with a sentence."""
+
+import subprocess
+import sys
+
+import pytest
+import typer.main
+
+from avcurate.cli.app import app
+
+HEAVY = ("torch", "transformers", "vllm", "sentence_transformers", "ray", "datasets", "pyarrow", "numpy", "pydantic")
+
+
+def commands(group, path=()):
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+ALL = list(commands(typer.main.get_command(app)))
+
+
+def avcurate(*words, **kwargs):
+    return subprocess.run([sys.executable, "-m", "avcurate.cli.app", *words], capture_output=True, text=True, **kwargs)
+
+
+@pytest.mark.parametrize(("path", "command"), ALL, ids=[" ".join(p) for p, _ in ALL])
+def test_help_has_an_example(path, command):
+    assert "avcurate " + " ".join(path) in command.help
+    assert all(p.help for p in command.params if p.name != "help")
+
+
+def test_nothing_heavy_is_imported_for_help():
+    code = f"import sys, avcurate.cli.app; print([m for m in {HEAVY!r} if m in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_errors_are_a_sentence_with_the_next_step(tmp_path):
+    done = avcurate("label-pem", str(tmp_path / "none.json"), "--media", str(tmp_path), "-o", str(tmp_path / "r"))
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "does not exist" in done.stderr and "annotation file" in done.stderr
+    assert avcurate("status", str(tmp_path)).returncode == 1
+    assert avcurate("label-pem").returncode == 2
+    assert "Recipes are" in avcurate("recipe", "show", "nope").stderr
