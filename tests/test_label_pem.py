@@ -62,7 +62,7 @@ def test_exported_shards_open_everywhere_and_split_by_video(labelled):
     made = export_run(RunDir(folder / "run"), folder / "shards", "parquet", 0.3, 0.0, 0)
     files = str(folder / "shards/data/*.parquet")
     total = sum(made["rows"].values())
-    assert duckdb.sql(f"select count(*) from '{files}'").fetchone()[0] == total == polars.read_parquet(files).height
+    assert duckdb.sql(f"select count(*) from '{files}'").fetchall()[0][0] == total == polars.read_parquet(files).height
     sides = [set(pandas.read_parquet(p)["video_id"]) for p in sorted((folder / "shards/data").glob("*.parquet"))]
     assert len(sides) == 2 and not sides[0] & sides[1]
 
