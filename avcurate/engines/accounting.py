@@ -29,10 +29,12 @@ class TokenMath:
 
     def audio(self, samples: int) -> int:
         """Tokens of a waveform at 16 kHz."""
-        frames = samples // self.hop
         if self.family == "qwen2_5_omni":
+            # its extractor pads to a whole chunk, so a last, partial hop counts as a frame
+            frames = -(-samples // self.hop)
             return ((frames - 1) // 2 + 1 - 2) // 2 + 1
         # Qwen3-Omni: blocks of 100 frames give 13 tokens each
+        frames = samples // self.hop
         left = frames % 100
         after = (left - 1) // 2 + 1
         tail = ((after - 1) // 2 + 1 - 1) // 2 + 1 if left else 0
