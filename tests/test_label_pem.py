@@ -67,6 +67,15 @@ def test_exported_shards_open_everywhere_and_split_by_video(labelled):
     assert len(sides) == 2 and not sides[0] & sides[1]
 
 
+@pytest.mark.slow
+def test_real_questions_on_real_clips(shared, tmp_path):
+    summary = label_pem(shared / "annotations/avqa_real.json", "--media", shared / "clips", "-o", tmp_path / "r")
+    sample = summary["stages"]["sample"]
+    assert summary["stages"]["ingest"]["in"] == 51
+    assert sample["in"] == sample["kept"] + sum(sample["filtered"].values()) + sum(sample["dead"].values())
+    assert set(sample["filtered"]) <= {"no_audio_track"} and sample["dead"] == {}
+
+
 @pytest.mark.parametrize("file", ["daily_omni_qa.json", "music_avqa_val.json", "valor32k_avqa_val.csv"])
 def test_absent_media_are_dead_rows_with_that_name(shared, tmp_path, file):
     from avcurate.label_pem import Job, ingest_only
