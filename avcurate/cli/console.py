@@ -23,11 +23,6 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=1, ensure_ascii=False, default=str))
 
 
-def warn(text: str) -> None:
-    """A line for a person, on standard error."""
-    typer.echo(text, err=True)
-
-
 def make_progress() -> Progress:
     """A bar with count, rate, elapsed and remaining time; nothing where standard error is no terminal."""
     from rich.console import Console

@@ -7,36 +7,20 @@ canary before it and a canary after it have passed: nothing is journaled or hand
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from avcurate.engines.base import Engine, Sampling
+from avcurate.engines.base import Engine
 from avcurate.engines.canary import NotHearing, check_hearing
-from avcurate.media.ablate import Ablation
 from avcurate.media.cache import ClipCache
-from avcurate.media.decode import DecodeSpec
 from avcurate.prompts import get_prompt
 from avcurate.runner.stage import Dead, Outcome, Row, Stage, WorkLog
 from avcurate.schema import arrow_schema
+from avcurate.stages.sample_spec import SampleSpec
 from avcurate.stages.units import Units, asked_of, stored_pieces, wanted
 
 RECHECK_EVERY = 32
-
-
-@dataclass(frozen=True)
-class SampleSpec:
-    """What is asked, and how. All of it is part of the stage's identity."""
-
-    prompt: str = "cot@1"
-    n: int = 8
-    seed: int = 0
-    sampling: Sampling = field(default_factory=Sampling)
-    ablation: Ablation = "drop"
-    interleaved: bool = False
-    early_exit: bool = True
-    tau_acc: float = 0.75
-    media: DecodeSpec = field(default_factory=DecodeSpec)
 
 
 class SampleStage(Stage):

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from avcurate.engines.base import Engine, Failure, Reply, Request
 from avcurate.errors import RowError
@@ -24,9 +24,7 @@ from avcurate.prompts import get_prompt
 from avcurate.runner.stage import Dead, Filtered, Kept, Outcome, Row, WorkLog
 from avcurate.schema import Setting
 from avcurate.seeds import derive_seed
-
-if TYPE_CHECKING:
-    from avcurate.stages.sample import SampleSpec
+from avcurate.stages.sample_spec import SampleSpec
 
 
 @dataclass
