@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 WIDTH, HEIGHT, MARGIN = 720, 260, 40
+COLORS = ("#2563eb", "#059669", "#d97706")
 
 
 class TrainLog:
@@ -52,7 +53,7 @@ class TrainLog:
 
 
 def draw(log: Path) -> str:
-    """The loss of both phases over their steps, as an SVG picture on a logarithmic scale."""
+    """The loss of the phases over their steps, as an SVG picture on a logarithmic scale."""
     import math
 
     phases: dict[str, list[tuple[int, float]]] = {}
@@ -62,7 +63,7 @@ def draw(log: Path) -> str:
     losses = [v for points in phases.values() for _, v in points] or [1.0]
     low, high = math.log(max(1e-3, min(losses))), math.log(max(losses) + 1e-9)
     parts = []
-    for color, (phase, points) in zip(("#2563eb", "#d97706"), phases.items(), strict=False):
+    for color, (phase, points) in zip(COLORS, phases.items(), strict=False):
         last = max(step for step, _ in points)
         spots = " ".join(
             f"{MARGIN + step / last * (WIDTH - MARGIN - 10):.1f},"
