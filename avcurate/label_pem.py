@@ -29,11 +29,11 @@ from avcurate.runner.ingest import Ingest
 from avcurate.runner.rundir import RunDir, check_unchanged
 from avcurate.runner.stage import Stage
 from avcurate.schema import Setting
+from avcurate.sources.annotations import digest
 from avcurate.stages.label import Thresholds, label_table
 from avcurate.stages.sample import SampleStage
 from avcurate.stages.sample_spec import SampleSpec
 from avcurate.stages.score import ScoreStage
-from avcurate.store.atomic import sha256
 from avcurate.store.lock import writer_lock
 from avcurate.store.parts import Commit, Parts
 
@@ -137,10 +137,8 @@ def _drive(job: Job, stage: Stage, upstream: Parts, output: Parts, watch: Watch)
 def _ingest(job: Job, run: RunDir, record: dict[str, Any], watch: Watch) -> Tally:
     media = MediaFolder(job.media, job.media_pattern)
     ingest = Ingest(job.annotations, media, job.format_name, job.mapping, job.only, job.limit)
-    if not job.annotations.is_file():
-        ingest.records()
     identity = {
-        "annotations": sha256(job.annotations),
+        "annotations": digest(job.annotations),
         "format": ingest.format_name,
         "mapping": job.mapping,
         "media": str(job.media.resolve()),

@@ -12,7 +12,12 @@ from avcurate.cli.console import StageBars, print_json
 if TYPE_CHECKING:
     from avcurate.label_pem import Job
 
-Annotations = Annotated[Path, typer.Argument(help="Annotation file: .json, .jsonl, .csv, .tsv or .parquet.")]
+Annotations = Annotated[
+    Path,
+    typer.Argument(
+        help="Annotation file (.json, .jsonl, .csv, .tsv, .parquet), dataset folder, or hf:owner/name@split."
+    ),
+]
 Media = Annotated[Path, typer.Option("--media", help="Folder of the clips.")]
 Run = Annotated[Path, typer.Option("--out", "-o", help="Run directory; an existing one is resumed.")]
 RecipeName = Annotated[str, typer.Option("--recipe", "-r", help="Recipe name or .yaml file; see `avcurate recipe ls`.")]

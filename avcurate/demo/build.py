@@ -18,7 +18,7 @@ from avcurate.schema import PEM
 from avcurate.seeds import derive_seed
 from avcurate.store.atomic import write_json, write_text
 
-WORLD_VERSION = 1
+WORLD_VERSION = 2
 QUESTIONS_PER_CLIP = 3
 PEM_OF_EVIDENCE = {"audio": PEM.AUDIO, "visual": PEM.VISUAL, "both": PEM.AUDIO_VISUAL}
 
@@ -85,8 +85,10 @@ def _pick_types(clip: Clip, rng: random.Random) -> list[str]:
         return ["color_when", "sound_when", other]
     visual = rng.choice([t.name for t in fitting if t.evidence == "visual"])
     audio = rng.choice([t.name for t in fitting if t.evidence == "audio"])
-    other = rng.choice([t.name for t in fitting if t.name not in (visual, audio)])
-    return [visual, audio, other]
+    others = [t.name for t in fitting if t.name not in (visual, audio)]
+    # few pairs share their number, so half of those that do are asked for it
+    shared = "number" in others and rng.random() < 0.5
+    return [visual, audio, "number" if shared else rng.choice(others)]
 
 
 def build_world(

@@ -13,18 +13,19 @@ from avcurate.media.folder import MediaFolder
 from avcurate.runner.execute import Tally, Watch, watch_nothing
 from avcurate.runner.stage import Dead, Filtered, Kept, Outcome
 from avcurate.schema import arrow_schema
+from avcurate.sources.annotations import read_annotations
 from avcurate.sources.formats import Format, by_name, detect
-from avcurate.sources.records import Record, read_records
+from avcurate.sources.records import Record
 from avcurate.store.parts import Commit, Parts, to_table
 
 STAGE = "ingest"
 
 
 class Ingest:
-    """Reads one annotation file.
+    """Reads one annotation file or dataset.
 
     Args:
-        annotations: the file.
+        annotations: the file, or what else :func:`read_annotations` takes.
         media: where its clips are.
         format_name: ``auto`` or a format's name.
         mapping: column of each field, for the generic format.
@@ -52,7 +53,7 @@ class Ingest:
 
     def records(self) -> Iterator[Record]:
         """The file's records, up to the limit."""
-        found = read_records(self.annotations)
+        found = read_annotations(self.annotations)
         return islice(found, self.limit) if self.limit else found
 
     def outcome(self, record: Record) -> Outcome:
