@@ -93,7 +93,10 @@ class ServerEmbedder(Embedder):
 
     def __init__(self, url: str, *, timeout_s: float = 120.0) -> None:
         self.url, _, self.model = url.partition("#")
-        self.name = self.model or self.url
+        self.url = self.url.rstrip("/")
+        if not self.model:
+            raise UserError(f"{url} does not say which model.", f"Name it: {self.url}#MODEL.")
+        self.name = self.model
         self.timeout_s = timeout_s
 
     def identity(self) -> dict[str, Any]:
@@ -109,27 +112,44 @@ class ServerEmbedder(Embedder):
             served = self._client.get(f"{self.url}/models").raise_for_status().json()
         except (httpx.HTTPError, ValueError) as e:
             raise UserError(f"no embedding server answers at {self.url}: {e}", "Start it, or check the URL.") from None
-        if not self.model:
-            self.model = served["data"][0]["id"]
+        names = [m["id"] for m in served.get("data", [])]
+        if self.model not in names:
+            raise UserError(f"{self.url} serves {', '.join(names) or 'nothing'}, not {self.model}.", "Name that model.")
 
     def embed(self, texts: list[str]) -> NDArray[np.float32]:
-        """One request per 256 texts, with retries."""
-        import httpx
-        from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+        """One request per 256 texts; what fails in passing is tried again.
 
-        @retry(
-            retry=retry_if_exception_type(httpx.TransportError),
+        Raises:
+            UserError: the server does not answer, or refuses; the run can be resumed.
+        """
+        import httpx
+        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+        retrying = Retrying(
+            retry=retry_if_exception_type((httpx.TransportError, _Busy)),
             stop=stop_after_attempt(5),
-            wait=wait_random_exponential(max=30),
+            wait=wait_random_exponential(multiplier=0.5, max=30),
             reraise=True,
         )
-        def ask(batch: list[str]) -> list[list[float]]:
-            reply = self._client.post(f"{self.url}/embeddings", json={"model": self.model, "input": batch})
-            data = sorted(reply.raise_for_status().json()["data"], key=lambda d: d["index"])
-            return [d["embedding"] for d in data]
-
-        rows = [v for at in range(0, len(texts), 256) for v in ask(texts[at : at + 256])]
+        try:
+            rows = [v for at in range(0, len(texts), 256) for v in retrying(self._ask, texts[at : at + 256])]
+        except (httpx.HTTPError, _Busy) as e:
+            raise UserError(
+                f"the embedding server at {self.url} failed: {e}",
+                "See to the server, then run the same command again; nothing is lost.",
+            ) from None
         return np.asarray(rows, np.float32)
+
+    def _ask(self, batch: list[str]) -> list[list[float]]:
+        reply = self._client.post(f"{self.url}/embeddings", json={"model": self.model, "input": batch})
+        if reply.status_code >= 500 or reply.status_code == 429:
+            raise _Busy(f"{reply.status_code} {reply.text[:200]}")
+        data = sorted(reply.raise_for_status().json()["data"], key=lambda d: d["index"])
+        return [d["embedding"] for d in data]
+
+
+class _Busy(Exception):
+    """The server cannot answer now."""
 
 
 def open_embedder(name: str) -> Embedder:

@@ -139,6 +139,12 @@ class ServerEngine(Engine):
             found = self._post(body)
         except _Refused as e:
             return Failure(request.key, "request_refused", str(e))
+        try:
+            return self._reply(request, found)
+        except (KeyError, TypeError, IndexError) as e:
+            return Failure(request.key, "answer_malformed", f"the server's answer has no {e}: {str(found)[:300]}")
+
+    def _reply(self, request: Request, found: dict[str, Any]) -> Reply | Failure:
         choices = sorted(found["choices"], key=lambda c: c["index"])
         if len(choices) != request.n:
             return Failure(request.key, "responses_missing", f"{len(choices)} of {request.n} responses came back")

@@ -1,0 +1,113 @@
+"""The server engine on servers that fail: everything is answered once, refused by name, or stops the run."""
+
+import numpy as np
+import pytest
+
+from avcurate.engines.base import Failure, Request, Sampling
+from avcurate.engines.embedder import open_embedder
+from avcurate.engines.server import ServerEngine
+from avcurate.errors import UserError
+from avcurate.recipe import ModelSpec
+from tests.engines.ask import ListSource
+from tests.engines.fake_server import Plan, serve
+
+SAMPLING = Sampling(temperature=1.0, max_tokens=8)
+QUICK = {"max_wait_s": 0.05, "timeout_s": 1.0}
+
+
+def requests(count, n=2):
+    frames = np.zeros((2, 28, 28, 3), np.uint8)
+    audio = np.zeros(1600, np.float32)
+    return [Request(f"r{i}", f"Question {i}?", audio, frames, 2.0, n, 100 * i, SAMPLING) for i in range(count)]
+
+
+def engine_on(*urls, **options):
+    spec = ModelSpec(engine="server", model="tiny", urls=urls, options={**QUICK, **options})
+    engine = ServerEngine(spec)
+    engine.setup()
+    return engine
+
+
+def test_what_fails_in_passing_is_asked_again_and_answered_once():
+    plan = Plan(503, "cut", 429, "half", 500, "slow", "ok", 503, 502, "cut")
+    with serve(plan) as url:
+        engine = engine_on(url)
+        replies = {r.key: r for r in engine.generate(ListSource(requests(20)))}
+        engine.close()
+    assert len(replies) == 20
+    for i in range(20):
+        assert [r.text for r in replies[f"r{i}"].responses] == [f"answer {100 * i}", f"answer {100 * i + 1}"]
+        assert [r.seed for r in replies[f"r{i}"].responses] == [100 * i, 100 * i + 1]
+
+
+def test_a_refused_request_is_a_failure_of_its_own():
+    with serve(Plan("ok", 400, "odd")) as url:
+        engine = engine_on(url)
+        engine.limit = 1.0
+        replies = {r.key: r for r in engine.generate(ListSource(requests(5)))}
+        engine.close()
+    failures = {k: r for k, r in replies.items() if isinstance(r, Failure)}
+    assert len(replies) == 5 and len(failures) == 2
+    assert {f.reason for f in failures.values()} == {"request_refused", "answer_malformed"}
+    assert any("status 400 on order" in f.message for f in failures.values())
+
+
+def test_servers_that_stay_down_stop_the_run_with_the_next_step():
+    with serve(Plan(*[503] * 50)) as url:
+        engine = engine_on(url, attempts=3)
+        with pytest.raises(UserError, match="no server answered after 3 attempts"):
+            list(engine.generate(ListSource(requests(4))))
+        engine.close()
+    with pytest.raises(UserError, match="no OpenAI-compatible server answers"):
+        engine_on(url)
+
+
+def test_concurrency_falls_under_errors_and_grows_again():
+    with serve(Plan(*[503] * 8)) as url:
+        engine = engine_on(url, attempts=12)
+        seen = []
+        for _ in engine.generate(ListSource(requests(60))):
+            seen.append(engine.limit)
+        engine.close()
+    assert min(seen) < 4.0 < max(seen)
+
+
+def test_work_is_spread_over_servers_and_a_dead_one_is_named():
+    one, other = Plan(), Plan()
+    with serve(one) as first, serve(other) as second:
+        engine = engine_on(first, second)
+        assert len(list(engine.generate(ListSource(requests(30))))) == 30
+        engine.close()
+    assert one.served > 5 and other.served > 5 and one.served + other.served == 30
+
+
+def test_a_body_says_rate_seed_and_number_and_leaves_out_what_is_not_shown():
+    plan = Plan()
+    with serve(plan) as url:
+        engine = engine_on(url)
+        both = requests(1)[0]
+        deaf = Request("deaf", "Q?", None, both.frames, 2.0, 3, 7, SAMPLING)
+        blind = Request("blind", "Q?", both.audio, None, 2.0, 3, 7, SAMPLING)
+        engine.limit = 1.0
+        assert len(list(engine.generate(ListSource([both, deaf, blind])))) == 3
+        engine.close()
+    kinds = [[c["type"] for c in b["messages"][0]["content"]] for b in plan.bodies]
+    assert kinds == [["video_url", "input_audio", "text"], ["video_url", "text"], ["input_audio", "text"]]
+    assert [(b["n"], b["seed"]) for b in plan.bodies] == [(2, 0), (3, 7), (3, 7)]
+    assert plan.bodies[0]["mm_processor_kwargs"]["fps"] == 2.0 and "mm_processor_kwargs" not in plan.bodies[2]
+
+
+def test_embeddings_come_back_in_order_after_trouble():
+    with serve(Plan(503, "cut")) as url:
+        embedder = open_embedder(f"{url}#tiny")
+        embedder.setup()
+        assert embedder.embed(["a", "bbb", "cc"])[:, 0].tolist() == [1, 3, 2]
+    with serve(Plan(400)) as url:
+        embedder = open_embedder(f"{url}#tiny")
+        embedder.setup()
+        with pytest.raises(UserError, match="failed"):
+            embedder.embed(["a"])
+        with pytest.raises(UserError, match="serves tiny, not big"):
+            open_embedder(f"{url}#big").setup()
+    with pytest.raises(UserError, match="does not say which model"):
+        open_embedder(url)
