@@ -1,0 +1,46 @@
+"""Ray runs the same stages to the same output."""
+
+import pytest
+
+from avcurate import label_pem
+from avcurate.recipe import load_recipe
+from avcurate.runner.rundir import RunDir
+from tests.conftest import write_script
+
+ray = pytest.importorskip("ray", reason="Ray is not installed (pip install 'avcurate[ray]')")
+pytest.importorskip("sentence_transformers")
+
+
+@pytest.fixture
+def cluster():
+    ray.init(num_cpus=4, log_to_driver=False, include_dashboard=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.slow
+def test_the_output_is_that_of_a_local_run(cluster, world, tmp_path):
+    folder, _ = world
+    script = tmp_path / "script.jsonl"
+    recipe = load_recipe("label-pem", {"model.engine": "scripted", "model.model": str(script), "n": 4})
+
+    def job(name, executor):
+        return label_pem.Job(
+            folder / "questions.json", folder / "clips", tmp_path / name, recipe, part_size=9, executor=executor
+        )
+
+    label_pem.ingest_only(job("local", "local"))
+    right = {"a": lambda row: row % 5, "v": lambda row: (row + 2) % 5, "av": lambda row: 4 - row % 2}
+    write_script(script, tmp_path / "local", right, n=4, dead=frozenset({3, 20}))
+    rows = {}
+    for name in ("local", "ray"):
+        tallies = label_pem.run_job(job(name, name))
+        assert tallies["sample"].total == 60 and tallies["sample"].dead == {"played_failure": 2}
+        run = RunDir(tmp_path / name)
+        rows[name] = {s: [r for t in run.parts(s).rows() for r in t.to_pylist()] for s in ("sample", "label")}
+    assert rows["ray"]["sample"] == rows["local"]["sample"]
+    for mine, theirs in zip(rows["ray"]["label"], rows["local"]["label"], strict=True):
+        for column, value in theirs.items():
+            # texts are embedded in other batches there, so similarities agree to rounding only
+            expected = pytest.approx(value, abs=1e-4) if isinstance(value, float) else value
+            assert mine[column] == expected, column
