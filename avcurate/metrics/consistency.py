@@ -24,14 +24,19 @@ def mean_pairwise_cosine(vectors: NDArray[np.float32], groups: NDArray[np.int64]
     """
     if vectors.ndim != 2 or groups.shape != (len(vectors),):
         raise ValueError(f"vectors {vectors.shape} and groups {groups.shape} do not go together")
-    unit = vectors.astype(np.float64)
-    norms = np.linalg.norm(unit, axis=1, keepdims=True)
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not (norms > 0).all():
         raise ValueError("a reasoning has a zero embedding")
-    unit /= norms
-    sums = np.zeros((n_groups, unit.shape[1]))
-    np.add.at(sums, groups, unit)
-    sizes = np.bincount(groups, minlength=n_groups).astype(np.float64)
+    order = np.argsort(groups, kind="stable")
+    counts = np.bincount(groups, minlength=n_groups)
+    first = np.cumsum(counts) - counts
+    sums = np.zeros((n_groups, vectors.shape[1]))
+    # groups of one size are summed as one product: np.add.at and reduceat are slower than forming every pair
+    for size in np.unique(counts[counts > 0]):
+        same = np.flatnonzero(counts == size)
+        rows = order[first[same, None] + np.arange(size)]
+        sums[same] = ((1 / norms)[rows].transpose(0, 2, 1) @ vectors[rows])[:, 0]
+    sizes = counts.astype(np.float64)
     pairs = sizes * (sizes - 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = ((sums**2).sum(1) - sizes) / pairs
