@@ -7,7 +7,7 @@ RUN ?= runs/demo
 QUESTIONS ?= 300
 SEED ?= 1
 
-.PHONY: setup setup-test demo pem test test-fast bench lint schemas clean
+.PHONY: setup setup-test demo pem test test-fast bench lint schemas reference clean
 
 setup: $(VENV)/.setup
 setup-test: $(VENV)/.setup-test
@@ -77,6 +77,10 @@ lint: setup-test
 
 schemas:
 	$(BIN)/python -m avcurate.schema schemas
+
+# the command reference of docs/cli.md
+reference: setup-test
+	$(BIN)/python -m typer avcurate.cli.app utils docs --name avcurate --output docs/cli.md
 
 clean:
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache

@@ -1,5 +1,6 @@
 """Every command explains itself with an example, starts quickly, and fails with a sentence."""
 
+import re
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import pytest
 import typer.main
 
 from avcurate.cli.app import app
+from tests.conftest import REPO
 
 HEAVY = ("torch", "transformers", "vllm", "sentence_transformers", "ray", "datasets", "pyarrow", "numpy", "pydantic")
 
@@ -30,6 +32,20 @@ def avcurate(*words, **kwargs):
 def test_help_has_an_example(path, command):
     assert "avcurate " + " ".join(path) in command.help
     assert all(p.help for p in command.params if p.name != "help")
+
+
+@pytest.mark.parametrize(("path", "command"), ALL, ids=[" ".join(p) for p, _ in ALL])
+def test_the_reference_has_every_command_and_option(path, command):
+    """docs/cli.md is made by `make reference`."""
+    reference = (REPO / "docs/cli.md").read_text()
+    head = re.split(rf"^#+ `avcurate {' '.join(path)}`$", reference, flags=re.M)
+    assert len(head) == 2, "run make reference"
+    section = re.split(r"^#+ `avcurate ", head[1], flags=re.M)[0]
+    for parameter in command.params:
+        if parameter.param_type_name == "option":
+            assert any(f"`{o}" in section or f", {o}" in section for o in parameter.opts), parameter.opts
+    readme = (REPO / "README.md").read_text()
+    assert path[0] in readme
 
 
 def test_nothing_heavy_is_imported_for_help():
