@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from avcurate.prompts import LETTERS
 
@@ -16,6 +17,17 @@ FUSE_TAGS = ("v", "a", "sum")
 
 _DIGITS = "zero one two three four five six seven eight nine ten eleven twelve"
 _NUMBER_WORDS = {word: str(i) for i, word in enumerate(_DIGITS.split())}
+_FLAGS = re.DOTALL | re.IGNORECASE
+_INSIDE = {tag: re.compile(rf"<{tag}>(.*?)</{tag}>", _FLAGS) for tag in (*ANSWER_TAGS, *REASONING_TAGS, *FUSE_TAGS)}
+# a whole block; one whose opening tag the chat template put into the prompt; one that is never closed
+_REASONING = [
+    re.compile(pattern, _FLAGS)
+    for tag in REASONING_TAGS
+    for pattern in (rf"<{tag}>.*?</{tag}>", rf"^.*</{tag}>", rf"<{tag}>.*$")
+]
+_ANY_TAG = re.compile(r"</?[a-z]+>", re.IGNORECASE)
+_EDGES = re.compile(r"^[`*_\"'“”‘’\s]+|[`*_\"'“”‘’\s]+$")
+_ARTICLE = re.compile(r"^(?:an?|the)\s+(?=\S)")
 _LEAD = re.compile(
     r"^(?:so|thus|therefore|hence)?[,\s]*(?:the\s+)?(?:final\s+|correct\s+|best\s+|right\s+)*"
     r"(?:answer|choice|option)(?:\s+is)?\s*[:\-]?\s*(?:is\s+)?",
@@ -32,21 +44,22 @@ _LETTER_IN_LAST_SENTENCE = re.compile(
 def clean(text: str) -> str:
     """Collapse white space, drop surrounding quotes, emphasis and closing punctuation."""
     text = " ".join(text.split())
-    text = re.sub(r"^[`*_\"'“”‘’\s]+|[`*_\"'“”‘’\s]+$", "", text)
+    text = _EDGES.sub("", text)
     return text.rstrip(".,;:!? ").strip()
 
 
+@lru_cache(maxsize=1 << 15)
 def fold(text: str) -> str:
     """Form in which answers are compared: clean, casefolded, no leading article, number words as digits."""
     folded = clean(text).casefold()
-    folded = re.sub(r"^(?:an?|the)\s+(?=\S)", "", folded)
+    folded = _ARTICLE.sub("", folded)
     return _NUMBER_WORDS.get(folded, folded)
 
 
 def tagged(text: str, tags: Sequence[str]) -> str | None:
     """Content of the first non-empty ``<tag>…</tag>`` for the first of the tags that has one."""
     for tag in tags:
-        for found in re.finditer(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL | re.IGNORECASE):
+        for found in _INSIDE[tag].finditer(text):
             if found.group(1).strip():
                 return found.group(1).strip()
     return None
@@ -54,11 +67,8 @@ def tagged(text: str, tags: Sequence[str]) -> str | None:
 
 def without_reasoning(text: str) -> str:
     """The response after its reasoning block; an unclosed block leaves nothing."""
-    for tag in REASONING_TAGS:
-        text = re.sub(rf"<{tag}>.*?</{tag}>", " ", text, flags=re.DOTALL | re.IGNORECASE)
-        # some chat templates put the opening tag into the prompt
-        text = re.sub(rf"^.*</{tag}>", " ", text, flags=re.DOTALL | re.IGNORECASE)
-        text = re.sub(rf"<{tag}>.*$", " ", text, flags=re.DOTALL | re.IGNORECASE)
+    for block in _REASONING:
+        text = block.sub(" ", text)
     return text
 
 
@@ -73,7 +83,7 @@ def parse_answer(text: str, choices: Sequence[str]) -> str | None:
     inside = tagged(rest, ANSWER_TAGS)
     if inside is not None:
         return _as_choice(inside, choices) if choices else clean(inside) or None
-    rest = re.sub(r"</?[a-z]+>", " ", rest, flags=re.IGNORECASE).strip()
+    rest = _ANY_TAG.sub(" ", rest).strip()
     if not rest:
         return None
     lines = [line.strip() for line in rest.splitlines() if line.strip()]
@@ -138,9 +148,9 @@ def reasoning_text(text: str) -> str:
         return inside
     closed = re.match(r"(.*?)</(?:think|reasoning|thinking)>", text, re.DOTALL | re.IGNORECASE)
     if closed:
-        return re.sub(r"</?[a-z]+>", " ", closed.group(1), flags=re.IGNORECASE).strip()
+        return _ANY_TAG.sub(" ", closed.group(1)).strip()
     fused = [part for tag in FUSE_TAGS if (part := tagged(text, (tag,))) is not None]
     if fused:
         return " ".join(fused)
     before = re.split(r"<(?:answer|ans)>", text, maxsplit=1, flags=re.IGNORECASE)[0]
-    return re.sub(r"</?[a-z]+>", " ", before, flags=re.IGNORECASE).strip()
+    return _ANY_TAG.sub(" ", before).strip()

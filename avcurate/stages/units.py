@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from avcurate.engines.base import Engine, Failure, Reply, Request
@@ -217,7 +217,7 @@ class Units:
             unit.dead = unit.dead or Dead("modality_not_delivered", wrong, hint, name)
         else:
             entry = {
-                "responses": [asdict(r) for r in answer.responses],
+                "responses": [dict(vars(r)) for r in answer.responses],
                 "prompt_tokens": answer.prompt_tokens,
                 "audio_tokens": answer.audio_tokens,
                 "video_tokens": answer.video_tokens,
