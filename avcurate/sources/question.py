@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from avcurate.errors import RowError
+from avcurate.prompts import LETTERS
 
 
 @dataclass(frozen=True)
@@ -124,10 +125,13 @@ def choice_list(value: object) -> tuple[str, ...]:
     """Choices as texts.
 
     Raises:
-        RowError: ``choices_missing``, ``choices_not_text`` or ``choices_repeat``.
+        RowError: ``choices_missing``, ``choices_too_many`` (letters name them), ``choices_not_text`` or
+            ``choices_repeat``.
     """
     if not isinstance(value, (list, tuple)) or len(value) < 2:
         raise RowError("choices_missing", "there are fewer than two answer choices.")
+    if len(value) > len(LETTERS):
+        raise RowError("choices_too_many", f"{len(value)} answer choices; there are letters for {len(LETTERS)}.")
     if any(isinstance(v, (dict, list)) or v is None or not str(v).strip() for v in value):
         raise RowError("choices_not_text", "a choice is empty or is not text.")
     choices = tuple(str(v).strip() for v in value)

@@ -77,6 +77,7 @@ def test_ids_depend_on_what_is_asked_alone():
         ({"answer": True}, "answer_not_an_index"),
         ({"answer": None}, "answer_not_an_index"),
         ({"multi_choice": ["a"]}, "choices_missing"),
+        ({"multi_choice": [f"c{i}" for i in range(27)]}, "choices_too_many"),
         ({"multi_choice": ["a", "A", "b"]}, "choices_repeat"),
         ({"multi_choice": ["a", None]}, "choices_not_text"),
         ({"question_text": "  "}, "field_missing"),
