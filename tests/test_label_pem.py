@@ -76,7 +76,9 @@ def test_real_questions_on_real_clips(shared, tmp_path):
     assert set(sample["filtered"]) <= {"no_audio_track"} and sample["dead"] == {}
 
 
-@pytest.mark.parametrize("file", ["daily_omni_qa.json", "music_avqa_val.json", "valor32k_avqa_val.csv", "avhbench_align_ft_qa.json"])
+@pytest.mark.parametrize(
+    "file", ["daily_omni_qa.json", "music_avqa_val.json", "valor32k_avqa_val.csv", "avhbench_align_ft_qa.json"]
+)
 def test_absent_media_are_dead_rows_with_that_name(shared, tmp_path, file):
     from avcurate.label_pem import Job, ingest_only
     from avcurate.recipe import load_recipe

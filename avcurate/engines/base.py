@@ -130,7 +130,7 @@ class Engine(ABC):
 
     @abstractmethod
     def perceive(self, request: Request) -> Perception:
-        """What the model receives of a request, and how it would begin to answer; greedy, one token."""
+        """What the model receives of a request, and the log-probabilities of its first token."""
 
     def expected_tokens(self, request: Request) -> tuple[int, int] | None:
         """Audio and video tokens the request must cost, worked out apart from the model; ``None``: unknown."""

@@ -213,7 +213,7 @@ class ServerEngine(Engine):
                 self._load[url] -= 1
 
     def perceive(self, request: Request) -> Perception:
-        """One greedy token with the likeliest alternatives."""
+        """One token with the likeliest alternatives."""
         body = body_of(request, self.model, self.options["frame_format"], self.checkpoint.video_kwargs, TOP)
         try:
             found = self._post(body)

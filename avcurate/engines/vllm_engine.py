@@ -94,6 +94,8 @@ class VllmEngine(Engine):
             os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
             arguments |= {"dtype": "float32", "enforce_eager": True, "gpu_memory_utilization": 0.2}
             arguments["skip_mm_profiling"] = True
+            # a prompt prefilled in chunks rewinds its seeded generator, which CPU generators cannot do
+            arguments |= {"enable_chunked_prefill": False, "max_num_batched_tokens": max(8192, self._context())}
         if self.interleaved:
             # the processor cache keeps audio and video apart, which audio inside video are not (vllm#44538)
             arguments["mm_processor_cache_gb"] = 0
@@ -156,6 +158,8 @@ class VllmEngine(Engine):
             max_tokens=s.max_tokens,
             logprobs=logprobs,
             logit_bias={i: -100.0 for i in self._ids.values()},
+            # otherwise the last output holds only the responses that grew in the last step
+            output_kind=self._vllm.sampling_params.RequestOutputKind.FINAL_ONLY,
         )
 
     def generate(self, source: Source) -> Iterator[Reply | Failure]:
@@ -199,7 +203,7 @@ class VllmEngine(Engine):
         return ids.count(self._ids["audio_token"]), ids.count(self._ids["video_token"])
 
     def perceive(self, request: Request) -> Perception:
-        """One greedy token with the likeliest alternatives; other requests in flight go on meanwhile."""
+        """One token with the likeliest alternatives; other requests in flight go on meanwhile."""
         key = "canary"
         asked = replace(request, key=key)
         failure = self._add(asked, self._parameters(asked, logprobs=TOP))

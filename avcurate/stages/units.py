@@ -34,7 +34,7 @@ class Asked:
     responses: list[dict[str, Any]] = field(default_factory=list)
     right: int = 0
     received: dict[str, int] = field(default_factory=dict)
-    pending: bool = False
+    pending: int = 0
 
 
 @dataclass
@@ -173,8 +173,8 @@ class Units:
         for setting in () if unit.dead else wanted(self.spec, unit.asked):
             asked = unit.asked[setting]
             if not asked.pending:
-                asked.pending = True
-                self._ready.append((unit, setting, self._wave(asked)))
+                asked.pending = self._wave(asked)
+                self._ready.append((unit, setting, asked.pending))
         if not any(a.pending for a in unit.asked.values()):
             self._finish(unit)
 
@@ -208,10 +208,17 @@ class Units:
         """Take one reply of the engine."""
         row_id, name, first = answer.key.split("/")
         unit, setting = self._active[row_id], Setting(name)
-        unit.asked[setting].pending = False
+        size, unit.asked[setting].pending = unit.asked[setting].pending, 0
         self.asked_since_check += 1
         if isinstance(answer, Failure):
             unit.dead = unit.dead or Dead(answer.reason, answer.message, answer.hint, name)
+        elif len(answer.responses) != size:
+            unit.dead = unit.dead or Dead(
+                "responses_missing",
+                f"{len(answer.responses)} of {size} responses came back.",
+                "Ask again with `avcurate retry`; if it stays, the engine's version has a fault.",
+                name,
+            )
         elif wrong := self._undelivered(unit, setting, answer):
             hint = "Run `avcurate doctor`: an engine that loses a modality cannot be used for labels."
             unit.dead = unit.dead or Dead("modality_not_delivered", wrong, hint, name)

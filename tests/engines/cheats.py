@@ -109,3 +109,15 @@ class Blind(Honest):
     def delivered(self, request):
         frames = None if request.frames is None else np.zeros_like(request.frames)
         return request.audio, frames
+
+
+class LosesResponses(Honest):
+    """Gives one response fewer than asked to every third request."""
+
+    def generate(self, source):
+        for i, reply in enumerate(super().generate(source)):
+            yield reply if i % 3 else Reply(reply.key, reply.responses[:-1], reply.prompt_tokens, *self.media(reply))
+
+    @staticmethod
+    def media(reply):
+        return reply.audio_tokens, reply.video_tokens

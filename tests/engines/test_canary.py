@@ -54,3 +54,10 @@ def test_stale_audio_during_the_run_stops_it_before_anything_is_believed(world, 
     asked = sum(r["av_asked"] + r["a_asked"] + r["v_asked"] for r in kept)
     assert asked <= engine.after
     assert found.record()["stages"]["sample"].get("complete") is None
+
+
+def test_missing_responses_kill_their_rows_and_are_never_counted_as_asked(world, tmp_path, monkeypatch):
+    found, tallies = run(world, tmp_path, monkeypatch, cheats.LosesResponses())
+    dead = tallies["sample"].dead
+    assert set(dead) == {"responses_missing"} and tallies["sample"].kept + dead["responses_missing"] == 40
+    assert "responses came back" in dead_rows(found)[0]["message"]

@@ -34,7 +34,8 @@ def server(tmp_path_factory):
         "--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
         "--enforce-eager", "--max-model-len", "1024", "--max-num-seqs", "32", "--gpu-memory-utilization", "0.2",
         "--limit-mm-per-prompt", '{"audio":1,"video":1,"image":0}', "--trust-request-mm-kwargs",
-        "--enable-prompt-tokens-details", "--skip-mm-profiling",
+        "--enable-prompt-tokens-details", "--skip-mm-profiling", "--no-enable-chunked-prefill",
+        "--max-num-batched-tokens", "4096",
     ]  # fmt: skip
     environment = os.environ | {
         "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1",
