@@ -105,9 +105,9 @@ def _known_problems() -> list[dict[str, str]]:
                 _finding(
                     "note",
                     f"vllm {vllm}",
-                    "on CPU it fails on seeded requests whose prompt is prefilled in chunks, and forgets the seeds of "
-                    "a batch that holds an unseeded one (vllm#51206); avcurate switches chunks off in process and seeds "
-                    "every request. Start a CPU server with --no-enable-chunked-prefill.",
+                    "on CPU it fails on seeded requests whose prompt is prefilled in chunks, and forgets the seeds "
+                    "of a batch that holds an unseeded one (vllm#51206); avcurate switches chunks off in process and "
+                    "seeds every request. Start a CPU server with --no-enable-chunked-prefill.",
                 )
             )
         found.append(

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Setting(StrEnum):
@@ -122,7 +122,7 @@ LABEL: tuple[Column, ...] = (
 )
 
 DEAD: tuple[Column, ...] = (
-    Column("question_id", pa.string(), "Row that died; null where it never got an id."),
+    Column("row_id", pa.string(), "Question or clip that died; null where it never got an id."),
     Column("row", pa.int64(), "1-based number of the record in the input file."),
     Column("stage", pa.string(), "Stage it died in."),
     Column("setting", pa.string(), "Setting it died in, if it was one setting's fault."),
@@ -136,7 +136,7 @@ DEAD: tuple[Column, ...] = (
 )
 
 FILTERED: tuple[Column, ...] = (
-    Column("question_id", pa.string(), "Row that was filtered; null where it never got an id."),
+    Column("row_id", pa.string(), "Question or clip that was filtered; null where it never got an id."),
     Column("row", pa.int64(), "1-based number of the record in the input file."),
     Column("stage", pa.string(), "Stage that filtered it."),
     Column("reason", pa.string(), "Named reason."),

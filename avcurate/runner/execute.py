@@ -150,7 +150,7 @@ class StageRun:
     def parts_to_do(self, todo: list[Commit]) -> Iterator[list[Row]]:
         """Rows that need work, a list for each part; a part with none left is committed at once."""
         for commit in todo:
-            rows = {r["question_id"]: r for r in self.upstream.read(commit.part).to_pylist()}
+            rows = {self.stage.row_id(r): r for r in self.upstream.read(commit.part).to_pylist()}
             opened = _Open(rows, self.upstream.digest(commit), {}, {})
             self.journal.open_part(commit.part, list(rows))
             self._reuse(commit.part, opened)
@@ -172,27 +172,27 @@ class StageRun:
             return
         held = {k: self._stored(part, done, k) for k in ("kept", "filtered", "dead")}
         for row in held["kept"]:
-            before = opened.rows.get(row["question_id"])
+            before = opened.rows.get(self.stage.row_id(row))
             if before is None or any(row[c] != v for c, v in before.items()):
                 continue
             if not self.stage.complete(row):
-                self.journal.hold(row["question_id"], self.stage.pieces(row))
+                self.journal.hold(self.stage.row_id(row), self.stage.pieces(row))
             else:
-                opened.outcomes[row["question_id"]] = Kept({c: v for c, v in row.items() if c not in before})
+                opened.outcomes[self.stage.row_id(row)] = Kept({c: v for c, v in row.items() if c not in before})
         for kind in ("filtered", "dead"):
             for row in held[kind]:
-                before = opened.rows.get(row["question_id"])
+                before = opened.rows.get(row["row_id"])
                 if before is None or json.loads(row["input"]) != _plain(before):
                     continue
                 if kind == "filtered":
-                    opened.outcomes[row["question_id"]] = Filtered(row["reason"], row["message"])
+                    opened.outcomes[row["row_id"]] = Filtered(row["reason"], row["message"])
                     continue
                 reasons = self.options.retry_reasons
                 if self.options.retry_dead and (not reasons or row["reason"] in reasons):
-                    opened.attempts[row["question_id"]] = row["attempt"] + 1
+                    opened.attempts[row["row_id"]] = row["attempt"] + 1
                 else:
-                    opened.attempts[row["question_id"]] = row["attempt"]
-                    opened.outcomes[row["question_id"]] = Dead(
+                    opened.attempts[row["row_id"]] = row["attempt"]
+                    opened.outcomes[row["row_id"]] = Dead(
                         row["reason"], row["message"], row["hint"], row["setting"]
                     )
 
@@ -248,6 +248,7 @@ class StageRun:
     def _note(self, row: Row, outcome: Filtered) -> Row:
         note = {c.name: row.get(c.name) for c in FILTERED}
         return note | {
+            "row_id": self.stage.row_id(row),
             "stage": self.stage.name,
             "reason": outcome.reason,
             "message": outcome.message,
@@ -257,13 +258,14 @@ class StageRun:
     def _letter(self, row: Row, outcome: Dead, attempt: int) -> Row:
         letter = {c.name: row.get(c.name) for c in DEAD}
         return letter | {
+            "row_id": self.stage.row_id(row),
             "stage": self.stage.name,
             "setting": outcome.setting,
             "reason": outcome.reason,
             "message": outcome.message,
             "hint": outcome.hint,
             "attempt": attempt,
-            "reproduce": self.options.reproduce(self.stage.name, row["question_id"]),
+            "reproduce": self.options.reproduce(self.stage.name, self.stage.row_id(row)),
             "input": json.dumps(_plain(row), ensure_ascii=False),
         }
 

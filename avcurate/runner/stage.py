@@ -77,6 +77,11 @@ class Stage(ABC):
     name: str
     version: int
     output: pa.Schema
+    key: str = "question_id"
+
+    def row_id(self, row: Row) -> str:
+        """What names a row: the column ``key``."""
+        return str(row[self.key])
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
@@ -87,7 +92,7 @@ class Stage(ABC):
 
     @abstractmethod
     def process(self, rows: Iterator[Row], log: WorkLog) -> Iterator[tuple[str, Outcome]]:
-        """One ``(question_id, outcome)`` per row, in any order; rows are pulled as they are needed."""
+        """One ``(row_id, outcome)`` per row, in any order; rows are pulled as they are needed."""
 
     def facts(self) -> dict[str, float]:
         """Values that stored output was made with and that do not make it stale as a whole."""

@@ -71,7 +71,7 @@ def upstream(root: Path, sizes: list[int]) -> Parts:
 
 def everything(parts: Parts) -> dict[str, list[str]]:
     return {
-        kind: [i for t in parts.rows(kind) for i in t.column("question_id").to_pylist()]
+        kind: [i for t in parts.rows(kind) for i in t.column("question_id" if kind == "kept" else "row_id").to_pylist()]
         for kind in ("kept", "filtered", "dead")
     }
 
