@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -66,6 +66,7 @@ class EmbedderSpec(_Strict):
 class Recipe(_Strict):
     """A label-pem run."""
 
+    kind: Literal["label-pem"] = "label-pem"
     name: str = "label-pem"
     about: str = ""
     prompt: str = "cot@1"
@@ -81,6 +82,44 @@ class Recipe(_Strict):
     embedder: EmbedderSpec = EmbedderSpec()
 
 
+class PoolRecipe(_Strict):
+    """The classes that are offered together as the options of one question."""
+
+    kind: Literal["pool"]
+    name: str
+    about: str = ""
+    classes: tuple[str, ...] = Field(min_length=2, max_length=26, description="Class names, verbatim.")
+
+
+class BenchmarkRecipe(_Strict):
+    """Which clips of a published list make a benchmark. Rules are applied in the order of the fields."""
+
+    kind: Literal["benchmark"]
+    name: str
+    about: str = ""
+    classes: tuple[str, ...] = Field((), description="Classes kept; none given: all.")
+    only_av_label: bool = Field(
+        False, description="VGGSounder: the set of classes both heard and seen is exactly the clip's own class."
+    )
+    without_flags: tuple[Literal["background_music", "static_image", "voice_over"], ...] = ()
+    branches: tuple[str, ...] = Field(
+        (), description="AudioSet: exactly one most specific class lies below these ontology nodes."
+    )
+    without_branches: tuple[str, ...] = Field((), description="AudioSet: no class lies below these.")
+    per_class: int = Field(0, ge=0, description="At most so many clips of a class, drawn by the seed; 0: all.")
+    total: int = Field(0, ge=0, description="At most so many clips in all, drawn by the seed; 0: all.")
+    seed: int = 0
+
+
+AnyRecipe = Recipe | PoolRecipe | BenchmarkRecipe
+R = TypeVar("R", Recipe, PoolRecipe, BenchmarkRecipe)
+KINDS: dict[str, type[Recipe] | type[PoolRecipe] | type[BenchmarkRecipe]] = {
+    "label-pem": Recipe,
+    "pool": PoolRecipe,
+    "benchmark": BenchmarkRecipe,
+}
+
+
 def recipe_folder() -> Path:
     """Where the recipes that come with the package lie."""
     packaged = Path(str(importlib.resources.files("avcurate"))) / "_pipelines"
@@ -93,7 +132,26 @@ def shipped() -> dict[str, Path]:
 
 
 def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
-    """A recipe by name or path, with overrides such as ``{"model.engine": "vllm"}`` applied.
+    """A label-pem recipe by name or path, with overrides such as ``{"model.engine": "vllm"}`` applied.
+
+    Raises:
+        UserError: there is no such recipe, or a field of it is wrong; the message names the field.
+    """
+    return _of_kind(load_any(name, overrides), Recipe, name)
+
+
+def load_pool(name: str) -> PoolRecipe:
+    """A class pool by name or path; raises as :func:`load_recipe`."""
+    return _of_kind(load_any(name), PoolRecipe, name)
+
+
+def load_benchmark(name: str) -> BenchmarkRecipe:
+    """A benchmark's rules by name or path; raises as :func:`load_recipe`."""
+    return _of_kind(load_any(name), BenchmarkRecipe, name)
+
+
+def load_any(name: str, overrides: dict[str, Any] | None = None) -> AnyRecipe:
+    """A recipe of any kind.
 
     Raises:
         UserError: there is no such recipe, or a field of it is wrong; the message names the field.
@@ -119,14 +177,17 @@ def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
     return parse_recipe(data, str(path))
 
 
-def parse_recipe(data: Any, where: str) -> Recipe:
-    """Validate a recipe.
+def parse_recipe(data: Any, where: str) -> AnyRecipe:
+    """Validate a recipe of the kind that its field ``kind`` names (label-pem where it has none).
 
     Raises:
         UserError: naming the first wrong field.
     """
+    kind = data.get("kind", "label-pem") if isinstance(data, dict) else "label-pem"
+    if kind not in KINDS:
+        raise UserError(f"{where}: there is no kind of recipe {kind!r}.", f"Kinds are: {', '.join(KINDS)}.")
     try:
-        return Recipe.model_validate(data)
+        return KINDS[kind].model_validate(data)
     except ValidationError as e:
         first = e.errors()[0]
         field = ".".join(str(p) for p in first["loc"])
@@ -134,3 +195,9 @@ def parse_recipe(data: Any, where: str) -> Recipe:
             f"{where}: field {field!r}: {first['msg'].lower()}.",
             "`avcurate recipe show label-pem` prints a whole recipe.",
         ) from None
+
+
+def _of_kind(found: AnyRecipe, wanted: type[R], name: str) -> R:
+    if isinstance(found, wanted):
+        return found
+    raise UserError(f"{name} is a {found.kind} recipe, which cannot be used here.", "See `avcurate recipe ls`.")

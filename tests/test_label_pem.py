@@ -51,6 +51,23 @@ def test_every_row_is_accounted_for_and_early_exit_saves(labelled):
 
 
 @pytest.mark.slow
+def test_exhaustive_sampling_gives_the_same_labels_and_costs_more(labelled, tmp_path):
+    folder, _ = labelled
+    label_pem(
+        folder / "world/questions.json", "--media", folder / "world/clips", "-o", tmp_path / "full", "--limit", 60,
+        "--exhaustive",
+    )  # fmt: skip
+    rows = [
+        {r["question_id"]: r for t in RunDir(run).parts("label").rows() for r in t.to_pylist()}
+        for run in (folder / "run", tmp_path / "full")
+    ]
+    lazy, full = ({i: r for i, r in x.items() if i in rows[1]} for x in rows)
+    assert len(full) == 60 and {i: r["pem"] for i, r in lazy.items()} == {i: r["pem"] for i, r in full.items()}
+    asked = [sum(len(r[f"{s}_responses"]) for r in x.values() for s in ("a", "v", "av")) for x in (lazy, full)]
+    assert asked[0] < asked[1] == 60 * 3 * 8
+
+
+@pytest.mark.slow
 def test_exported_shards_open_everywhere_and_split_by_video(labelled):
     import duckdb
     import pandas
@@ -65,6 +82,12 @@ def test_exported_shards_open_everywhere_and_split_by_video(labelled):
     assert duckdb.sql(f"select count(*) from '{files}'").fetchall()[0][0] == total == polars.read_parquet(files).height
     sides = [set(pandas.read_parquet(p)["video_id"]) for p in sorted((folder / "shards/data").glob("*.parquet"))]
     assert len(sides) == 2 and not sides[0] & sides[1]
+
+    import datasets
+
+    loaded = datasets.load_dataset(str(folder / "shards"), cache_dir=str(folder / "cache"))
+    assert sum(loaded.num_rows.values()) == total and set(loaded) == {"train", "validation"}
+    assert set(loaded["train"]["pem"]) <= {"Audio", "Visual", "Audio-Visual"}
 
 
 @pytest.mark.slow

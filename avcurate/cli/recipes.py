@@ -16,14 +16,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 @recipe_app.command("ls")
 def recipe_ls(json_out: Json = False) -> None:
     """List the recipes that come with avcurate. Example: avcurate recipe ls"""
-    from avcurate.recipe import load_recipe, shipped
+    from avcurate.recipe import load_any, shipped
 
-    found = {name: load_recipe(name).about for name in shipped()}
+    found = {name: load_any(name) for name in shipped()}
     if json_out:
-        print_json(found)
+        print_json({name: {"kind": r.kind, "about": r.about} for name, r in found.items()})
         return
-    for name, about in found.items():
-        typer.echo(f"{name:<24} {about}")
+    for name, r in found.items():
+        typer.echo(f"{name:<24} {r.kind:<10} {r.about}")
 
 
 @recipe_app.command("show")
@@ -31,9 +31,9 @@ def recipe_show(name: Annotated[str, typer.Argument(help="Recipe name or file.")
     """Print a recipe with every default filled in. Example: avcurate recipe show label-pem"""
     import yaml
 
-    from avcurate.recipe import load_recipe
+    from avcurate.recipe import load_any
 
-    data = load_recipe(name).model_dump(mode="json")
+    data = load_any(name).model_dump(mode="json")
     if json_out:
         print_json(data)
     else:
@@ -44,10 +44,11 @@ def recipe_show(name: Annotated[str, typer.Argument(help="Recipe name or file.")
 def recipe_validate(name: Annotated[str, typer.Argument(help="Recipe name or file.")], json_out: Json = False) -> None:
     """Check a recipe without running it. Example: avcurate recipe validate mine.yaml"""
     from avcurate.prompts import get_prompt
-    from avcurate.recipe import load_recipe
+    from avcurate.recipe import Recipe, load_any
 
-    recipe = load_recipe(name)
-    get_prompt(recipe.prompt)
+    recipe = load_any(name)
+    if isinstance(recipe, Recipe):
+        get_prompt(recipe.prompt)
     print_json({"valid": True, "name": recipe.name}) if json_out else typer.echo(f"{name} is a valid recipe.")
 
 

@@ -192,9 +192,7 @@ class StageRun:
                     opened.attempts[row["row_id"]] = row["attempt"] + 1
                 else:
                     opened.attempts[row["row_id"]] = row["attempt"]
-                    opened.outcomes[row["row_id"]] = Dead(
-                        row["reason"], row["message"], row["hint"], row["setting"]
-                    )
+                    opened.outcomes[row["row_id"]] = Dead(row["reason"], row["message"], row["hint"], row["setting"])
 
     def _stored(self, part: int, done: Commit, kind: str) -> list[Row]:
         name = str(self.output.file(part, kind).relative_to(self.output.root))

@@ -1,0 +1,1 @@
+"""Builds clip benchmarks from published lists: which clips, by what rule, and why not the others."""
