@@ -20,11 +20,10 @@ _NUMBER_WORDS = {word: str(i) for i, word in enumerate(_DIGITS.split())}
 _FLAGS = re.DOTALL | re.IGNORECASE
 _INSIDE = {tag: re.compile(rf"<{tag}>(.*?)</{tag}>", _FLAGS) for tag in (*ANSWER_TAGS, *REASONING_TAGS, *FUSE_TAGS)}
 # a whole block; one whose opening tag the chat template put into the prompt; one that is never closed
-_REASONING = [
-    re.compile(pattern, _FLAGS)
+_REASONING = {
+    f"{tag}>": [re.compile(p, _FLAGS) for p in (rf"<{tag}>.*?</{tag}>", rf"^.*</{tag}>", rf"<{tag}>.*$")]
     for tag in REASONING_TAGS
-    for pattern in (rf"<{tag}>.*?</{tag}>", rf"^.*</{tag}>", rf"<{tag}>.*$")
-]
+}
 _ANY_TAG = re.compile(r"</?[a-z]+>", re.IGNORECASE)
 _EDGES = re.compile(r"^[`*_\"'“”‘’\s]+|[`*_\"'“”‘’\s]+$")
 _ARTICLE = re.compile(r"^(?:an?|the)\s+(?=\S)")
@@ -67,8 +66,11 @@ def tagged(text: str, tags: Sequence[str]) -> str | None:
 
 def without_reasoning(text: str) -> str:
     """The response after its reasoning block; an unclosed block leaves nothing."""
-    for block in _REASONING:
-        text = block.sub(" ", text)
+    folded = text.lower()
+    for tag, blocks in _REASONING.items():
+        if tag in folded:
+            for block in blocks:
+                text = block.sub(" ", text)
     return text
 
 

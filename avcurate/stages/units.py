@@ -235,6 +235,8 @@ class Units:
 
     def _undelivered(self, unit: Unit, setting: Setting, reply: Reply) -> str:
         """What is wrong with the media tokens the model received, if anything."""
+        if reply.audio_tokens < 0 and reply.video_tokens < 0:
+            return ""
         request = self._request(unit, setting, 0)
         wanted = self.engine.expected_tokens(request)
         media = unit.row["media"]
