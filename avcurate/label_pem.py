@@ -24,7 +24,8 @@ from avcurate.metrics.answers import is_correct, parse_answer
 from avcurate.metrics.pem import label
 from avcurate.metrics.solvability import needed
 from avcurate.recipe import Recipe
-from avcurate.runner.execute import Options, StageRun, Tally, Watch, watch_nothing
+from avcurate.runner.chain import run_stage, settle
+from avcurate.runner.execute import Options, Tally, Watch, watch_nothing
 from avcurate.runner.ingest import Ingest
 from avcurate.runner.rundir import RunDir, check_unchanged
 from avcurate.runner.stage import Stage
@@ -107,31 +108,29 @@ def run_job(job: Job, begin: Begin = begin_nothing, engine: Engine | None = None
         tallies = {"ingest": _ingest(job, run, record, begin("ingest"))}
         upstream = run.parts("questions")
         for stage in build_stages(job, engine):
-            check_unchanged(record, stage.name, stage.identity(), force=job.force)
-            record["stages"].setdefault(stage.name, {})["identity"] = stage.identity()
-            run.save(record)
-            output = run.parts(stage.name)
-            tallies[stage.name] = _drive(job, stage, upstream, output, begin(stage.name))
-            _settle(run, record, stage.name, tallies[stage.name])
-            upstream = output
+            tallies[stage.name] = run_stage(
+                run,
+                record,
+                stage,
+                upstream,
+                _options(job),
+                begin(stage.name),
+                executor=job.executor,
+                force=job.force,
+            )
+            upstream = run.parts(stage.name)
         thresholds = Thresholds(job.recipe.tau_acc, job.recipe.embedder.tau_cot)
         tallies["label"] = label_run(run, record, thresholds, begin("label"))
     return tallies
 
 
-def _drive(job: Job, stage: Stage, upstream: Parts, output: Parts, watch: Watch) -> Tally:
-    options = Options(
+def _options(job: Job) -> Options:
+    return Options(
         retry_dead=job.retry_reasons is not None,
         retry_reasons=job.retry_reasons or frozenset(),
         fail_on_dead=job.fail_on_dead,
         reproduce=lambda _, row_id: _reproduce(job, row_id),
     )
-    work = StageRun(stage, upstream, output, options, watch)
-    if job.executor == "ray":
-        from avcurate.runner.ray_executor import run_on_ray
-
-        return run_on_ray(work)
-    return work.run()
 
 
 def _ingest(job: Job, run: RunDir, record: dict[str, Any], watch: Watch) -> Tally:
@@ -163,25 +162,8 @@ def _ingest(job: Job, run: RunDir, record: dict[str, Any], watch: Watch) -> Tall
         run.save(record)
         tally = ingest.run(output, fingerprint, job.part_size, watch)
     watch(tally, None, None)
-    _settle(run, record, "ingest", tally)
+    settle(run, record, "ingest", tally)
     return tally
-
-
-def _settle(run: RunDir, record: dict[str, Any], stage: str, tally: Tally) -> None:
-    """Check conservation once more over the whole stage, and put its counts on record."""
-    out = tally.kept + sum(tally.filtered.values()) + sum(tally.dead.values())
-    if tally.total != out:
-        raise RuntimeError(f"{stage} took {tally.total} rows and gave {out}")
-    record["stages"].setdefault(stage, {}).update(
-        {
-            "complete": True,
-            "in": tally.total,
-            "kept": tally.kept,
-            "filtered": tally.filtered,
-            "dead": tally.dead,
-        }
-    )
-    run.save(record)
 
 
 def label_run(run: RunDir, record: dict[str, Any], thresholds: Thresholds, watch: Watch = watch_nothing) -> Tally:
@@ -203,7 +185,7 @@ def label_run(run: RunDir, record: dict[str, Any], thresholds: Thresholds, watch
         watch(tally, None, None)
     record["stages"].setdefault("label", {})["identity"] = identity
     record["mix"] = label_mix(labelled)
-    _settle(run, record, "label", tally)
+    settle(run, record, "label", tally)
     return tally
 
 

@@ -27,9 +27,9 @@ class Prompt:
 
     def render(self, question: str, choices: Sequence[str]) -> str:
         """Question, lettered choices (none for an open question) and the instruction, one per line."""
-        lines = [question.strip()]
+        lines = [question.strip(" ")]
         lines += [f"{LETTERS[i]}. {choice}" for i, choice in enumerate(choices)]
-        lines.append(self.instruction)
+        lines.append(self.instruction.replace("{last}", LETTERS[max(0, len(choices) - 1)]))
         return "\n".join(lines)
 
 
@@ -56,7 +56,15 @@ SEPARATE_THEN_FUSE = Prompt(
     about="Separate-then-fuse format of SFFL §3.2: <mod> <v> <a> <sum> <ans>.",
 )
 
-PROMPTS: dict[str, Prompt] = {p.name: p for p in (COT, SEPARATE_THEN_FUSE)}
+CLASSIFY = Prompt(
+    name="classify@1",
+    instruction="Respond ONLY with a single label letter (A–{last}).",
+    reasoning_tags=(),
+    answer_tags=("answer",),
+    about="Options and one letter, no reasoning. The 20-option prompt of crossmodal-hub; default of dominance.",
+)
+
+PROMPTS: dict[str, Prompt] = {p.name: p for p in (COT, SEPARATE_THEN_FUSE, CLASSIFY)}
 
 
 def get_prompt(name: str) -> Prompt:

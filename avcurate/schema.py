@@ -121,6 +121,20 @@ LABEL: tuple[Column, ...] = (
     Column("tau_cot", pa.float64(), "Consistency threshold of this label."),
 )
 
+DOMINANCE: tuple[Column, ...] = (
+    Column("clip_id", pa.string(), "The clip: <youtube id>_<start, six digits>, or the file's name."),
+    Column("labels", pa.list_(pa.string()), "The classes the list gives the clip; they play no part in dominance."),
+    *_per_setting(
+        "prediction", pa.list_(pa.string()), "what the model says: the majority answer, or a list of classes."
+    ),
+    *_per_setting("vote", pa.float64(), "share of the responses that give this answer; 1 for stored answers."),
+    *_per_setting("hit", pa.bool_(), "whether a label is among the prediction; null without labels."),
+    Column("dominance", pa.string(), "audio (AV = A, not V), video (AV = V, not A); null where neither."),
+    Column("dominance_reason", pa.string(), "Why there is no dominance; null where there is."),
+    Column("dominance_by", pa.string(), "prediction, or correctness against the labels."),
+    Column("vote_confidence", pa.float64(), "Product of the three votes; null without dominance."),
+)
+
 DEAD: tuple[Column, ...] = (
     Column("row_id", pa.string(), "Question or clip that died; null where it never got an id."),
     Column("row", pa.int64(), "1-based number of the record in the input file."),
@@ -149,6 +163,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "sample": QUESTION + SAMPLE,
     "score": QUESTION + SAMPLE + SCORE,
     "label": QUESTION + SAMPLE + SCORE + LABEL,
+    "dominance": QUESTION + SAMPLE + DOMINANCE,
     "dead": DEAD,
     "filtered": FILTERED,
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 from avcurate.runner.rundir import RunDir
 
-STAGES = ("ingest", "sample", "score", "label")
+STAGES = ("ingest", "sample", "score", "label", "dominance")
 
 
 def run_status(run: RunDir) -> dict[str, Any]:

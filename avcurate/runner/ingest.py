@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from avcurate.sources.records import Record
 from avcurate.store.parts import Commit, Parts, to_table
 
 STAGE = "ingest"
+NOT_ASKED = frozenset({"not_a_question", "class_not_in_pool"})
 
 
 class Ingest:
@@ -31,6 +32,7 @@ class Ingest:
         mapping: column of each field, for the generic format.
         only: question ids to keep; empty keeps all.
         limit: stop after this many records; 0 reads all.
+        source: records from elsewhere than the file's own format, with the ``form`` that reads them.
     """
 
     def __init__(
@@ -41,6 +43,8 @@ class Ingest:
         mapping: dict[str, str] | None = None,
         only: frozenset[str] = frozenset(),
         limit: int = 0,
+        source: Callable[[], Iterator[Record]] | None = None,
+        form: Format | None = None,
     ) -> None:
         self.annotations = annotations
         self.media = media
@@ -49,11 +53,12 @@ class Ingest:
         self.only = only
         self.limit = limit
         self._seen: set[int] = set()
-        self._format: Format | None = None
+        self._source = source or (lambda: read_annotations(annotations))
+        self._format = form
 
     def records(self) -> Iterator[Record]:
         """The file's records, up to the limit."""
-        found = read_annotations(self.annotations)
+        found = self._source()
         return islice(found, self.limit) if self.limit else found
 
     def outcome(self, record: Record) -> Outcome:
@@ -70,7 +75,7 @@ class Ingest:
             self._seen.add(key)
             return Kept(question.row(record.row, self.media.find(question.media_name)))
         except RowError as e:
-            if e.reason == "not_a_question":
+            if e.reason in NOT_ASKED:
                 return Filtered(e.reason, e.message)
             return Dead(e.reason, f"record {record.row}: {e.message}", e.hint)
 
