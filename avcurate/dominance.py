@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +16,12 @@ from avcurate.label_pem import Begin, begin_nothing, sample_spec
 from avcurate.media.folder import MediaFolder
 from avcurate.recipe import PoolRecipe, Recipe
 from avcurate.runner.chain import run_stage, settle
-from avcurate.runner.execute import Options, Tally, Watch
+from avcurate.runner.execute import Options, Tally
 from avcurate.runner.ingest import Ingest
+from avcurate.runner.records import run_records
 from avcurate.runner.rundir import RunDir, check_unchanged
 from avcurate.runner.stage import Row
-from avcurate.schema import Setting, arrow_schema
+from avcurate.schema import Setting
 from avcurate.sources.clips import BadRow, read_clips
 from avcurate.sources.pool import clip_records, pool_format
 from avcurate.sources.records import Record, read_records
@@ -30,9 +29,6 @@ from avcurate.stages.dominance import By, DominanceStage, judge
 from avcurate.stages.sample import SampleStage
 from avcurate.store.atomic import sha256
 from avcurate.store.lock import writer_lock
-from avcurate.store.parts import Commit, to_table
-
-REPLAY_PART = 4096
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,6 @@ class ReplayJob:
     by: By = "prediction"
     labels: Path | None = None
     force: bool = False
-    identity: dict[str, Any] = field(default_factory=dict)
 
 
 def run_dominance(job: DominanceJob, begin: Begin = begin_nothing, engine: Engine | None = None) -> dict[str, Tally]:
@@ -129,52 +124,32 @@ def replay(job: ReplayJob, begin: Begin = begin_nothing) -> dict[str, Tally]:
         "labels": sha256(job.labels) if job.labels else None,
         "by": job.by,
     }
+    seen: set[str] = set()
+
+    def read(batch: list[Record]) -> list[Row | RowError]:
+        return [_replayed_once(r, truth, job.by, seen) for r in batch]
+
     with writer_lock(job.run):
         record = run.begin()
         record["input"] = {"annotations": str(job.predictions), "media": ""}
-        check_unchanged(record, "dominance", identity, force=job.force)
-        record["stages"]["dominance"] = {"identity": identity}
-        run.save(record)
-        tally = _replay(run, read_records(job.predictions), truth, job.by, _fingerprint(identity), begin("dominance"))
-        settle(run, record, "dominance", tally)
+        records = read_records(job.predictions)
+        tally = run_records(run, record, "dominance", identity, records, read, begin("dominance"), force=job.force)
     return {"dominance": tally}
 
 
-def _replay(
-    run: RunDir, records: Iterator[Record], truth: dict[str, list[str]], by: By, fingerprint: str, watch: Watch
-) -> Tally:
-    tally, seen, output = Tally(), set[str](), run.parts("dominance")
-    part = 0
-    while batch := list(islice(records, REPLAY_PART)):
-        kept: list[Row] = []
-        dead: list[Row] = []
-        for one in batch:
-            try:
-                row = _replayed(one, truth, by)
-                if row["clip_id"] in seen:
-                    raise RowError("duplicate", f"record {one.row}: {row['clip_id']} was answered before.")
-                seen.add(row["clip_id"])
-                kept.append(row)
-            except RowError as e:
-                dead.append(_letter(one, e))
-        counts = dict(Counter(d["reason"] for d in dead))
-        commit = output.write(
-            Commit(part, len(batch), len(kept), {}, counts, "", fingerprint),
-            {"kept": to_table(kept, arrow_schema("dominance")), "dead": to_table(dead, arrow_schema("dead"))},
-        )
-        tally.add_commit(commit)
-        tally.total = tally.done
-        watch(tally, None, None)
-        part += 1
-    for stale in output.commits()[part:]:
-        output.remove(stale.part)
-    return tally
+def _replayed_once(record: Record, truth: dict[str, list[str]], by: By, seen: set[str]) -> Row | RowError:
+    try:
+        row = _replayed(record, truth, by)
+    except RowError as e:
+        return e
+    if row["clip_id"] in seen:
+        return RowError("duplicate", f"record {record.row}: {row['clip_id']} was answered before.")
+    seen.add(row["clip_id"])
+    return row
 
 
 def _replayed(record: Record, truth: dict[str, list[str]], by: By) -> Row:
-    raw = record.value
-    if raw is None:
-        raise RowError(record.reason, record.message)
+    raw = record.value or {}
     clip = raw.get("video_id") or raw.get("clip_id")
     if not isinstance(clip, str) or not clip.strip():
         raise RowError("field_missing", f"record {record.row} has no video_id.")
@@ -191,19 +166,6 @@ def _answers(value: object, name: str, number: int) -> list[str] | None:
     if value is None:
         return None
     raise RowError("answer_not_text", f"record {number}: {name!r} is neither a text nor a list of texts.")
-
-
-def _letter(record: Record, e: RowError) -> Row:
-    return {
-        "row": record.row,
-        "stage": "dominance",
-        "reason": e.reason,
-        "message": e.message,
-        "hint": "Mend the record and run the command again.",
-        "attempt": 1,
-        "reproduce": "run the command again once the input is mended",
-        "input": record.raw or json.dumps(record.value, ensure_ascii=False, default=str),
-    }
 
 
 def _fingerprint(identity: dict[str, Any]) -> str:

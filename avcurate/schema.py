@@ -135,6 +135,33 @@ DOMINANCE: tuple[Column, ...] = (
     Column("vote_confidence", pa.float64(), "Product of the three votes; null without dominance."),
 )
 
+MENTIONS = pa.list_(
+    pa.struct(
+        [
+            ("node", pa.string()),
+            ("words", pa.string()),
+            ("start", pa.int32()),
+            ("end", pa.int32()),
+            ("invented", pa.bool_()),
+        ]
+    )
+)
+
+HALLUCINATION: tuple[Column, ...] = (
+    Column("clip_id", pa.string(), "The clip or picture."),
+    Column("row", pa.int64(), "1-based number of the record in the input file."),
+    Column("caption", pa.string(), "The caption as given."),
+    Column("truth", pa.list_(pa.string()), "Objects that are there, as nodes of the vocabulary."),
+    Column("unknown", pa.list_(pa.string()), "Given objects that map to nothing in the vocabulary."),
+    Column("mentions", MENTIONS, "Objects the caption names, with their place in it, and whether they are invented."),
+    Column("right", pa.int32(), "Distinct true objects named."),
+    Column("found", pa.int32(), "Distinct objects of the truth that are named."),
+    Column("named", pa.int32(), "Distinct objects named."),
+    Column("aloha", pa.float64(), "Least similarity of a named object to the truth; null without objects or --aloha."),
+    Column("aloha_objects", pa.list_(pa.float64()), "That similarity for each distinct object named."),
+    Column("flag", pa.bool_(), "What the input says: whether the caption is hallucinated; null where it does not."),
+)
+
 DEAD: tuple[Column, ...] = (
     Column("row_id", pa.string(), "Question or clip that died; null where it never got an id."),
     Column("row", pa.int64(), "1-based number of the record in the input file."),
@@ -164,6 +191,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "score": QUESTION + SAMPLE + SCORE,
     "label": QUESTION + SAMPLE + SCORE + LABEL,
     "dominance": QUESTION + SAMPLE + DOMINANCE,
+    "hallucination": HALLUCINATION,
     "dead": DEAD,
     "filtered": FILTERED,
 }

@@ -1,0 +1,228 @@
+"""Captions against what is there: CHAIR, F1 and ALOHa over a file of captions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avcurate.engines.embedder import Embedder, open_embedder
+from avcurate.errors import RowError, UserError
+from avcurate.label_pem import Begin, begin_nothing
+from avcurate.metrics.aloha import aloha
+from avcurate.metrics.chair import intervals, measures, score_caption
+from avcurate.metrics.vocabulary import Vocabulary, load_vocabulary
+from avcurate.runner.execute import Tally
+from avcurate.runner.records import run_records
+from avcurate.runner.rundir import RunDir
+from avcurate.runner.stage import Row
+from avcurate.sources.records import Record, read_records
+from avcurate.store.atomic import sha256
+from avcurate.store.lock import writer_lock
+
+FIELDS = ("clip", "caption", "objects", "references", "flag")
+
+
+@dataclass(frozen=True)
+class HallucinationJob:
+    """One ``hallucination`` invocation.
+
+    Attributes:
+        captions: a table with a clip and a caption, and maybe objects or reference captions.
+        truth: another table with a clip and its objects or reference captions.
+        columns: column of each of ``FIELDS``.
+        embedder: text embedder for ALOHa; ``None`` leaves ALOHa out.
+    """
+
+    captions: Path
+    run: Path
+    truth: Path | None = None
+    columns: dict[str, str] = field(default_factory=dict)
+    embedder: str | None = None
+    force: bool = False
+
+
+def run_hallucination(job: HallucinationJob, begin: Begin = begin_nothing) -> dict[str, Tally]:
+    """Score every caption; bad records are dead rows.
+
+    Raises:
+        RecipeChanged, RunLocked, UserError: see each.
+    """
+    unknown = set(job.columns) - set(FIELDS)
+    if unknown:
+        raise UserError(f"there is no field {sorted(unknown)[0]!r}.", f"Fields are: {', '.join(FIELDS)}.")
+    column = {f: job.columns.get(f, f) for f in FIELDS}
+    vocabulary = load_vocabulary()
+    embedder = open_embedder(job.embedder) if job.embedder else None
+    if embedder is not None:
+        embedder.setup()
+    truth = dict(_truths(job.truth, column, vocabulary)) if job.truth else {}
+    reader = _Reader(column, vocabulary, truth, embedder)
+    identity = {
+        "captions": sha256(job.captions) if job.captions.is_file() else None,
+        "truth": sha256(job.truth) if job.truth else None,
+        "columns": column,
+        "embedder": embedder.identity() if embedder else None,
+        "version": 1,
+    }
+    run = RunDir(job.run)
+    with writer_lock(job.run):
+        record = run.begin()
+        record["input"] = {"annotations": str(job.captions), "media": ""}
+        tally = run_records(
+            run,
+            record,
+            "hallucination",
+            identity,
+            read_records(job.captions),
+            lambda batch: [reader.row(r) for r in batch],
+            begin("hallucination"),
+            force=job.force,
+        )
+    return {"hallucination": tally}
+
+
+def _truths(path: Path, column: dict[str, str], vocabulary: Vocabulary) -> Iterator[tuple[str, dict[str, Any]]]:
+    for record in read_records(path):
+        if record.value is not None and record.value.get(column["clip"]):
+            yield str(record.value[column["clip"]]), record.value
+
+
+class _Reader:
+    """Scores one record."""
+
+    def __init__(
+        self,
+        column: dict[str, str],
+        vocabulary: Vocabulary,
+        truth: dict[str, dict[str, Any]],
+        embedder: Embedder | None,
+    ) -> None:
+        self.column = column
+        self.vocabulary = vocabulary
+        self.truth = truth
+        self.embedder = embedder
+        self._vectors: dict[str, np.ndarray] = {}
+
+    def row(self, record: Record) -> Row | RowError:
+        try:
+            return self._row(record)
+        except RowError as e:
+            return e
+
+    def _row(self, record: Record) -> Row:
+        raw, where = record.value or {}, f"record {record.row}"
+        caption = raw.get(self.column["caption"])
+        if not isinstance(caption, str) or not caption.strip():
+            raise RowError("caption_empty", f"{where} has no caption in column {self.column['caption']!r}.")
+        clip = str(raw.get(self.column["clip"]) or record.row)
+        known = self.truth.get(clip, raw)
+        truth, unknown = self._objects(known, where)
+        score = score_caption(caption, truth, self.vocabulary)
+        least, each = self._aloha([m.words for m in score.mentions], truth)
+        flag = raw.get(self.column["flag"])
+        return {
+            "clip_id": clip,
+            "row": record.row,
+            "caption": caption,
+            "truth": sorted(truth),
+            "unknown": unknown,
+            "mentions": [
+                {"node": m.node, "words": m.words, "start": m.start, "end": m.end, "invented": bad}
+                for m, bad in zip(score.mentions, score.invented, strict=True)
+            ],
+            "right": score.right,
+            "found": score.found,
+            "named": score.named,
+            "aloha": least,
+            "aloha_objects": each,
+            "flag": flag if isinstance(flag, bool) else None,
+        }
+
+    def _objects(self, raw: dict[str, Any], where: str) -> tuple[frozenset[str], list[str]]:
+        listed, references = raw.get(self.column["objects"]), raw.get(self.column["references"])
+        if isinstance(listed, str):
+            listed = [x.strip() for x in listed.split(",") if x.strip()]
+        if not isinstance(listed, list) and not isinstance(references, list):
+            raise RowError(
+                "truth_missing",
+                f"{where}: no objects in {self.column['objects']!r} and no captions in {self.column['references']!r}.",
+                "Give them in the file, or with --truth.",
+            )
+        nodes: set[str] = set()
+        unknown: list[str] = []
+        for name in listed or []:
+            found = self.vocabulary.objects_of_class(str(name))
+            nodes |= found
+            if not found:
+                unknown.append(str(name))
+        for text in references or []:
+            nodes |= self.vocabulary.objects(str(text))
+        if listed and not nodes:
+            raise RowError("class_maps_to_nothing", f"{where}: none of {unknown[:5]} is an object of the vocabulary.")
+        return frozenset(nodes), unknown
+
+    def _aloha(self, words: list[str], truth: frozenset[str]) -> tuple[float | None, list[float]]:
+        if self.embedder is None:
+            return None, []
+        return aloha([(w,) for w in dict.fromkeys(words)], [(t,) for t in sorted(truth)], self._embed)
+
+    def _embed(self, texts: list[str]) -> np.ndarray:
+        assert self.embedder is not None
+        new = [t for t in texts if t not in self._vectors]
+        if new:
+            self._vectors.update(zip(new, self.embedder.embed(new), strict=True))
+        return np.stack([self._vectors[t] for t in texts])
+
+
+def summarise_hallucination(run: RunDir) -> dict[str, Any]:
+    """Measures over all captions with bootstrap intervals; where the input flags captions, how well they are told."""
+    rows = [r for t in run.parts("hallucination").rows() for r in t.to_pylist()]
+    counts = np.array(
+        [
+            (
+                len(r["mentions"]),
+                sum(m["invented"] for m in r["mentions"]),
+                any(m["invented"] for m in r["mentions"]),
+                r["right"],
+                r["found"],
+                r["named"],
+                len(r["truth"]),
+            )
+            for r in rows
+        ],
+        np.int64,
+    ).reshape(-1, 7)
+    found: dict[str, Any] = {"run": str(run.root), "captions": len(rows)}
+    values, ranges = measures(counts), intervals(counts)
+    found["measures"] = {k: {"value": v, "interval": ranges[k]} for k, v in values.items()}
+    scored = [r["aloha"] for r in rows if r["aloha"] is not None]
+    found["aloha"] = {"mean": float(np.mean(scored)) if scored else None, "captions": len(scored)}
+    flagged = [r for r in rows if r["flag"] is not None]
+    if flagged:
+        found["told_apart"] = _told_apart(flagged)
+    return found
+
+
+def _told_apart(rows: list[Row]) -> dict[str, Any]:
+    """Of captions flagged as hallucinated and not: how often an invented object, or a low ALOHa, says so."""
+    truth = np.array([r["flag"] for r in rows])
+    invented = np.array([any(m["invented"] for m in r["mentions"]) for r in rows])
+    told: dict[str, Any] = {
+        "captions": len(rows),
+        "hallucinated": int(truth.sum()),
+        "chair": {
+            "flagged_of_hallucinated": float(invented[truth].mean()) if truth.any() else None,
+            "flagged_of_faithful": float(invented[~truth].mean()) if (~truth).any() else None,
+        },
+    }
+    scores = [(r["aloha"], r["flag"]) for r in rows if r["aloha"] is not None]
+    if scores and len({f for _, f in scores}) == 2:
+        bad = np.array([s for s, f in scores if f])
+        good = np.array([s for s, f in scores if not f])
+        higher = (good[:, None] > bad[None]).mean() + 0.5 * (good[:, None] == bad[None]).mean()
+        told["aloha_auc"] = float(higher)
+    return told

@@ -1,0 +1,1 @@
+"""One vocabulary of objects for annotations, detections and captions."""
