@@ -35,6 +35,7 @@ class HallucinationJob:
         truth: another table with a clip and its objects or reference captions.
         columns: column of each of ``FIELDS``.
         embedder: text embedder for ALOHa; ``None`` leaves ALOHa out.
+        as_released: surplus objects cost nothing in ALOHa, as in its released code.
     """
 
     captions: Path
@@ -42,6 +43,7 @@ class HallucinationJob:
     truth: Path | None = None
     columns: dict[str, str] = field(default_factory=dict)
     embedder: str | None = None
+    as_released: bool = False
     force: bool = False
 
 
@@ -60,12 +62,13 @@ def run_hallucination(job: HallucinationJob, begin: Begin = begin_nothing) -> di
     if embedder is not None:
         embedder.setup()
     truth = dict(_truths(job.truth, column, vocabulary)) if job.truth else {}
-    reader = _Reader(column, vocabulary, truth, embedder)
+    reader = _Reader(column, vocabulary, truth, embedder, job.as_released)
     identity = {
         "captions": sha256(job.captions) if job.captions.is_file() else None,
         "truth": sha256(job.truth) if job.truth else None,
         "columns": column,
         "embedder": embedder.identity() if embedder else None,
+        "as_released": job.as_released,
         "version": 1,
     }
     run = RunDir(job.run)
@@ -100,11 +103,13 @@ class _Reader:
         vocabulary: Vocabulary,
         truth: dict[str, dict[str, Any]],
         embedder: Embedder | None,
+        as_released: bool,
     ) -> None:
         self.column = column
         self.vocabulary = vocabulary
         self.truth = truth
         self.embedder = embedder
+        self.as_released = as_released
         self._vectors: dict[str, np.ndarray] = {}
 
     def row(self, record: Record) -> Row | RowError:
@@ -120,9 +125,9 @@ class _Reader:
             raise RowError("caption_empty", f"{where} has no caption in column {self.column['caption']!r}.")
         clip = str(raw.get(self.column["clip"]) or record.row)
         known = self.truth.get(clip, raw)
-        truth, unknown = self._objects(known, where)
+        truth, names, unknown = self._objects(known, where)
         score = score_caption(caption, truth, self.vocabulary)
-        least, each = self._aloha([m.words for m in score.mentions], truth)
+        least, each = self._aloha([m.words for m in score.mentions], names)
         flag = raw.get(self.column["flag"])
         return {
             "clip_id": clip,
@@ -142,7 +147,8 @@ class _Reader:
             "flag": flag if isinstance(flag, bool) else None,
         }
 
-    def _objects(self, raw: dict[str, Any], where: str) -> tuple[frozenset[str], list[str]]:
+    def _objects(self, raw: dict[str, Any], where: str) -> tuple[frozenset[str], list[str], list[str]]:
+        """Nodes that are there, the words they are given in, and given objects that map to nothing."""
         listed, references = raw.get(self.column["objects"]), raw.get(self.column["references"])
         if isinstance(listed, str):
             listed = [x.strip() for x in listed.split(",") if x.strip()]
@@ -153,22 +159,27 @@ class _Reader:
                 "Give them in the file, or with --truth.",
             )
         nodes: set[str] = set()
+        names: dict[str, None] = {}
         unknown: list[str] = []
         for name in listed or []:
             found = self.vocabulary.objects_of_class(str(name))
             nodes |= found
+            names[str(name).lower()] = None
             if not found:
                 unknown.append(str(name))
         for text in references or []:
-            nodes |= self.vocabulary.objects(str(text))
+            for mention in self.vocabulary.mentions(str(text)):
+                nodes.add(mention.node)
+                names[mention.words] = None
         if listed and not nodes:
             raise RowError("class_maps_to_nothing", f"{where}: none of {unknown[:5]} is an object of the vocabulary.")
-        return frozenset(nodes), unknown
+        return frozenset(nodes), list(names), unknown
 
-    def _aloha(self, words: list[str], truth: frozenset[str]) -> tuple[float | None, list[float]]:
+    def _aloha(self, words: list[str], names: list[str]) -> tuple[float | None, list[float]]:
         if self.embedder is None:
             return None, []
-        return aloha([(w,) for w in dict.fromkeys(words)], [(t,) for t in sorted(truth)], self._embed)
+        said, there = [(w,) for w in dict.fromkeys(words)], [(n,) for n in names]
+        return aloha(said, there, self._embed, as_released=self.as_released)
 
     def _embed(self, texts: list[str]) -> np.ndarray:
         assert self.embedder is not None

@@ -25,6 +25,9 @@ def hallucination(
     embedder: Annotated[
         str, typer.Option("--embedder", help="For --aloha: `embedded`, a model name, or http://host/v1#model.")
     ] = "embedded",
+    as_released: Annotated[
+        bool, typer.Option("--aloha-as-released", help="Surplus objects cost nothing, as in ALOHa's released code.")
+    ] = False,
     force: Force = False,
     json_out: Json = False,
 ) -> None:
@@ -40,7 +43,8 @@ def hallucination(
     from avcurate.runner.rundir import RunDir
 
     with StageBars(1, 1.0) as bars:
-        job = HallucinationJob(captions, out, truth, _mapping(mapping), embedder if with_aloha else None, force)
+        wanted = embedder if with_aloha or as_released else None
+        job = HallucinationJob(captions, out, truth, _mapping(mapping), wanted, as_released, force)
         run_hallucination(job, bars.begin)
     found = summarise_hallucination(RunDir(out))
     found["stages"] = {k: v for k, v in RunDir(out).record()["stages"].items() if "in" in v}

@@ -63,6 +63,9 @@ class SentenceTransformersEmbedder(Embedder):
                 f"scoring needs sentence-transformers, which cannot be imported ({e}).",
                 "Install it: pip install 'avcurate[embed]'.",
             ) from None
+        import transformers
+
+        transformers.logging.disable_progress_bar()
         options: dict[str, Any] = {}
         if "Qwen3-Embedding" in self.model:
             # last-token pooling: padding must not sit on the last token

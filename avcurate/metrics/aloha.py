@@ -34,15 +34,16 @@ def parse_objects(reply: str) -> list[Object]:
     return found
 
 
-def match(similarity: NDArray[np.float64]) -> NDArray[np.float64]:
+def match(similarity: NDArray[np.float64], *, as_released: bool = False) -> NDArray[np.float64]:
     """Score of each candidate object: its similarity to the reference object the best assignment gives it.
 
     Args:
         similarity: (C, R), in [-1, 1].
 
     Returns:
-        (C,) scores; 0 for candidates beyond the number of references. The reference code means to append those
-        zeros but adds them to the other scores, so there surplus objects cost nothing; here each does.
+        (C,) scores; 0 for candidates beyond the number of references. The released code means to append those
+        zeros but adds them to the other scores, so there surplus objects cost nothing; ``as_released`` leaves
+        them out as it does: fewer than C scores.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -50,16 +51,22 @@ def match(similarity: NDArray[np.float64]) -> NDArray[np.float64]:
     if similarity.size:
         rows, columns = linear_sum_assignment(similarity, maximize=True)
         scores[rows] = similarity[rows, columns]
+        if as_released:
+            matched: NDArray[np.float64] = scores[rows]
+            return matched
     return scores
 
 
-def aloha(candidates: Sequence[Object], references: Sequence[Object], embed: Embed) -> tuple[float | None, list[float]]:
+def aloha(
+    candidates: Sequence[Object], references: Sequence[Object], embed: Embed, *, as_released: bool = False
+) -> tuple[float | None, list[float]]:
     """Score of one caption and of each of its objects.
 
     Args:
         candidates: objects of the caption.
         references: objects that are there.
         embed: texts to vectors of any length.
+        as_released: see :func:`match`.
 
     Returns:
         (the least object score, every object's score in [-1, 1]); (``None``, []) for a caption without objects,
@@ -74,5 +81,5 @@ def aloha(candidates: Sequence[Object], references: Sequence[Object], embed: Emb
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     at = {w: vectors[i] for i, w in enumerate(words)}
     similarity = np.array([[max(at[x] @ at[y] for x in c for y in r) for r in references] for c in candidates])
-    scores = match(similarity)
+    scores = match(similarity, as_released=as_released)
     return float(scores.min()), [float(s) for s in scores]

@@ -1,0 +1,87 @@
+"""avcurate hallucination on real validation data, and on records that are broken."""
+
+import json
+
+import pytest
+
+from avcurate.hallucination import HallucinationJob, run_hallucination, summarise_hallucination
+from avcurate.report.captions import mark, write_captions_page
+from avcurate.report.status import dead_rows
+from avcurate.runner.rundir import RunDir
+
+
+def run(tmp_path, rows, truth=None, **changes):
+    file = tmp_path / "captions.jsonl"
+    file.write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in rows))
+    if truth is not None:
+        (tmp_path / "truth.jsonl").write_text("".join(json.dumps(r) + "\n" for r in truth))
+        changes["truth"] = tmp_path / "truth.jsonl"
+    tallies = run_hallucination(HallucinationJob(file, tmp_path / "run", **changes))
+    found = RunDir(tmp_path / "run")
+    return tallies["hallucination"], found, [r for t in found.parts("hallucination").rows() for r in t.to_pylist()]
+
+
+def test_objects_come_from_classes_or_reference_captions(tmp_path):
+    rows = [
+        {"clip": "a", "caption": "A dog barks at a cat", "objects": ["dog barking", "person"]},
+        {"clip": "b", "caption": "A lion roars", "references": ["a big lion in the grass"]},
+    ]
+    _, found, scored = run(tmp_path, rows)
+    assert [m["node"] for m in scored[0]["mentions"] if m["invented"]] == ["cat"]
+    assert scored[1]["truth"] == ["grass", "lion"] and not any(m["invented"] for m in scored[1]["mentions"])
+    summary = summarise_hallucination(found)
+    assert summary["measures"]["chair_i"]["value"] == pytest.approx(1 / 3)
+
+
+def test_bad_records_have_names_and_leave_their_neighbours(tmp_path):
+    rows = [
+        {"clip": "a", "caption": "A dog"},
+        {"clip": "b", "caption": "   "},
+        {"clip": "zzz", "caption": "A dog"},
+        "{broken",
+        {"clip": "c", "caption": "A dog"},
+    ]
+    truth = [
+        {"clip": "a", "objects": "dog, unicorn"},
+        {"clip": "b", "objects": ["dog"]},
+        {"clip": "c", "objects": ["unicorn"]},
+    ]
+    tally, found, scored = run(tmp_path, rows, truth)
+    assert tally.dead == {"caption_empty": 1, "truth_missing": 1, "bad_json": 1, "class_maps_to_nothing": 1}
+    assert len(scored) == 1 and scored[0]["unknown"] == ["unicorn"]
+    assert all(r["message"] and r["hint"] for r in dead_rows(found))
+
+
+def test_captions_are_escaped_and_marked(tmp_path):
+    rows = [{"clip": "a", "caption": "A cat <script>alert(1)</script> & a dog", "objects": ["dog"]}]
+    _, found, scored = run(tmp_path, rows)
+    shown = str(mark(scored[0]["caption"], scored[0]["mentions"]))
+    assert '<mark class="bad" title="cat">cat</mark>' in shown and '<mark class="good" title="dog">dog</mark>' in shown
+    assert "<script>" not in shown and "&lt;script&gt;" in shown and " &amp; " in shown
+    page = write_captions_page(found, summarise_hallucination(found)).read_text()
+    assert "<script>" not in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("file", "flagged", "chair", "auc"), [("hat", 135, 0.10, 0.58), ("foil", 2500, 0.28, 0.68)])
+def test_hallucinated_captions_are_told_from_true_ones(shared, tmp_path, file, flagged, chair, auc):
+    """Real data: HAT (any part of a caption hallucinated) and nocaps-FOIL (one noun replaced)."""
+    pytest.importorskip("sentence_transformers")
+    folder = shared / "annotations"
+    if file == "hat":
+        rows = [
+            {"clip": h["sample_id"], "caption": h["caption"], "references": h["references"],
+             "flag": h["contains_hallucination"]}
+            for h in json.loads((folder / "aloha_hat.json").read_text())
+        ]  # fmt: skip
+    else:
+        rows = [
+            {"clip": str(i), "caption": h[k], "references": h["references"], "flag": k == "foil"}
+            for i, h in enumerate(json.loads((folder / "nocaps_foil.json").read_text()))
+            for k in ("baseline", "foil")
+        ]
+    tally, found, _ = run(tmp_path, rows, embedder="embedded")
+    told = summarise_hallucination(found)["told_apart"]
+    assert tally.kept == len(rows) == told["captions"] and told["hallucinated"] == flagged
+    assert told["chair"]["flagged_of_hallucinated"] - told["chair"]["flagged_of_faithful"] > chair
+    assert told["aloha_auc"] > auc
