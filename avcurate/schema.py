@@ -135,6 +135,43 @@ DOMINANCE: tuple[Column, ...] = (
     Column("vote_confidence", pa.float64(), "Product of the three votes; null without dominance."),
 )
 
+DETECTIONS = pa.list_(
+    pa.struct(
+        [
+            ("frame", pa.int32()),
+            ("label", pa.string()),
+            ("score", pa.float32()),
+            ("box", pa.list_(pa.float32())),
+        ]
+    )
+)
+
+CLIP: tuple[Column, ...] = (
+    Column("clip_id", pa.string(), "The clip: <youtube id>_<start, six digits>, or the file's name."),
+    Column("row", pa.int64(), "1-based number of the clip's first row in the list."),
+    Column("media", pa.string(), "Media file, relative to the media folder of the run."),
+    Column("labels", pa.list_(pa.string()), "The classes the list gives the clip."),
+)
+
+DETECTION: tuple[Column, ...] = (
+    Column("media_sha256", pa.string(), "SHA-256 of the media file that was looked at."),
+    Column("frames", pa.int32(), "Frames looked at, spread evenly."),
+    Column("frame_height", pa.int32(), "Height of a frame, pixels."),
+    Column("frame_width", pa.int32(), "Width of a frame, pixels."),
+    Column(
+        "detections", DETECTIONS, "All that was found above the floor: frame, class, score, box (x0 y0 x1 y1, pixels)."
+    ),
+    Column("sheet", pa.string(), "Contact sheet with boxes, relative to the run; null where none was drawn."),
+)
+
+OBJECTS: tuple[Column, ...] = (
+    Column("annotated", pa.list_(pa.string()), "Objects of the clip's classes, as nodes of the vocabulary."),
+    Column("detected", pa.list_(pa.string()), "Objects found at or above the threshold in any frame, as nodes."),
+    Column("objects", pa.list_(pa.string()), "The clip's object set: annotated and detected."),
+    Column("unmapped", pa.list_(pa.string()), "Classes and detector labels that map to no node."),
+    Column("threshold", pa.float64(), "Least score of a detection that counts."),
+)
+
 MENTIONS = pa.list_(
     pa.struct(
         [
@@ -191,6 +228,9 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "score": QUESTION + SAMPLE + SCORE,
     "label": QUESTION + SAMPLE + SCORE + LABEL,
     "dominance": QUESTION + SAMPLE + DOMINANCE,
+    "clips": CLIP,
+    "detect": CLIP + DETECTION,
+    "objects": CLIP + DETECTION + OBJECTS,
     "hallucination": HALLUCINATION,
     "dead": DEAD,
     "filtered": FILTERED,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from avcurate import __version__
-from avcurate.cli import benchmark, demo, dominance, hallucination, inspect_cmds, label, recipes, run_cmds
+from avcurate.cli import benchmark, demo, dominance, hallucination, inspect_cmds, label, objects, recipes, run_cmds
 from avcurate.errors import AvcurateError, TooManyDead
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.command("export")(run_cmds.export)
 app.command("plan")(label.plan)
 app.command("dominance")(dominance.dominance)
 app.command("hallucination")(hallucination.hallucination)
+app.command("objects")(objects.objects)
 app.command("doctor")(inspect_cmds.doctor)
 app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(recipes.recipe_app, name="recipe")

@@ -1,0 +1,117 @@
+"""Object detectors behind one interface: frames in, labelled boxes out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avcurate.errors import UserError
+
+Frame = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One object in one frame: its class, its score in (0, 1], its box (x0, y0, x1, y1) in pixels."""
+
+    label: str
+    score: float
+    box: tuple[float, float, float, float]
+
+
+class Detector(ABC):
+    """A model that finds objects."""
+
+    name: str
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """What detections depend on."""
+
+    @abstractmethod
+    def setup(self) -> None:
+        """Load the weights.
+
+        Raises:
+            UserError: they cannot be had; the hint says how to get them.
+        """
+
+    @abstractmethod
+    def detect(self, frames: list[Frame], floor: float) -> list[list[Detection]]:
+        """Objects of each frame with a score of at least ``floor``, best first.
+
+        Args:
+            frames: uint8 (H, W, 3) RGB, any sizes.
+            floor: least score kept; the threshold that counts is applied later, from what is stored.
+        """
+
+
+class DetrDetector(Detector):
+    """DETR, or any ``AutoModelForObjectDetection``, by name or folder; safetensors only, no remote code."""
+
+    def __init__(self, model: str = "facebook/detr-resnet-50", revision: str | None = None) -> None:
+        self.name = model
+        self.revision = revision
+
+    def identity(self) -> dict[str, Any]:
+        """Model and revision."""
+        return {"detector": "transformers", "model": self.name, "revision": self.revision}
+
+    def setup(self) -> None:
+        """Load processor and weights."""
+        try:
+            import torch
+            import transformers
+
+            import avcurate.engines.torchvision_cpu  # noqa: F401
+        except ImportError as e:
+            raise UserError(
+                f"the detector needs {e.name}.", "Install it: pip install 'avcurate[transformers,objects]'."
+            ) from None
+        transformers.logging.disable_progress_bar()
+        self._torch = torch
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        options = {"revision": self.revision, "trust_remote_code": False}
+        try:
+            self._processor = transformers.AutoImageProcessor.from_pretrained(self.name, **options)
+            model = transformers.AutoModelForObjectDetection.from_pretrained(self.name, use_safetensors=True, **options)
+        except (OSError, ValueError, ImportError) as e:
+            raise UserError(
+                f"the detector {self.name} cannot be loaded: {' '.join(str(e).split())[:300]}",
+                "Give a folder or the name of an object detection model; facebook/detr-resnet-50 without timm is its "
+                "revision no_timm.",
+            ) from None
+        self._model = model.to(self._device).eval()
+        self._labels: dict[int, str] = {int(k): v for k, v in model.config.id2label.items()}
+
+    def detect(self, frames: list[Frame], floor: float) -> list[list[Detection]]:
+        """One forward pass over all frames; slots that stand for no class ("N/A") are left out."""
+        torch = self._torch
+        inputs = self._processor(images=list(frames), return_tensors="pt").to(self._device)
+        with torch.inference_mode():
+            outputs = self._model(**inputs)
+        sizes = torch.tensor([f.shape[:2] for f in frames], device=self._device)
+        results = self._processor.post_process_object_detection(outputs, threshold=floor, target_sizes=sizes)
+        return [self._sorted(r) for r in results]
+
+    def _sorted(self, result: dict[str, Any]) -> list[Detection]:
+        found = [
+            Detection(self._labels[int(i)], float(s), tuple(float(x) for x in box))  # type: ignore[arg-type]
+            for i, s, box in zip(result["labels"], result["scores"], result["boxes"], strict=True)
+            if self._labels.get(int(i), "N/A") != "N/A"
+        ]
+        return sorted(found, key=lambda d: -d.score)
+
+
+def open_detector(model: str, revision: str | None = None) -> Detector:
+    """The detector of that name: an ``.onnx`` file, or a transformers model by name or folder."""
+    if model.endswith(".onnx"):
+        from avcurate.engines.nanodet import NanoDetDetector
+
+        return NanoDetDetector(Path(model))
+    return DetrDetector(model, revision)
