@@ -49,8 +49,15 @@ def clips(tmp_path):
         ffmpeg("-f", "lavfi", "-i", f"color={color}:s=64x48:r=10:d={seconds}", str(folder / f"{name}.mp4"))
     ffmpeg("-f", "lavfi", "-i", "sine=440:d=2", "-c:a", "aac", str(folder / "sound_000004.mp4"))
     (folder / "broken_000005.mp4").write_bytes(b"\x00" * 4000)
-    rows = ["white_000001.mp4,dog barking", "black_000002.mp4,playing piano", "grey_000003.mp4,wind noise",
-            "sound_000004.mp4,dog barking", "broken_000005.mp4,dog barking", "gone_000006.mp4,dog barking", "bad"]  # fmt: skip
+    rows = [
+        "white_000001.mp4,dog barking",
+        "black_000002.mp4,playing piano",
+        "grey_000003.mp4,wind noise",
+        "sound_000004.mp4,dog barking",
+        "broken_000005.mp4,dog barking",
+        "gone_000006.mp4,dog barking",
+        "bad",
+    ]
     (folder / "list.csv").write_text("\n".join(rows) + "\n")
     return folder
 
