@@ -2,50 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from avcurate.clip_sampling import ClipJob, sample_clips
 from avcurate.engines.base import Engine
-from avcurate.engines.open import open_engine
 from avcurate.errors import RowError
-from avcurate.label_pem import Begin, begin_nothing, sample_spec
-from avcurate.media.folder import MediaFolder
-from avcurate.recipe import PoolRecipe, Recipe
-from avcurate.runner.chain import run_stage, settle
+from avcurate.label_pem import Begin, begin_nothing
+from avcurate.recipe import PoolRecipe
+from avcurate.runner.chain import run_stage
 from avcurate.runner.execute import Options, Tally
-from avcurate.runner.ingest import Ingest
 from avcurate.runner.records import run_records
-from avcurate.runner.rundir import RunDir, check_unchanged
+from avcurate.runner.rundir import RunDir
 from avcurate.runner.stage import Row
 from avcurate.schema import Setting
 from avcurate.sources.clips import BadRow, read_clips
-from avcurate.sources.pool import clip_records, pool_format
+from avcurate.sources.pool import pool_format
 from avcurate.sources.records import Record, read_records
 from avcurate.stages.dominance import By, DominanceStage, judge
-from avcurate.stages.sample import SampleStage
 from avcurate.store.atomic import sha256
 from avcurate.store.lock import writer_lock
-
-
-@dataclass(frozen=True)
-class DominanceJob:
-    """One ``dominance`` invocation with a model."""
-
-    clips: Path
-    media: Path
-    run: Path
-    pool: PoolRecipe
-    recipe: Recipe
-    by: By = "prediction"
-    media_pattern: str | None = None
-    limit: int = 0
-    part_size: int = 256
-    decode_workers: int = 2
-    force: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,49 +37,25 @@ class ReplayJob:
     force: bool = False
 
 
-def run_dominance(job: DominanceJob, begin: Begin = begin_nothing, engine: Engine | None = None) -> dict[str, Tally]:
+def run_dominance(
+    job: ClipJob, pool: PoolRecipe, by: By = "prediction", begin: Begin = begin_nothing, engine: Engine | None = None
+) -> dict[str, Tally]:
     """Ask every clip of the list under A, V and AV, then decide which modality decides.
 
     Raises:
         RecipeChanged, RunLocked, UserError: see each.
     """
     run = RunDir(job.run)
-    form = pool_format(job.pool, job.recipe.seed)
-    ingest = Ingest(
-        job.clips,
-        MediaFolder(job.media, job.media_pattern),
-        limit=job.limit,
-        source=lambda: clip_records(job.clips),
-        form=form,
-    )
+    form = pool_format(pool, job.recipe.seed)
+    asked = {"pool": pool.model_dump(mode="json"), "seed": job.recipe.seed}
     with writer_lock(job.run):
         record = run.begin()
-        record["recipe"] = job.recipe.model_dump(mode="json")
-        record["input"] = {"annotations": str(job.clips), "media": str(job.media)}
-        identity = {
-            "clips": sha256(job.clips) if job.clips.is_file() else None,
-            "pool": job.pool.model_dump(mode="json"),
-            "seed": job.recipe.seed,
-            "media": str(job.media.resolve()),
-            "media_pattern": job.media_pattern,
-            "limit": job.limit,
-            "part_size": job.part_size,
-        }
-        check_unchanged(record, "ingest", identity, force=job.force)
-        record["stages"]["ingest"] = {"identity": identity}
-        run.save(record)
-        tallies = {"ingest": ingest.run(run.parts("questions"), _fingerprint(identity), job.part_size, begin("ingest"))}
-        settle(run, record, "ingest", tallies["ingest"])
-        engine = engine or open_engine(job.recipe.model, job.recipe.layout == "interleaved")
-        upstream = run.parts("questions")
-        for stage in (
-            SampleStage(engine, sample_spec(job.recipe), job.media, job.decode_workers),
-            DominanceStage(job.by),
-        ):
-            force = job.force or isinstance(stage, DominanceStage)
-            tallies[stage.name] = run_stage(run, record, stage, upstream, Options(), begin(stage.name), force=force)
-            upstream = run.parts(stage.name)
-        return tallies
+        tallies = sample_clips(run, record, job, form, asked, begin, engine)
+        # deciding otherwise costs nothing, so it needs no asking
+        tallies["dominance"] = run_stage(
+            run, record, DominanceStage(by), run.parts("sample"), Options(), begin("dominance"), force=True
+        )
+    return tallies
 
 
 def replay(job: ReplayJob, begin: Begin = begin_nothing) -> dict[str, Tally]:
@@ -166,10 +120,6 @@ def _answers(value: object, name: str, number: int) -> list[str] | None:
     if value is None:
         return None
     raise RowError("answer_not_text", f"record {number}: {name!r} is neither a text nor a list of texts.")
-
-
-def _fingerprint(identity: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def summarise_dominance(run: RunDir) -> dict[str, Any]:

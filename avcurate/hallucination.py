@@ -209,13 +209,20 @@ def summarise_hallucination(run: RunDir) -> dict[str, Any]:
     ).reshape(-1, 7)
     found: dict[str, Any] = {"run": str(run.root), "captions": len(rows)}
     values, ranges = measures(counts), intervals(counts)
-    found["measures"] = {k: {"value": v, "interval": ranges[k]} for k, v in values.items()}
+    # nothing to divide by is null: NaN is no JSON
+    found["measures"] = {
+        k: {"value": _number(v), "interval": [_number(x) for x in ranges[k]]} for k, v in values.items()
+    }
     scored = [r["aloha"] for r in rows if r["aloha"] is not None]
     found["aloha"] = {"mean": float(np.mean(scored)) if scored else None, "captions": len(scored)}
     flagged = [r for r in rows if r["flag"] is not None]
     if flagged:
         found["told_apart"] = _told_apart(flagged)
     return found
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 def _told_apart(rows: list[Row]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class Prompt:
 
     def render(self, question: str, choices: Sequence[str]) -> str:
         """Question, lettered choices (none for an open question) and the instruction, one per line."""
-        lines = [question.strip(" ")]
+        lines = [question.strip(" ")] if question else []
         lines += [f"{LETTERS[i]}. {choice}" for i, choice in enumerate(choices)]
         lines.append(self.instruction.replace("{last}", LETTERS[max(0, len(choices) - 1)]))
         return "\n".join(lines)
@@ -64,7 +64,15 @@ CLASSIFY = Prompt(
     about="Options and one letter, no reasoning. The 20-option prompt of crossmodal-hub; default of dominance.",
 )
 
-PROMPTS: dict[str, Prompt] = {p.name: p for p in (COT, SEPARATE_THEN_FUSE, CLASSIFY)}
+CAPTION = Prompt(
+    name="caption@1",
+    instruction="Describe what you see and hear in a single sentence.",
+    reasoning_tags=(),
+    answer_tags=(),
+    about="One sentence on the clip; the wording of AVHBench's captioning task. Default of caption.",
+)
+
+PROMPTS: dict[str, Prompt] = {p.name: p for p in (COT, SEPARATE_THEN_FUSE, CLASSIFY, CAPTION)}
 
 
 def get_prompt(name: str) -> Prompt:

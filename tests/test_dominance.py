@@ -6,7 +6,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from avcurate.dominance import DominanceJob, ReplayJob, replay, run_dominance, summarise_dominance
+from avcurate.clip_sampling import ClipJob
+from avcurate.dominance import ReplayJob, replay, run_dominance, summarise_dominance
 from avcurate.engines.base import Engine, Perception, Reply, Response
 from avcurate.recipe import PoolRecipe, load_pool, load_recipe
 from avcurate.report.status import dead_rows
@@ -69,8 +70,8 @@ def clips(tmp_path_factory):
 def run(clips, out, engine, monkeypatch, **changes):
     # this engine is no model: what the canary is for has its own tests
     monkeypatch.setattr("avcurate.stages.sample.check_hearing", lambda engine, interleaved: None)
-    job = DominanceJob(clips / "list.csv", clips, out, POOL, load_recipe("dominance", changes))
-    tallies = run_dominance(job, engine=engine)
+    job = ClipJob(clips / "list.csv", clips, out, load_recipe("dominance", changes))
+    tallies = run_dominance(job, POOL, engine=engine)
     rows = [r for t in RunDir(out).parts("dominance").rows() for r in t.to_pylist()]
     return tallies, rows
 

@@ -62,6 +62,14 @@ def test_captions_are_escaped_and_marked(tmp_path):
     assert "<script>" not in page
 
 
+def test_nothing_named_is_no_number(tmp_path):
+    _, found, _ = run(tmp_path, [{"clip": "a", "caption": "It is quiet", "objects": ["dog"]}])
+    summary = summarise_hallucination(found)
+    assert summary["measures"]["chair_i"]["value"] is None and summary["measures"]["recall"]["value"] == 0
+    assert "NaN" not in json.dumps(summary)
+    assert "nothing to divide by" in write_captions_page(found, summary).read_text()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("file", "flagged", "chair", "auc"), [("hat", 135, 0.10, 0.58), ("foil", 2500, 0.28, 0.68)])
 def test_hallucinated_captions_are_told_from_true_ones(shared, tmp_path, file, flagged, chair, auc):

@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from avcurate import __version__
-from avcurate.cli import benchmark, demo, dominance, hallucination, inspect_cmds, label, objects, recipes, run_cmds
+from avcurate.cli import (
+    benchmark,
+    caption,
+    demo,
+    dominance,
+    hallucination,
+    inspect_cmds,
+    label,
+    objects,
+    recipes,
+    run_cmds,
+)
 from avcurate.errors import AvcurateError, TooManyDead
 
 app = typer.Typer(
@@ -28,6 +39,7 @@ app.command("status")(run_cmds.status)
 app.command("report")(run_cmds.report)
 app.command("export")(run_cmds.export)
 app.command("plan")(label.plan)
+app.command("caption")(caption.caption)
 app.command("dominance")(dominance.dominance)
 app.command("hallucination")(hallucination.hallucination)
 app.command("objects")(objects.objects)

@@ -67,7 +67,8 @@ def dominance(
 
       avcurate dominance --replay predictions.jsonl --labels vggsounder.csv -o runs/replayed
     """
-    from avcurate.dominance import DominanceJob, ReplayJob, run_dominance, summarise_dominance
+    from avcurate.clip_sampling import ClipJob
+    from avcurate.dominance import ReplayJob, run_dominance, summarise_dominance
     from avcurate.dominance import replay as replay_run
     from avcurate.recipe import load_pool, load_recipe
     from avcurate.runner.rundir import RunDir
@@ -87,11 +88,11 @@ def dominance(
                 "sampling.temperature": temperature,
                 "ablation": "drop" if drop else None,
             }
-            job = DominanceJob(
-                clips, media, out, load_pool(pool), load_recipe(recipe, overrides), by, media_pattern, limit,
-                part_size, decode_workers, force,
+            job = ClipJob(
+                clips, media, out, load_recipe(recipe, overrides), media_pattern, limit, part_size, decode_workers,
+                force,
             )  # fmt: skip
-            run_dominance(job, bars.begin)
+            run_dominance(job, load_pool(pool), by, bars.begin)
     found = summarise_dominance(RunDir(out))
     found["stages"] = {k: v for k, v in RunDir(out).record()["stages"].items() if "in" in v}
     print_json(found) if json_out else _show(found)

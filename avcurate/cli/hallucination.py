@@ -61,7 +61,9 @@ def _show(found: dict[str, Any]) -> None:
     table = Table("measure", "value", "95 %", title=f"{found['captions']:,} captions", title_justify="left")
     for name, m in found["measures"].items():
         low, high = m["interval"]
-        table.add_row(name.replace("_", "-"), f"{m['value']:.3f}", f"{low:.3f} to {high:.3f}")
+        known = m["value"] is not None and low is not None
+        shown = (f"{m['value']:.3f}", f"{low:.3f} to {high:.3f}") if known else ("-", "nothing to divide by")
+        table.add_row(name.replace("_", "-"), *shown)
     if found["aloha"]["mean"] is not None:
         table.add_row("aloha", f"{found['aloha']['mean']:.3f}", f"over {found['aloha']['captions']:,} captions")
     out = console()

@@ -94,7 +94,13 @@ def intervals(counts: NDArray[np.int64], *, draws: int = 1000, seed: int = 0) ->
         ]
     )
     ratios = _ratios(sums, len(counts))
-    return {k: (float(np.nanquantile(v, 0.025)), float(np.nanquantile(v, 0.975))) for k, v in ratios.items()}
+    return {k: _range(v[~np.isnan(v)]) for k, v in ratios.items()}
+
+
+def _range(values: NDArray[np.float64]) -> tuple[float, float]:
+    if not len(values):
+        return float("nan"), float("nan")
+    return float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975))
 
 
 def as_counts(scores: Sequence[CaptionScore]) -> NDArray[np.int64]:
