@@ -42,6 +42,7 @@ class SamplingSpec(_Strict):
     top_p: float = Field(1.0, gt=0, le=1)
     top_k: int = Field(0, ge=0, description="0: off.")
     max_tokens: int = Field(1024, ge=1)
+    first_logprobs: int = Field(0, ge=0, le=20, description="Likeliest first tokens whose log-probability is stored.")
 
 
 class MediaSpec(_Strict):

@@ -64,6 +64,8 @@ RESPONSES = pa.list_(
     )
 )
 
+LOGPROBS = pa.list_(pa.struct([("token", pa.string()), ("logprob", pa.float64())]))
+
 QUESTION: tuple[Column, ...] = (
     Column("question_id", pa.string(), "Hash of source, video, cut, question, choices and answer; 16 hex digits."),
     Column("source", pa.string(), "Format the row was read as, e.g. avqa."),
@@ -96,6 +98,7 @@ SAMPLE: tuple[Column, ...] = (
     *_per_setting("prompt_tokens", pa.int32(), "prompt tokens of one request."),
     *_per_setting("audio_tokens", pa.int32(), "audio tokens the model received."),
     *_per_setting("video_tokens", pa.int32(), "video tokens the model received."),
+    *_per_setting("first_logprobs", LOGPROBS, "likeliest first tokens with their log-probabilities, where asked for."),
 )
 
 SCORE: tuple[Column, ...] = (
@@ -128,6 +131,9 @@ DOMINANCE: tuple[Column, ...] = (
         "prediction", pa.list_(pa.string()), "what the model says: the majority answer, or a list of classes."
     ),
     *_per_setting("vote", pa.float64(), "share of the responses that give this answer; 1 for stored answers."),
+    *_per_setting(
+        "margin", pa.float64(), "log-probability of the likeliest option less that of the next; null where unknown."
+    ),
     *_per_setting("hit", pa.bool_(), "whether a label is among the prediction; null without labels."),
     Column("dominance", pa.string(), "audio (AV = A, not V), video (AV = V, not A); null where neither."),
     Column("dominance_reason", pa.string(), "Why there is no dominance; null where there is."),

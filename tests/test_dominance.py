@@ -45,7 +45,8 @@ class ByEvidence(Engine):
             self.prompts.append((request.key, request.prompt))
             responses = tuple(Response(request.seed + i, self.answer(request), "stop", 1) for i in range(request.n))
             tokens = (5 if request.audio is not None else 0, 5 if request.frames is not None else 0)
-            yield Reply(request.key, responses, 9, *tokens)
+            first = {"A": -4.0, "B": -4.0, "C": -4.0, "D": -4.0, "Z": -0.1, responses[0].text: -0.25}
+            yield Reply(request.key, responses, 9, *tokens, first)
 
     def perceive(self, request):
         level = 0.0 if request.audio is None else float(np.abs(request.audio * np.arange(len(request.audio))).mean())
@@ -82,6 +83,7 @@ def test_the_modality_that_decides_is_found_and_the_label_plays_no_part(
 ):
     tallies, rows = run(clips, tmp_path / "r", ByEvidence(prefers), monkeypatch, ablation=ablation)
     assert [r["dominance"] for r in rows] == [prefers] * 4
+    assert all(r[f"{s}_margin"] == 3.75 for r in rows for s in ("a", "v", "av"))
     assert all(r["a_prediction"] == ["dog"] and r["v_prediction"] == ["cat"] for r in rows)
     assert [r["av_hit"] for r in rows] == [(r["answer"] == "dog") == (prefers == "audio") for r in rows]
     ingest = tallies["ingest"]

@@ -7,7 +7,7 @@ questions or files. Responses of one request share its prefill.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,12 +17,16 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Sampling:
-    """Decoding values. ``temperature`` 0 is greedy; ``top_k`` 0 and ``top_p`` 1 are off."""
+    """Decoding values. ``temperature`` 0 is greedy; ``top_k`` 0 and ``top_p`` 1 are off.
+
+    ``first_logprobs`` asks for the log-probabilities of so many likeliest first tokens.
+    """
 
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
     max_tokens: int = 1024
+    first_logprobs: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,13 +68,17 @@ class Response:
 
 @dataclass(frozen=True)
 class Reply:
-    """All responses of one request, and what the model received; -1 where the engine cannot tell."""
+    """All responses of one request, and what the model received; -1 where the engine cannot tell.
+
+    ``first_logprobs`` holds the likeliest first tokens as text with their log-probabilities, where asked for.
+    """
 
     key: str
     responses: tuple[Response, ...]
     prompt_tokens: int
     audio_tokens: int
     video_tokens: int
+    first_logprobs: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -138,3 +146,12 @@ class Engine(ABC):
 
     def close(self) -> None:  # noqa: B027
         """Free the model."""
+
+
+def text_logprobs(tokens: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """Log-probabilities by token text without white space around it; of "A" and " A" the likelier one."""
+    found: dict[str, float] = {}
+    for text, logprob in tokens:
+        name = text.strip()
+        found[name] = max(float(logprob), found.get(name, float("-inf")))
+    return found

@@ -20,7 +20,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from avcurate.engines.base import Engine, Failure, Perception, Reply, Request, Response, Source
+from avcurate.engines.base import Engine, Failure, Perception, Reply, Request, Response, Source, text_logprobs
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.engines.wire import body_of
 from avcurate.errors import UserError
@@ -158,7 +158,12 @@ class ServerEngine(Engine):
             )
             for c in choices
         )
-        return Reply(request.key, responses, found["usage"]["prompt_tokens"], *self._media_tokens(request, found))
+        first = None
+        if request.sampling.first_logprobs:
+            top = choices[0]["logprobs"]["content"][0]["top_logprobs"]
+            first = text_logprobs((t["token"], t["logprob"]) for t in top)
+        prompt = found["usage"]["prompt_tokens"]
+        return Reply(request.key, responses, prompt, *self._media_tokens(request, found), first)
 
     def _media_tokens(self, request: Request, found: dict[str, Any]) -> tuple[int, int]:
         details = (found["usage"].get("prompt_tokens_details") or {}).get("multimodal_tokens")

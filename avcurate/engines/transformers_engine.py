@@ -7,10 +7,10 @@ repeated. Knows the Qwen-Omni thinkers; torch is imported when the engine is set
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from avcurate.engines.base import Engine, Failure, Perception, Reply, Request, Response, Source
+from avcurate.engines.base import Engine, Failure, Perception, Reply, Request, Response, Source, text_logprobs
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.engines.messages import messages_of
 from avcurate.errors import UserError
@@ -192,6 +192,7 @@ class TransformersEngine(Engine):
 
         torch = self.torch
         start = self._prefill(batch)
+        first = self._first_logprobs(start.logits, batch[0].sampling.first_logprobs)
         owner = [i for i, r in enumerate(batch) for _ in range(r.n)]
         rows = torch.tensor(owner, device=self._device)
         seeds = [r.seed + j for r in batch for j in range(r.n)]
@@ -223,7 +224,8 @@ class TransformersEngine(Engine):
                     use_cache=True,
                 )
                 logits, position = out.logits[:, -1], position + 1
-        return [self._reply(r, i, start, owner, seeds, written) for i, r in enumerate(batch)]
+        replies = [self._reply(r, i, start, owner, seeds, written) for i, r in enumerate(batch)]
+        return [replace(reply, first_logprobs=one) for reply, one in zip(replies, first, strict=True)]
 
     def _reply(
         self,
@@ -247,6 +249,17 @@ class TransformersEngine(Engine):
 
     def _media_tokens(self, ids: Tensor) -> tuple[int, int]:
         return int((ids == self._audio_id).sum()), int((ids == self._video_id).sum())
+
+    def _first_logprobs(self, logits: Tensor, count: int) -> list[dict[str, float] | None]:
+        """For each prompt, its likeliest first tokens as text."""
+        if not count:
+            return [None] * len(logits)
+        top = logits.float().log_softmax(-1).topk(min(count, logits.shape[-1]))
+        decode = self.processor.tokenizer.decode
+        return [
+            text_logprobs((decode([i]), p) for i, p in zip(ids, values, strict=True))
+            for ids, values in zip(top.indices.tolist(), top.values.tolist(), strict=True)
+        ]
 
     def perceive(self, request: Request) -> Perception:
         """Prefill alone: token counts and the likeliest first tokens."""

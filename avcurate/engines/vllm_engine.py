@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from avcurate.engines.base import Engine, Failure, Perception, Reply, Request, Response, Source
+from avcurate.engines.base import Engine, Failure, Perception, Reply, Request, Response, Source, text_logprobs
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.engines.messages import messages_of
 from avcurate.errors import UserError
@@ -156,7 +156,7 @@ class VllmEngine(Engine):
             top_p=s.top_p,
             top_k=s.top_k or -1,
             max_tokens=s.max_tokens,
-            logprobs=logprobs,
+            logprobs=logprobs or s.first_logprobs or None,
             logit_bias={i: -100.0 for i in self._ids.values()},
             # otherwise the last output holds only the responses that grew in the last step
             output_kind=self._vllm.sampling_params.RequestOutputKind.FINAL_ONLY,
@@ -197,7 +197,10 @@ class VllmEngine(Engine):
             for o in sorted(output.outputs, key=lambda o: o.index)
         )
         ids = output.prompt_token_ids
-        return Reply(request.key, responses, len(ids), *self._media_tokens(ids))
+        first = None
+        if request.sampling.first_logprobs:
+            first = text_logprobs((p.decoded_token or "", p.logprob) for p in output.outputs[0].logprobs[0].values())
+        return Reply(request.key, responses, len(ids), *self._media_tokens(ids), first)
 
     def _media_tokens(self, ids: list[int]) -> tuple[int, int]:
         return ids.count(self._ids["audio_token"]), ids.count(self._ids["video_token"])

@@ -70,6 +70,6 @@ def body_of(
     if request.frames is not None:
         body["media_io_kwargs"] = {"video": {"num_frames": -1, "fps": request.fps}}
         body["mm_processor_kwargs"] = {"fps": request.fps, **video_kwargs}
-    if logprobs:
-        body |= {"logprobs": True, "top_logprobs": logprobs}
+    if top := logprobs or s.first_logprobs:
+        body |= {"logprobs": True, "top_logprobs": top}
     return body

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 AUDIO, VIDEO = "audio", "video"
 
@@ -57,6 +57,17 @@ def by_correctness(a: bool, v: bool, av: bool) -> tuple[str | None, str | None]:
     if a == v:
         return None, ALL_RIGHT if a else TOGETHER
     return (AUDIO if a else VIDEO), None
+
+
+def margin(logprobs: Mapping[str, float], letters: Sequence[str]) -> float | None:
+    """How much likelier the first option is than the second, in nats; ``None`` where fewer than two are known.
+
+    Args:
+        logprobs: log-probabilities of first tokens.
+        letters: the options' letters.
+    """
+    found = sorted((logprobs[x] for x in letters if x in logprobs), reverse=True)
+    return found[0] - found[1] if len(found) > 1 else None
 
 
 def majority(answers: Sequence[str | None]) -> tuple[str | None, float]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from avcurate.metrics.answers import fold, parse_answer
-from avcurate.metrics.dominance import NO_MAJORITY, by_correctness, by_prediction, majority
+from avcurate.metrics.dominance import NO_MAJORITY, by_correctness, by_prediction, majority, margin
+from avcurate.prompts import LETTERS
 from avcurate.runner.stage import Kept, Outcome, Row, Stage, WorkLog
 from avcurate.schema import Setting, arrow_schema
 
@@ -39,6 +40,10 @@ class DominanceStage(Stage):
             added = judge(row["video_id"], [row["answer"]], told, shares, self.by)
             if any(votes[s][0] is None and shares[s] > 0 for s in Setting):
                 added["dominance_reason"] = NO_MAJORITY
+            letters = LETTERS[: len(row["choices"])]
+            for s in Setting:
+                first = {x["token"]: x["logprob"] for x in row[f"{s}_first_logprobs"] or []}
+                added[f"{s}_margin"] = margin(first, letters)
             yield self.row_id(row), Kept(added)
 
 

@@ -33,7 +33,7 @@ class Asked:
 
     responses: list[dict[str, Any]] = field(default_factory=list)
     right: int = 0
-    received: dict[str, int] = field(default_factory=dict)
+    received: dict[str, Any] = field(default_factory=dict)
     pending: int = 0
 
 
@@ -83,7 +83,7 @@ def asked_of(row: Row) -> dict[Setting, Asked]:
     return {s: Asked(list(r), count_right(row, r)) for s, r in stored.items()}
 
 
-_RECEIVED = ("prompt_tokens", "audio_tokens", "video_tokens")
+_RECEIVED = ("prompt_tokens", "audio_tokens", "video_tokens", "first_logprobs")
 
 
 def stored_pieces(row: Row) -> dict[str, Any]:
@@ -93,6 +93,10 @@ def stored_pieces(row: Row) -> dict[str, Any]:
         for s in Setting
         if row[f"{s}_responses"]
     }
+
+
+def _as_list(logprobs: dict[str, float] | None) -> list[dict[str, Any]] | None:
+    return None if logprobs is None else [{"token": t, "logprob": p} for t, p in logprobs.items()]
 
 
 class Units:
@@ -228,6 +232,7 @@ class Units:
                 "prompt_tokens": answer.prompt_tokens,
                 "audio_tokens": answer.audio_tokens,
                 "video_tokens": answer.video_tokens,
+                "first_logprobs": _as_list(answer.first_logprobs),
             }
             unit.unlogged.append((f"{name}/{first}", entry))
             self._absorb(unit, setting, entry)

@@ -17,7 +17,7 @@ from tests.engines.ask import ask
 pytest.importorskip("vllm", reason="vLLM is not installed (make setup-test installs it)")
 
 pytestmark = pytest.mark.slow
-GREEDY = Sampling(temperature=0.0, max_tokens=160)
+GREEDY = Sampling(temperature=0.0, max_tokens=160, first_logprobs=20)
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,10 @@ def test_greedy_answers_are_those_of_transformers_token_by_token(engine, held_ou
             other.prompt_tokens, other.audio_tokens, other.video_tokens,
         )  # fmt: skip
         assert [(r.text, r.tokens) for r in reply.responses] == [(r.text, r.tokens) for r in other.responses], key
+        best = sorted(other.first_logprobs, key=other.first_logprobs.get)[-5:]
+        assert [reply.first_logprobs[t] for t in best] == pytest.approx(
+            [other.first_logprobs[t] for t in best], abs=1e-3
+        )
 
 
 def test_samples_do_not_depend_on_what_else_is_asked(engine, held_out):

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from avcurate.metrics.dominance import by_correctness, by_prediction, majority
+from avcurate.metrics.dominance import by_correctness, by_prediction, majority, margin
 from avcurate.prompts import CLASSIFY
 from avcurate.sources.pool import QUESTION
 
@@ -54,3 +54,8 @@ def test_the_prompt_is_the_authors():
         "Classify the sounding object into one of the categories below:\n\n"
         f"{lines}\nRespond ONLY with a single label letter (A\u2013T)."
     )
+
+
+def test_the_margin_looks_at_options_alone():
+    assert margin({"A": -0.5, "C": -1.5, "The": -0.1, "Z": -0.2}, "ABCD") == pytest.approx(1.0)
+    assert margin({"A": -0.5, "The": -0.1}, "ABCD") is None and margin({}, "AB") is None
