@@ -9,12 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from avcurate.engines.base import Engine
 from avcurate.engines.embedder import Embedder, open_embedder
+from avcurate.engines.open import open_engine
 from avcurate.errors import RowError, UserError
+from avcurate.extraction import extract_objects
 from avcurate.label_pem import Begin, begin_nothing
-from avcurate.metrics.aloha import aloha
+from avcurate.metrics.aloha import Object, aloha
 from avcurate.metrics.chair import intervals, measures, score_caption
 from avcurate.metrics.vocabulary import Vocabulary, load_vocabulary
+from avcurate.recipe import ModelSpec
 from avcurate.runner.execute import Tally
 from avcurate.runner.records import run_records
 from avcurate.runner.rundir import RunDir
@@ -35,6 +39,7 @@ class HallucinationJob:
         truth: another table with a clip and its objects or reference captions.
         columns: column of each of ``FIELDS``.
         embedder: text embedder for ALOHa; ``None`` leaves ALOHa out.
+        extractor: model that lists the objects for ALOHa; ``None`` takes the vocabulary's.
         as_released: surplus objects cost nothing in ALOHa, as in its released code.
     """
 
@@ -43,6 +48,7 @@ class HallucinationJob:
     truth: Path | None = None
     columns: dict[str, str] = field(default_factory=dict)
     embedder: str | None = None
+    extractor: ModelSpec | None = None
     as_released: bool = False
     force: bool = False
 
@@ -61,13 +67,17 @@ def run_hallucination(job: HallucinationJob, begin: Begin = begin_nothing) -> di
     embedder = open_embedder(job.embedder) if job.embedder else None
     if embedder is not None:
         embedder.setup()
+    engine = open_engine(job.extractor) if job.extractor else None
+    if engine is not None:
+        engine.setup()
     truth = dict(_truths(job.truth, column, vocabulary)) if job.truth else {}
-    reader = _Reader(column, vocabulary, truth, embedder, job.as_released)
+    reader = _Reader(column, vocabulary, truth, embedder, engine, job.as_released)
     identity = {
         "captions": sha256(job.captions) if job.captions.is_file() else None,
         "truth": sha256(job.truth) if job.truth else None,
         "columns": column,
         "embedder": embedder.identity() if embedder else None,
+        "extractor": engine.identity() if engine else None,
         "as_released": job.as_released,
         "version": 1,
     }
@@ -81,7 +91,7 @@ def run_hallucination(job: HallucinationJob, begin: Begin = begin_nothing) -> di
             "hallucination",
             identity,
             read_records(job.captions),
-            lambda batch: [reader.row(r) for r in batch],
+            reader.rows,
             begin("hallucination"),
             force=job.force,
         )
@@ -103,16 +113,39 @@ class _Reader:
         vocabulary: Vocabulary,
         truth: dict[str, dict[str, Any]],
         embedder: Embedder | None,
+        engine: Engine | None,
         as_released: bool,
     ) -> None:
         self.column = column
         self.vocabulary = vocabulary
         self.truth = truth
         self.embedder = embedder
+        self.engine = engine
         self.as_released = as_released
+        self._said: dict[str, list[Object] | RowError] = {}
         self._vectors: dict[str, np.ndarray] = {}
 
-    def row(self, record: Record) -> Row | RowError:
+    def rows(self, batch: list[Record]) -> list[Row | RowError]:
+        """Score the records of a part; a model lists the objects of all its captions first."""
+        if self.engine is not None:
+            self._said = extract_objects(self.engine, dict(self._texts(batch)))
+        return [self._row_or_error(r) for r in batch]
+
+    def _texts(self, batch: list[Record]) -> Iterator[tuple[str, str]]:
+        for record in batch:
+            raw = record.value or {}
+            caption = raw.get(self.column["caption"])
+            if isinstance(caption, str) and caption.strip():
+                yield f"c{record.row}", caption
+            references = self._known(record).get(self.column["references"])
+            if isinstance(references, list) and references:
+                yield f"r{record.row}", " ".join(map(str, references))
+
+    def _known(self, record: Record) -> dict[str, Any]:
+        raw = record.value or {}
+        return self.truth.get(str(raw.get(self.column["clip"]) or record.row), raw)
+
+    def _row_or_error(self, record: Record) -> Row | RowError:
         try:
             return self._row(record)
         except RowError as e:
@@ -124,10 +157,14 @@ class _Reader:
         if not isinstance(caption, str) or not caption.strip():
             raise RowError("caption_empty", f"{where} has no caption in column {self.column['caption']!r}.")
         clip = str(raw.get(self.column["clip"]) or record.row)
-        known = self.truth.get(clip, raw)
-        truth, names, unknown = self._objects(known, where)
+        truth, names, unknown = self._objects(self._known(record), where)
         score = score_caption(caption, truth, self.vocabulary)
-        least, each = self._aloha([m.words for m in score.mentions], names)
+        said: list[Object] = [(w,) for w in dict.fromkeys(m.words for m in score.mentions)]
+        there: list[Object] = [(n,) for n in names]
+        if self.engine is not None:
+            said = self._listed(f"c{record.row}") or []
+            there += self._listed(f"r{record.row}") or []
+        least, each = self._aloha(said, there)
         flag = raw.get(self.column["flag"])
         return {
             "clip_id": clip,
@@ -175,10 +212,15 @@ class _Reader:
             raise RowError("class_maps_to_nothing", f"{where}: none of {unknown[:5]} is an object of the vocabulary.")
         return frozenset(nodes), list(names), unknown
 
-    def _aloha(self, words: list[str], names: list[str]) -> tuple[float | None, list[float]]:
+    def _listed(self, key: str) -> list[Object] | None:
+        found = self._said.get(key)
+        if isinstance(found, RowError):
+            raise found
+        return found
+
+    def _aloha(self, said: list[Object], there: list[Object]) -> tuple[float | None, list[float]]:
         if self.embedder is None:
             return None, []
-        said, there = [(w,) for w in dict.fromkeys(words)], [(n,) for n in names]
         return aloha(said, there, self._embed, as_released=self.as_released)
 
     def _embed(self, texts: list[str]) -> np.ndarray:

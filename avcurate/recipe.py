@@ -198,6 +198,22 @@ def parse_recipe(data: Any, where: str) -> AnyRecipe:
         ) from None
 
 
+def parse_model(data: dict[str, Any]) -> ModelSpec:
+    """A model given in pieces.
+
+    Raises:
+        UserError: naming the first wrong field.
+    """
+    try:
+        return ModelSpec.model_validate(data)
+    except ValidationError as e:
+        first = e.errors()[0]
+        field = ".".join(str(p) for p in first["loc"])
+        raise UserError(
+            f"model field {field!r}: {first['msg'].lower()}.", "See `avcurate recipe show label-pem`."
+        ) from None
+
+
 def _of_kind(found: AnyRecipe, wanted: type[R], name: str) -> R:
     if isinstance(found, wanted):
         return found

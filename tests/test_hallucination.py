@@ -5,6 +5,7 @@ import json
 import pytest
 
 from avcurate.hallucination import HallucinationJob, run_hallucination, summarise_hallucination
+from avcurate.recipe import ModelSpec
 from avcurate.report.captions import mark, write_captions_page
 from avcurate.report.status import dead_rows
 from avcurate.runner.rundir import RunDir
@@ -60,6 +61,27 @@ def test_captions_are_escaped_and_marked(tmp_path):
     assert "<script>" not in shown and "&lt;script&gt;" in shown and " &amp; " in shown
     page = write_captions_page(found, summarise_hallucination(found)).read_text()
     assert "<script>" not in page
+
+
+def test_a_model_lists_the_objects_and_its_failures_have_a_name(tmp_path):
+    """Played from a script: what the model would say of captions ``c`` and references ``r``, by record."""
+    pytest.importorskip("sentence_transformers")
+    script = [
+        {"question_id": "c1", "setting": "objects", "responses": ["- a dog\n- a spoon\n- hat (possibly)"]},
+        {"question_id": "c2", "setting": "objects", "responses": ["- a dog"]},
+        {"question_id": "r2", "setting": "objects", "responses": ["- a cat or a dog"]},
+    ]
+    (tmp_path / "script.jsonl").write_text("".join(json.dumps(x) + "\n" for x in script))
+    rows = [
+        {"clip": "a", "caption": "A dog with a spoon", "objects": ["dog"]},
+        {"clip": "b", "caption": "A dog", "references": ["A cat or a dog"]},
+        {"clip": "c", "caption": "A cat", "objects": ["cat"]},
+    ]
+    extractor = ModelSpec(engine="scripted", model=str(tmp_path / "script.jsonl"))
+    tally, _, scored = run(tmp_path, rows, embedder="embedded", extractor=extractor)
+    assert len(scored[0]["aloha_objects"]) == 2 and scored[0]["aloha"] == 0.0
+    assert scored[1]["aloha"] == pytest.approx(1.0, abs=1e-5)
+    assert tally.dead == {"extraction_failed": 1}
 
 
 def test_nothing_named_is_no_number(tmp_path):

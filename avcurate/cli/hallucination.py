@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from avcurate.cli.console import StageBars, print_json
-from avcurate.cli.label import Force, Json, Run, _mapping
+from avcurate.cli.label import Force, Json, Run, Url, _mapping
 
 
 def hallucination(
@@ -25,6 +25,12 @@ def hallucination(
     embedder: Annotated[
         str, typer.Option("--embedder", help="For --aloha: `embedded`, a model name, or http://host/v1#model.")
     ] = "embedded",
+    extractor: Annotated[
+        str | None,
+        typer.Option("--extractor", help="Model that lists the objects for ALOHa; without one the vocabulary does."),
+    ] = None,
+    engine: Annotated[str, typer.Option("--engine", "-e", help="How --extractor is run.")] = "transformers",
+    url: Url = None,
     as_released: Annotated[
         bool, typer.Option("--aloha-as-released", help="Surplus objects cost nothing, as in ALOHa's released code.")
     ] = False,
@@ -36,15 +42,24 @@ def hallucination(
     Objects are names of classes, of detections or plain words; references are captions whose objects count as there.
     Writes a page that marks every invented word.
 
-    Example: avcurate hallucination captions.jsonl --truth objects.jsonl --aloha -o runs/captions
+    Examples:
+
+      avcurate hallucination captions.jsonl --truth objects.jsonl --aloha -o runs/captions
+
+      avcurate hallucination captions.jsonl --truth objects.jsonl --extractor Qwen/Qwen3-32B -e server
+      --url http://127.0.0.1:8000/v1 -o runs/captions
     """
     from avcurate.hallucination import HallucinationJob, run_hallucination, summarise_hallucination
+    from avcurate.recipe import parse_model
     from avcurate.report.captions import write_captions_page
     from avcurate.runner.rundir import RunDir
 
     with StageBars(1, 1.0) as bars:
-        wanted = embedder if with_aloha or as_released else None
-        job = HallucinationJob(captions, out, truth, _mapping(mapping), wanted, as_released, force)
+        wanted = embedder if with_aloha or as_released or extractor else None
+        lister = None
+        if extractor is not None:
+            lister = parse_model({"engine": engine, "model": extractor, "urls": url or ()})
+        job = HallucinationJob(captions, out, truth, _mapping(mapping), wanted, lister, as_released, force)
         run_hallucination(job, bars.begin)
     found = summarise_hallucination(RunDir(out))
     found["stages"] = {k: v for k, v in RunDir(out).record()["stages"].items() if "in" in v}
