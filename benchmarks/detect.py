@@ -1,21 +1,28 @@
-"""Frames of several clips in one forward pass against one clip at a time, on a DETR of the real architecture."""
+"""Decoding and detection of clips: the stage (decoding ahead, batches across clips) against one clip after the other.
+
+The detector is a DETR of the real architecture with random weights: the work is the same.
+"""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import transformers
 
+from avcurate.demo.build import draw_world
+from avcurate.demo.clips import write_clip
 from avcurate.engines.detector import open_detector
+from avcurate.media.decode import DecodeSpec, decode
+from avcurate.runner.stage import NoLog
+from avcurate.stages.objects import DetectStage
 from benchmarks.harness import compare
 
-CLIPS, FRAMES = 12, 10
+CLIPS, FRAMES = 16, 10
 
 
 def main() -> None:
-    """Print the ratio; the weights are random, the work is the same."""
+    """Print the ratio."""
     backbone = transformers.ResNetConfig(
         embedding_size=16, hidden_sizes=[32, 64, 96, 128], depths=[1, 1, 1, 1], out_features=["stage4"]
     )
@@ -23,21 +30,31 @@ def main() -> None:
         use_timm_backbone=False, use_pretrained_backbone=False, backbone=None, backbone_config=backbone, d_model=64,
         encoder_layers=2, decoder_layers=2, encoder_attention_heads=4, decoder_attention_heads=4, num_queries=50,
     )  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder:
-        transformers.DetrForObjectDetection(config).save_pretrained(folder)
-        transformers.DetrImageProcessor(size={"shortest_edge": 128, "longest_edge": 192}).save_pretrained(folder)
-        detector = open_detector(str(Path(folder)))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        transformers.DetrForObjectDetection(config).save_pretrained(folder / "detr")
+        size = {"shortest_edge": 128, "longest_edge": 192}
+        transformers.DetrImageProcessor(size=size).save_pretrained(folder / "detr")
+        clips = list({i.clip.name: i.clip for i in draw_world(3 * CLIPS, 0)}.values())
+        rows = []
+        for clip in clips:
+            write_clip(clip, folder / f"{clip.name}.mp4")
+            rows.append({"clip_id": clip.name, "media": f"{clip.name}.mp4", "labels": []})
+        detector = open_detector(str(folder / "detr"))
         detector.setup()
-        rng = np.random.default_rng(0)
-        clips = [[rng.integers(0, 255, (128, 176, 3), np.uint8) for _ in range(FRAMES)] for _ in range(CLIPS)]
-        together = [f for clip in clips for f in clip]
+        stage = DetectStage(detector, folder, frames=FRAMES, batch=40, workers=2)
+        spec = DecodeSpec(fps=1000.0, max_frames=FRAMES, max_pixels=800 * 800, max_seconds=10)
 
-        def batched() -> None:
-            for start in range(0, len(together), 40):
-                detector.detect(together[start : start + 40], 0.3)
+        def one_by_one() -> None:
+            for row in rows:
+                found = decode(folder / str(row["media"]), spec).frames
+                assert found is not None
+                detector.detect(list(found[:FRAMES]), 0.3)
 
         compare(
-            "detection: clip by clip / batched across clips", batched, lambda: [detector.detect(c, 0.3) for c in clips]
+            "decode and detect: clip after clip / the stage",
+            lambda: list(stage.process(iter(rows), NoLog())),
+            one_by_one,
         )
 
 
