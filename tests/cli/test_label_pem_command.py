@@ -1,0 +1,67 @@
+"""label-pem as a person or a script meets it: exit codes, JSON, quiet pipes, changed recipes, retry."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from avcurate import label_pem
+from avcurate.recipe import load_recipe
+from tests.conftest import write_questions, write_script
+
+pytest.importorskip("sentence_transformers")
+pytestmark = pytest.mark.slow
+
+
+def avcurate(*words):
+    return subprocess.run([sys.executable, "-m", "avcurate.cli.app", *map(str, words)], capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory, tiny_clip):
+    """Thirty questions, two of whose answers fail, and the words of the command."""
+    folder = tmp_path_factory.mktemp("command")
+    write_questions(folder / "q.json", 30, clip=tiny_clip.name)
+    script = folder / "script.jsonl"
+    recipe = load_recipe("label-pem", {"model.engine": "scripted", "model.model": str(script)})
+    label_pem.ingest_only(label_pem.Job(folder / "q.json", tiny_clip.parent, folder / "ids", recipe))
+    write_script(script, folder / "ids", {"a": 0, "v": 8, "av": 8}, dead=frozenset({3, 4}))
+    words = [folder / "q.json", "--media", tiny_clip.parent, "--engine", "scripted", "--model", script]
+    return folder, words, script
+
+
+def test_a_run_is_quiet_in_a_pipe_and_speaks_json(inputs):
+    folder, words, _ = inputs
+    done = avcurate("label-pem", *words, "-o", folder / "run", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["labels"]["Visual"] == 28 and found["stages"]["sample"]["dead"] == {"played_failure": 2}
+    assert done.stderr == "" and "\x1b" not in done.stdout
+    shown = avcurate("status", folder / "run", "--dead").stdout
+    assert "played_failure" in shown and "--only" in shown and "\x1b" not in shown
+
+    changed = avcurate("label-pem", *words, "-o", folder / "run", "--n", "4")
+    assert changed.returncode == 1 and "n: 8 → 4" in changed.stderr and "--force" in changed.stderr
+    assert "Traceback" not in changed.stderr
+
+    relabelled = json.loads(avcurate("label", folder / "run", "--tau-acc", "1.0", "--json").stdout)
+    assert relabelled["rows"] == 28 and relabelled["changed"] == 0
+
+
+def test_too_many_dead_rows_stop_the_run_resumably(inputs):
+    folder, words, _ = inputs
+    stopped = avcurate("label-pem", *words, "-o", folder / "strict", "--fail-on-dead", "0.01", "--part-size", "25")
+    assert stopped.returncode == 3 and "2 of 25 rows died" in stopped.stderr
+    resumed = avcurate("label-pem", *words, "-o", folder / "strict", "--part-size", "25", "--json")
+    assert resumed.returncode == 0 and json.loads(resumed.stdout)["labels"]["Visual"] == 28
+
+
+def test_retry_asks_dead_rows_of_a_reason_again(inputs):
+    folder, words, _ = inputs
+    assert avcurate("label-pem", *words, "-o", folder / "again").returncode == 0
+    other = json.loads(avcurate("retry", folder / "again", "--reason", "media_timeout", "--json").stdout)
+    assert other["stages"]["sample"]["dead"] == {"played_failure": 2}
+    avcurate("retry", folder / "again", "--reason", "played_failure", "--json")
+    letters = json.loads(avcurate("status", folder / "again", "--dead", "--json").stdout)["dead_rows"]
+    assert [x["attempt"] for x in letters] == [2, 2]
