@@ -20,7 +20,7 @@ from avcurate.store.lock import writer_lock
 
 def _read(raw: dict[str, Any]) -> Question:
     clip = str(raw["clip_id"])
-    return Question("clips", clip, clip, "", (), ", ".join(raw["labels"]), None)
+    return Question("clips", clip, str(raw["media"]), "", (), ", ".join(raw["labels"]), None)
 
 
 CAPTION_FORMAT = Format("clips", "a list of clips", frozenset({"clip_id", "labels"}), _read)

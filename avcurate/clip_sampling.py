@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,13 @@ class ClipJob:
     part_size: int = 256
     decode_workers: int = 2
     force: bool = False
+    retry_dead: bool = False
+
+
+def asking(retry_dead: bool) -> Options:
+    """How the stages of a list of clips are run; dead clips are asked again only on request."""
+    again = "run the same command with --retry-dead"
+    return Options(retry_dead=retry_dead, reproduce=lambda stage, row_id: again)
 
 
 def sample_clips(
@@ -82,8 +89,10 @@ def sample_clips(
     tallies = {"ingest": ingest.run(run.parts("questions"), fingerprint, job.part_size, begin("ingest"))}
     settle(run, record, "ingest", tallies["ingest"])
     engine = engine or open_engine(job.recipe.model, job.recipe.layout == "interleaved")
-    stage = SampleStage(engine, sample_spec(job.recipe), job.media, job.decode_workers)
+    # no answer of a caption is right or wrong, and dominance needs all three: nothing may be left out
+    spec = replace(sample_spec(job.recipe), early_exit=False)
+    stage = SampleStage(engine, spec, job.media, job.decode_workers)
     tallies["sample"] = run_stage(
-        run, record, stage, run.parts("questions"), Options(), begin("sample"), force=job.force
+        run, record, stage, run.parts("questions"), asking(job.retry_dead), begin("sample"), force=job.force
     )
     return tallies

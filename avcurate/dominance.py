@@ -11,6 +11,7 @@ from avcurate.clip_sampling import ClipJob, sample_clips
 from avcurate.engines.base import Engine
 from avcurate.errors import RowError
 from avcurate.label_pem import Begin, begin_nothing
+from avcurate.metrics.answers import fold
 from avcurate.recipe import PoolRecipe
 from avcurate.runner.chain import run_stage
 from avcurate.runner.execute import Options, Tally
@@ -138,7 +139,8 @@ def summarise_dominance(run: RunDir) -> dict[str, Any]:
         for row in table.to_pylist():
             found = row["dominance"]
             (dominance if found else reasons)[found or row["dominance_reason"]] += 1
-            apart = set(row["a_prediction"] or []) != set(row["v_prediction"] or [])
+            heard, seen = ({fold(x) for x in row[f"{s}_prediction"] or []} for s in ("a", "v"))
+            apart = bool(heard and seen) and heard != seen
             disagree += apart
             if row["labels"]:
                 labelled += 1

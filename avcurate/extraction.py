@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from avcurate.engines.base import Engine, Failure, Request, Sampling
 from avcurate.errors import RowError
 from avcurate.metrics.aloha import Object, parse_objects
+from avcurate.metrics.answers import without_reasoning
 from avcurate.seeds import derive_seed
 
 # three examples of our own; "(possibly)" marks what parse_objects drops
@@ -28,7 +29,7 @@ Caption: Someone, perhaps a child, plays a violin or a viola in an empty hall.
 Caption: It is quiet.
 
 Caption: {caption}"""
-SAMPLING = Sampling(temperature=0.0, max_tokens=256)
+SAMPLING = Sampling(temperature=0.0, max_tokens=2048)
 
 
 class _Waiting:
@@ -69,6 +70,10 @@ def extract_objects(engine: Engine, captions: dict[str, str]) -> dict[str, list[
         key = reply.key.split("/")[0]
         if isinstance(reply, Failure):
             found[key] = RowError("extraction_failed", reply.message, reply.hint)
+        elif reply.responses[0].finish_reason == "length":
+            found[key] = RowError(
+                "extraction_cut", f"the list of objects was cut off after {SAMPLING.max_tokens} tokens."
+            )
         else:
-            found[key] = parse_objects(reply.responses[0].text)
+            found[key] = parse_objects(without_reasoning(reply.responses[0].text))
     return found

@@ -94,14 +94,16 @@ def run_hallucination(job: HallucinationJob, begin: Begin = begin_nothing) -> di
             reader.rows,
             begin("hallucination"),
             force=job.force,
+            part_size=512,
+            reuse=True,
         )
     return {"hallucination": tally}
 
 
 def _truths(path: Path, column: dict[str, str], vocabulary: Vocabulary) -> Iterator[tuple[str, dict[str, Any]]]:
     for record in read_records(path):
-        if record.value is not None and record.value.get(column["clip"]):
-            yield str(record.value[column["clip"]]), record.value
+        if record.value is not None and (clip := record.value.get(column["clip"])) not in (None, ""):
+            yield str(clip), record.value
 
 
 class _Reader:
@@ -138,12 +140,16 @@ class _Reader:
             if isinstance(caption, str) and caption.strip():
                 yield f"c{record.row}", caption
             references = self._known(record).get(self.column["references"])
-            if isinstance(references, list) and references:
-                yield f"r{record.row}", " ".join(map(str, references))
+            if isinstance(references, (str, list)) and references:
+                yield f"r{record.row}", references if isinstance(references, str) else " ".join(map(str, references))
 
     def _known(self, record: Record) -> dict[str, Any]:
         raw = record.value or {}
-        return self.truth.get(str(raw.get(self.column["clip"]) or record.row), raw)
+        return self.truth.get(self._clip(record), raw)
+
+    def _clip(self, record: Record) -> str:
+        clip = (record.value or {}).get(self.column["clip"])
+        return str(record.row if clip in (None, "") else clip)
 
     def _row_or_error(self, record: Record) -> Row | RowError:
         try:
@@ -156,7 +162,7 @@ class _Reader:
         caption = raw.get(self.column["caption"])
         if not isinstance(caption, str) or not caption.strip():
             raise RowError("caption_empty", f"{where} has no caption in column {self.column['caption']!r}.")
-        clip = str(raw.get(self.column["clip"]) or record.row)
+        clip = self._clip(record)
         truth, names, unknown = self._objects(self._known(record), where)
         score = score_caption(caption, truth, self.vocabulary)
         said: list[Object] = [(w,) for w in dict.fromkeys(m.words for m in score.mentions)]
@@ -189,6 +195,11 @@ class _Reader:
         listed, references = raw.get(self.column["objects"]), raw.get(self.column["references"])
         if isinstance(listed, str):
             listed = [x.strip() for x in listed.split(",") if x.strip()]
+        if isinstance(references, str):
+            references = [references] if references.strip() else None
+        for name, value in (("objects", listed), ("references", references)):
+            if value is not None and not isinstance(value, list):
+                raise RowError("truth_not_a_list", f"{where}: {self.column[name]!r} is a {type(value).__name__}.")
         if not isinstance(listed, list) and not isinstance(references, list):
             raise RowError(
                 "truth_missing",

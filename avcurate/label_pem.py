@@ -18,6 +18,7 @@ import pyarrow as pa
 from avcurate.engines.base import Engine, Sampling
 from avcurate.engines.embedder import open_embedder
 from avcurate.engines.open import open_engine
+from avcurate.errors import UserError
 from avcurate.media.decode import DecodeSpec
 from avcurate.media.folder import MediaFolder
 from avcurate.metrics.answers import is_correct, parse_answer
@@ -172,6 +173,8 @@ def label_run(run: RunDir, record: dict[str, Any], thresholds: Thresholds, watch
     identity = {"version": 1, "tau_acc": thresholds.tau_acc, "tau_cot": thresholds.tau_cot}
     fingerprint = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     tally = Tally()
+    for stale in {c.part for c in labelled.commits()} - {c.part for c in scored.commits()}:
+        labelled.remove(stale)
     for commit in scored.commits():
         digest, done = scored.digest(commit), labelled.commit_of(commit.part)
         tally.total += commit.kept
@@ -241,7 +244,9 @@ def job_of_run(root: Path, retry_reasons: frozenset[str], decode_workers: int) -
         UserError: there is no run.
     """
     record = RunDir(root).record()
-    identity = record["stages"]["ingest"]["identity"]
+    identity = record["stages"].get("ingest", {}).get("identity", {})
+    if "format" not in identity:
+        raise UserError(f"{root} is not a run of label-pem.", "Run the command that made it again, with --retry-dead.")
     return Job(
         annotations=Path(record["input"]["annotations"]),
         media=Path(record["input"]["media"]),

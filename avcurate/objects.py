@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from avcurate.clip_sampling import asking
 from avcurate.engines.detector import Detector, open_detector
 from avcurate.errors import RowError, UserError
 from avcurate.label_pem import Begin, begin_nothing
 from avcurate.media.folder import SUFFIXES, MediaFolder
 from avcurate.metrics.vocabulary import load_vocabulary
 from avcurate.runner.chain import run_stage
-from avcurate.runner.execute import Options, Tally
+from avcurate.runner.execute import Tally
 from avcurate.runner.records import run_records
 from avcurate.runner.rundir import RunDir
 from avcurate.runner.stage import Row, Stage
 from avcurate.sources.pool import clip_records
 from avcurate.sources.records import Record
 from avcurate.stages.objects import DetectStage, ObjectsStage
-from avcurate.store.atomic import sha256
+from avcurate.store.atomic import sha256, write_atomic
 from avcurate.store.lock import writer_lock
+
+# detections of a part are lost with a crash
+CLIPS_PER_PART = 64
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class ObjectsJob:
     media_pattern: str | None = None
     sheets: bool = True
     force: bool = False
+    retry_dead: bool = False
 
 
 def run_objects(job: ObjectsJob, begin: Begin = begin_nothing, detector: Detector | None = None) -> dict[str, Tally]:
@@ -84,15 +90,36 @@ def run_objects(job: ObjectsJob, begin: Begin = begin_nothing, detector: Detecto
         record = run.begin()
         record["input"] = {"annotations": str(job.clips or job.media), "media": str(job.media)}
         tallies = {
-            "clips": run_records(run, record, "clips", identity, _records(job), read, begin("clips"), force=job.force)
+            "clips": run_records(
+                run,
+                record,
+                "clips",
+                identity,
+                _records(job),
+                read,
+                begin("clips"),
+                force=job.force,
+                part_size=CLIPS_PER_PART,
+            )
         }
         upstream = run.parts("clips")
         for stage in stages:
             # a new threshold is no reason to ask: nothing dear is redone
             force = job.force or isinstance(stage, ObjectsStage)
-            tallies[stage.name] = run_stage(run, record, stage, upstream, Options(), begin(stage.name), force=force)
+            tallies[stage.name] = run_stage(
+                run, record, stage, upstream, asking(job.retry_dead), begin(stage.name), force=force
+            )
             upstream = run.parts(stage.name)
+        write_atomic(job.run / "objects.jsonl", lambda p: _write(run, p))
     return tallies
+
+
+def _write(run: RunDir, path: Path) -> None:
+    """One line a clip with its object set, as ``avcurate hallucination --truth`` reads it."""
+    with path.open("w", encoding="utf-8") as f:
+        for table in run.parts("objects").rows(columns=["clip_id", "objects"]):
+            for row in table.to_pylist():
+                f.write(json.dumps({"clip": row["clip_id"], "objects": row["objects"]}, ensure_ascii=False) + "\n")
 
 
 def _records(job: ObjectsJob) -> Iterator[Record]:
@@ -103,7 +130,16 @@ def _records(job: ObjectsJob) -> Iterator[Record]:
     )
     if not files:
         raise UserError(f"{job.media} holds no clip.", "Give the folder of the clips with --media.")
-    return (Record(i, {"clip_id": name, "labels": []}) for i, name in enumerate(files, 1))
+    return (_named(i, name) for i, name in enumerate(files, 1))
+
+
+def _named(number: int, name: str) -> Record:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        shown = name.encode("utf-8", "replace").decode()
+        return Record(number, None, "not_utf8", f"the file name {shown!r} is not UTF-8.", shown)
+    return Record(number, {"clip_id": name, "media": name, "labels": []})
 
 
 def _digest(job: ObjectsJob) -> str | None:
@@ -115,7 +151,7 @@ def _digest(job: ObjectsJob) -> str | None:
 def _clip(record: Record, media: MediaFolder) -> Row | RowError:
     raw = record.value or {}
     try:
-        found = media.find(raw["clip_id"])
+        found = media.find(raw["media"])
     except RowError as e:
         return RowError(e.reason, f"row {record.row}: {e.message}", e.hint)
     return {"clip_id": raw["clip_id"], "row": record.row, "media": found, "labels": raw["labels"]}

@@ -68,11 +68,11 @@ def clips(tmp_path_factory):
     return folder
 
 
-def run(clips, out, engine, monkeypatch, **changes):
+def run(clips, out, engine, monkeypatch, by="prediction", **changes):
     # this engine is no model: what the canary is for has its own tests
     monkeypatch.setattr("avcurate.stages.sample.check_hearing", lambda engine, interleaved: None)
     job = ClipJob(clips / "list.csv", clips, out, load_recipe("dominance", changes))
-    tallies = run_dominance(job, POOL, engine=engine)
+    tallies = run_dominance(job, POOL, by, engine=engine)
     rows = [r for t in RunDir(out).parts("dominance").rows() for r in t.to_pylist()]
     return tallies, rows
 
@@ -111,6 +111,21 @@ def test_a_vote_of_many_is_kept_with_its_share(clips, tmp_path, monkeypatch):
     _, rows = run(clips, tmp_path / "r", Wavering(), monkeypatch, n=4)
     assert all(r["dominance"] == "audio" and r["a_vote"] == 0.75 for r in rows)
     assert all(r["vote_confidence"] == pytest.approx(0.75**3) for r in rows)
+
+
+def test_ties_and_unread_answers_decide_nothing(clips, tmp_path, monkeypatch):
+    class Torn(ByEvidence):
+        def generate(self, source):
+            for reply in super().generate(source):
+                torn = [Response(r.seed, "AB"[i % 2], "stop", 1) for i, r in enumerate(reply.responses)]
+                texts = torn if "/v/" in reply.key else reply.responses
+                yield Reply(reply.key, tuple(texts), 9, reply.audio_tokens, reply.video_tokens)
+
+    for by in ("prediction", "correctness"):
+        _, rows = run(clips, tmp_path / by, Torn(), monkeypatch, by=by, n=4, early_exit=True)
+        assert all(r["dominance"] is None and r["dominance_reason"] == "no_majority" for r in rows)
+        assert all(r["vote_confidence"] is None and len(r["a_responses"]) == 4 for r in rows)
+        assert summarise_dominance(RunDir(tmp_path / by))["disagree"] == 0
 
 
 def test_published_predictions_are_replayed_as_a_plain_count_says(shared, tmp_path):

@@ -53,6 +53,34 @@ def test_bad_records_have_names_and_leave_their_neighbours(tmp_path):
     assert all(r["message"] and r["hint"] for r in dead_rows(found))
 
 
+def test_clip_zero_texts_for_references_and_other_odd_input(tmp_path):
+    rows = [
+        {"clip": 0, "caption": "a dog"},
+        {"clip": 1, "caption": "a computer mouse"},
+        {"clip": 2, "caption": "a cat"},
+        {"clip": 3, "caption": "a cat"},
+        {"clip": 4, "caption": "a cat \ud83d"},
+    ]
+    truth = [
+        {"clip": 0, "objects": ["dog"], "flag": False},
+        {"clip": 1, "objects": ["mouse"]},
+        {"clip": 2, "objects": ["dog"], "references": "a cat sleeps"},
+        {"clip": 3, "objects": 3},
+    ]
+    tally, _, scored = run(tmp_path, rows, truth)
+    assert tally.dead == {"truth_not_a_list": 1, "not_utf8": 1}
+    assert [r["clip_id"] for r in scored] == ["0", "1", "2"]
+    assert not any(m["invented"] for r in scored for m in r["mentions"])
+
+
+def test_a_finished_part_is_not_scored_again(tmp_path, monkeypatch):
+    rows = [{"clip": "a", "caption": "a dog", "objects": ["dog"]}]
+    run(tmp_path, rows)
+    monkeypatch.setattr("avcurate.hallucination.score_caption", None)
+    tally, _, scored = run(tmp_path, rows)
+    assert tally.kept == len(scored) == 1
+
+
 def test_captions_are_escaped_and_marked(tmp_path):
     rows = [{"clip": "a", "caption": "A cat <script>alert(1)</script> & a dog", "objects": ["dog"]}]
     _, found, scored = run(tmp_path, rows)

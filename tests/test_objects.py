@@ -1,5 +1,8 @@
 """Real clips to object sets: detections are stored, thresholds change without a detector, bad clips have names."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from avcurate.engines.detector import Detection, Detector
@@ -104,6 +107,38 @@ def test_sheets_show_every_frame_and_the_page_every_clip(clips, tmp_path):
         assert sheet.getpixel((1200, 300)) == (255, 255, 255) or min(sheet.getpixel((1200, 300))) > 230
     page = write_objects_page(run, summarise_objects(run)).read_text()
     assert page.count("<img") == 3 and "playing piano" in page
+
+
+def test_a_list_that_shrinks_leaves_nothing_of_what_it_was(clips, tmp_path, monkeypatch):
+    monkeypatch.setattr("avcurate.objects.CLIPS_PER_PART", 1)
+    job = ObjectsJob(clips / "list.csv", clips, tmp_path / "run", threshold=0.8)
+    run_objects(job, detector=Brightness())
+    (clips / "list.csv").write_text("white_000001.mp4,dog barking\n")
+    again = ObjectsJob(clips / "list.csv", clips, tmp_path / "run", threshold=0.8, force=True)
+    tallies = run_objects(again, detector=Brightness())
+    assert list(rows_of(tmp_path / "run")) == ["white_000001"] and tallies["objects"].total == 1
+    assert summarise_objects(RunDir(tmp_path / "run"))["clips"] == 1
+    lines = (tmp_path / "run/objects.jsonl").read_text().splitlines()
+    assert lines == ['{"clip": "white_000001", "objects": ["dog"]}']
+
+
+def test_a_folder_with_a_name_that_is_no_text(clips, tmp_path):
+    Path(os.fsdecode(os.fsencode(clips) + b"/\xff\xfe.mp4")).write_bytes(b"x")
+    tallies = run_objects(ObjectsJob(None, clips, tmp_path / "run", threshold=0.8), detector=Brightness())
+    assert tallies["clips"].dead == {"not_utf8": 1} and tallies["objects"].kept == 3
+
+
+def test_dead_clips_are_asked_again_on_request(clips, tmp_path):
+    job = ObjectsJob(clips / "list.csv", clips, tmp_path / "run", threshold=0.8)
+    run_objects(job, detector=Brightness())
+    (clips / "broken_000005.mp4").write_bytes((clips / "white_000001.mp4").read_bytes())
+    assert len(rows_of(tmp_path / "run")) == 3
+    again = ObjectsJob(clips / "list.csv", clips, tmp_path / "run", threshold=0.8, retry_dead=True)
+    assert run_objects(again, detector=Brightness())["objects"].kept == 4
+    from avcurate.label_pem import job_of_run
+
+    with pytest.raises(UserError, match="not a run of label-pem"):
+        job_of_run(tmp_path / "run", frozenset(), 2)
 
 
 @pytest.mark.slow

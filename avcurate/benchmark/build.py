@@ -63,13 +63,18 @@ def select_vggsound(recipe: BenchmarkRecipe, vggsound: Path, vggsounder: Path) -
     VGGSound-Animal from VGGSounder 0.1.6: extra classes that are only heard or only seen are allowed.
     """
     chosen = Selection()
-    rows = (r for r in read_vggsound(vggsound) if not (isinstance(r, LabelledClip) and r.split == "train"))
-    chosen.start(rows)
+    listed = list(read_vggsound(vggsound))
+    chosen.start(listed)
+    train = {r.clip_id for r in listed if isinstance(r, LabelledClip) and r.split == "train"}
+    if train:
+        chosen.keep_if("in the test split", "train_split", lambda c, label: c not in train)
     both: dict[str, set[str]] = defaultdict(set)
     flags: dict[str, set[str]] = defaultdict(set)
+    doubtful: set[str | None] = set()
     for row in read_vggsounder(vggsounder):
         if isinstance(row, BadRow):
             chosen.bad.append(row)
+            doubtful.add(row.clip_id)
             continue
         flags[row.clip_id] |= row.flags
         if row.modality == "AV":
@@ -77,6 +82,8 @@ def select_vggsound(recipe: BenchmarkRecipe, vggsound: Path, vggsounder: Path) -
     if recipe.classes:
         wanted = set(recipe.classes)
         chosen.keep_if("in the classes", "class_not_wanted", lambda c, label: label in wanted)
+    if doubtful:
+        chosen.keep_if("annotation can be read", "annotation_broken", lambda c, label: c not in doubtful)
     if recipe.only_av_label:
         chosen.keep_if("annotated in VGGSounder", "not_annotated", lambda c, label: c in flags)
         chosen.keep_if(
@@ -103,7 +110,7 @@ def select_audioset(recipe: BenchmarkRecipe, segments: Path, classes: Path, onto
         clip: tree.most_specific([x for x in names if not recipe.branches or x in wanted])
         for clip, names in labels.items()
     }
-    chosen.start(LabelledClip(clip, found[0] if len(found) == 1 else "") for clip, found in sources.items())
+    chosen.start(LabelledClip(0, clip, found[0] if len(found) == 1 else "") for clip, found in sources.items())
     if recipe.without_branches:
         chosen.keep_if(
             "no class of the unwanted branches", "unwanted_branch", lambda c, label: not unwanted & set(labels[c])

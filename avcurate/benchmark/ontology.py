@@ -45,4 +45,4 @@ class Ontology:
     def most_specific(self, names: Iterable[str]) -> list[str]:
         """The names that have none of the others below them, sorted."""
         given = set(names)
-        return sorted(n for n in given if not (self.below([n]) - {n}) & given if n in self._children)
+        return sorted(n for n in given if n not in self._children or not (self.below([n]) - {n}) & given)

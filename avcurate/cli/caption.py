@@ -20,6 +20,7 @@ from avcurate.cli.label import (
     Pattern,
     PromptName,
     RecipeName,
+    RetryDead,
     Run,
     Seed,
     Temperature,
@@ -47,6 +48,7 @@ def caption(
     part_size: PartSize = 256,
     decode_workers: Workers = 2,
     force: Force = False,
+    retry_dead: RetryDead = False,
     json_out: Json = False,
 ) -> None:
     """Describe clips under audio only, video only and both; with the guarantees of label-pem.
@@ -72,7 +74,16 @@ def caption(
         "ablation": "zero" if zero else None,
     }
     job = ClipJob(
-        clips, media, out, load_recipe(recipe, overrides), media_pattern, limit, part_size, decode_workers, force
+        clips,
+        media,
+        out,
+        load_recipe(recipe, overrides),
+        media_pattern,
+        limit,
+        part_size,
+        decode_workers,
+        force,
+        retry_dead,
     )
     with StageBars(1, 1.0) as bars:
         run_captions(job, bars.begin)

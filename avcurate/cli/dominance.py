@@ -18,6 +18,7 @@ from avcurate.cli.label import (
     PartSize,
     Pattern,
     RecipeName,
+    RetryDead,
     Run,
     Seed,
     Temperature,
@@ -54,6 +55,7 @@ def dominance(
     part_size: PartSize = 256,
     decode_workers: Workers = 2,
     force: Force = False,
+    retry_dead: RetryDead = False,
     json_out: Json = False,
 ) -> None:
     """Find clips that one modality decides: audio-dominant (AV = A, not V) and video-dominant (AV = V, not A).
@@ -90,7 +92,7 @@ def dominance(
             }
             job = ClipJob(
                 clips, media, out, load_recipe(recipe, overrides), media_pattern, limit, part_size, decode_workers,
-                force,
+                force, retry_dead,
             )  # fmt: skip
             run_dominance(job, load_pool(pool), by, bars.begin)
     found = summarise_dominance(RunDir(out))

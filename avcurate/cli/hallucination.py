@@ -85,10 +85,10 @@ def _show(found: dict[str, Any]) -> None:
     out.print(table)
     if "told_apart" in found:
         told = found["told_apart"]
+        of = {k: "-" if v is None else f"{v:.1%}" for k, v in told["chair"].items()}
         out.print(
             f"Flagged in the input: {told['hallucinated']:,} of {told['captions']:,}. An object is found invented in "
-            f"{told['chair']['flagged_of_hallucinated']:.1%} of those, and in "
-            f"{told['chair']['flagged_of_faithful']:.1%} of the others."
+            f"{of['flagged_of_hallucinated']} of those, and in {of['flagged_of_faithful']} of the others."
         )
         if "aloha_auc" in told:
             out.print(f"ALOHa is lower for a flagged caption than for another in {told['aloha_auc']:.1%} of pairs.")

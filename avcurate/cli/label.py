@@ -46,6 +46,7 @@ Limit = Annotated[int, typer.Option("--limit", help="Only the first records; 0 f
 PartSize = Annotated[int, typer.Option("--part-size", help="Questions per Parquet part.", min=1)]
 Workers = Annotated[int, typer.Option("--decode-workers", help="Clips decoded at the same time.", min=1)]
 Force = Annotated[bool, typer.Option("--force", help="Do again what was made with another recipe, input or model.")]
+RetryDead = Annotated[bool, typer.Option("--retry-dead", help="Ask clips again that died before.")]
 FailOnDead = Annotated[
     float | None, typer.Option("--fail-on-dead", help="Stop when this share of rows died.", min=0, max=1)
 ]

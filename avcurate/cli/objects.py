@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from avcurate.cli.console import StageBars, print_json
-from avcurate.cli.label import Force, Json, Pattern, Run, Workers
+from avcurate.cli.label import Force, Json, Pattern, RetryDead, Run, Workers
 
 
 def objects(
@@ -31,6 +31,7 @@ def objects(
     decode_workers: Workers = 2,
     sheets: Annotated[bool, typer.Option("--sheets/--no-sheets", help="Draw contact sheets with boxes.")] = True,
     force: Force = False,
+    retry_dead: RetryDead = False,
     json_out: Json = False,
 ) -> None:
     """Object sets: the classes a list gives a clip, and what a detector sees in its frames, on one vocabulary.
@@ -49,7 +50,7 @@ def objects(
 
     job = ObjectsJob(
         clips, media, out, model, revision, threshold, floor, frames, seconds, batch, decode_workers, media_pattern,
-        sheets, force,
+        sheets, force, retry_dead,
     )  # fmt: skip
     with StageBars(1, 1.0) as bars:
         run_objects(job, bars.begin)

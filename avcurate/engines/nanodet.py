@@ -61,14 +61,14 @@ class NanoDetDetector(Detector):
         except Exception as e:  # onnxruntime's errors share no base class
             raise UserError(f"{self.file} cannot be opened: {str(e)[:300]}", "Give a NanoDet .onnx file.") from None
         self._input = self._session.get_inputs()[0]
-        self._size = int(self._input.shape[-1])
         shapes = {tuple(o.shape[1:]): o.name for o in self._session.get_outputs()}
         try:
+            self._size = int(self._input.shape[-1])
             cells = [(self._size // s) ** 2 for s in _STRIDES]
             self._outputs = [(shapes[n, len(COCO)], shapes[n, 4 * _BINS]) for n in cells]
-        except KeyError:
+        except (KeyError, ValueError, TypeError, IndexError):
             raise UserError(
-                f"{self.file} is no NanoDet over 80 classes.", "Give one, or a transformers model."
+                f"{self.file} is no NanoDet of a fixed size over 80 classes.", "Give one, or a transformers model."
             ) from None
 
     def detect(self, frames: list[Frame], floor: float) -> list[list[Detection]]:

@@ -141,7 +141,7 @@ class ServerEngine(Engine):
             return Failure(request.key, "request_refused", str(e))
         try:
             return self._reply(request, found)
-        except (KeyError, TypeError, IndexError) as e:
+        except (KeyError, TypeError, IndexError, AttributeError) as e:
             return Failure(request.key, "answer_malformed", f"the server's answer has no {e}: {str(found)[:300]}")
 
     def _reply(self, request: Request, found: dict[str, Any]) -> Reply | Failure:

@@ -113,7 +113,8 @@ class Vocabulary:
 
     def mentions(self, text: str) -> list[Mention]:
         """Objects named in a text, in order; one entry a mention."""
-        text = text.lower()
+        # letter by letter: a few letters grow when they are lowered, and places must stay those of the text
+        text = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
         lemmas, spans = _lemmas(text)
         found: list[Mention] = []
         at = 0
@@ -143,6 +144,8 @@ class Vocabulary:
 
     def objects_of_class(self, name: str) -> frozenset[str]:
         """Nodes that a class of VGGSound, AudioSet or another list shows; empty where it is a sound without one."""
+        if name in self.nodes:
+            return frozenset({name})
         told = self.classes.get(_plain(name))
         return self.objects(name) if told is None else told
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from avcurate.runner.rundir import RunDir
 
-STAGES = ("ingest", "sample", "score", "label", "dominance")
+STAGES = ("ingest", "sample", "score", "label", "dominance", "clips", "detect", "objects", "hallucination")
 
 
 def run_status(run: RunDir) -> dict[str, Any]:

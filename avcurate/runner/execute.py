@@ -99,7 +99,11 @@ class StageRun:
     def plan(self) -> list[Commit]:
         """Upstream parts that still have work, after counting those that have none."""
         todo = []
-        for commit in self.upstream.commits():
+        upstream = self.upstream.commits()
+        # an input that shrank leaves parts of rows that are no longer asked for
+        for stale in {c.part for c in self.output.commits()} - {c.part for c in upstream}:
+            self.output.remove(stale)
+        for commit in upstream:
             self.tally.total += commit.kept
             done = self.output.commit_of(commit.part)
             if done is not None and self._current(done, commit) and not self._wanted_again(done):

@@ -32,11 +32,14 @@ def run_records(
     watch: Watch = watch_nothing,
     *,
     force: bool = False,
+    part_size: int = PART,
+    reuse: bool = False,
 ) -> Tally:
     """Turn records into rows of the table ``stage``.
 
     ``read`` takes the good records of a part and returns a row, or what is wrong, for each; what it raises is
-    everybody's error.
+    everybody's error. With ``reuse`` a part that is there already, made of the same inputs, is left as it is:
+    only for a ``read`` that remembers nothing from part to part.
 
     Raises:
         RecipeChanged: stored output was made from other inputs.
@@ -46,7 +49,13 @@ def run_records(
     run.save(record)
     fingerprint = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     tally, output, part = Tally(), run.parts(stage), 0
-    while batch := list(islice(records, PART)):
+    while batch := list(islice(records, part_size)):
+        done = output.commit_of(part) if reuse else None
+        if done is not None and done.fingerprint == fingerprint and done.rows_in == len(batch):
+            tally.add_commit(done)
+            tally.total = tally.done
+            part += 1
+            continue
         good = [r for r in batch if r.value is not None]
         outcomes = dict(zip((id(r) for r in good), read(good), strict=True))
         kept: list[Row] = []

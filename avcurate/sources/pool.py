@@ -23,14 +23,16 @@ def clip_records(path: Path) -> Iterator[Record]:
     """One record a clip, with all classes that the list gives it, in the order of the list."""
     labels: dict[str, list[str]] = {}
     first: dict[str, int] = {}
-    for number, row in enumerate(read_clips(path), 1):
+    media: dict[str, str] = {}
+    for row in read_clips(path):
         if isinstance(row, BadRow):
             yield Record(row.row, None, row.reason, row.message)
             continue
         labels.setdefault(row.clip_id, []).append(row.label)
-        first.setdefault(row.clip_id, number)
+        first.setdefault(row.clip_id, row.row)
+        media.setdefault(row.clip_id, row.media or row.clip_id)
     for clip, names in labels.items():
-        yield Record(first[clip], {"clip_id": clip, "labels": names})
+        yield Record(first[clip], {"clip_id": clip, "media": media[clip], "labels": names})
 
 
 def pool_format(pool: PoolRecipe, seed: int) -> Format:
@@ -48,8 +50,7 @@ def pool_format(pool: PoolRecipe, seed: int) -> Format:
             raise RowError("class_not_in_pool", f"{clip}: {', '.join(raw['labels'])} is not in {pool.name}.")
         options = list(pool.classes)
         random.Random(derive_seed("options", seed, clip)).shuffle(options)
-        return Question(
-            "clips", clip, clip, QUESTION, tuple(options), answer, options.index(answer), question_type=pool.name
-        )
+        media, right = str(raw["media"]), options.index(answer)
+        return Question("clips", clip, media, QUESTION, tuple(options), answer, right, question_type=pool.name)
 
     return Format("clips", "a list of clips and a pool of classes", frozenset({"clip_id", "labels"}), read)

@@ -70,6 +70,11 @@ def _decode(data: bytes, row: int) -> str | Record:
 def _as_record(row: int, value: Any, raw: str) -> Record:
     if not isinstance(value, dict):
         return Record(row, None, "not_a_record", f"record {row} is a {type(value).__name__}, not an object.", raw)
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except (UnicodeEncodeError, RecursionError) as e:
+        shown = raw.encode("utf-8", "replace").decode()
+        return Record(row, None, "not_utf8", f"record {row} holds half a character: {type(e).__name__}.", shown)
     return Record(row, value)
 
 
@@ -88,7 +93,7 @@ def _lines(path: Path) -> Iterator[Record]:
                 continue
             try:
                 yield _as_record(row, json.loads(text), text[:2000])
-            except ValueError as e:
+            except (ValueError, RecursionError) as e:
                 cut = not text.endswith("\n")
                 reason = "truncated_json" if cut else "bad_json"
                 yield Record(row, None, reason, f"line {row} is not JSON: {e}", text[:2000])
@@ -112,7 +117,7 @@ def _whole_object(path: Path) -> Iterator[Record] | None:
     """A dictionary of records by id, or a dictionary that holds one list of records."""
     try:
         value = json.loads(path.read_text("utf-8-sig"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     lists = [v for v in value.values() if isinstance(v, list)]
     if len(lists) == 1:
@@ -140,7 +145,7 @@ def _array(path: Path) -> Iterator[Record]:
                 value, stop = decoder.raw_decode(text, at)
                 if stop == len(text) and not ended:
                     raise ValueError("may go on")
-            except ValueError as e:
+            except (ValueError, RecursionError) as e:
                 if not ended and len(text) - at < MAX_RECORD:
                     more = f.read(max(CHUNK, len(text) - at))
                     ended = not more

@@ -39,7 +39,7 @@ class DominanceStage(Stage):
             shares = {s: share for s, (_, share) in votes.items()}
             added = judge(row["video_id"], [row["answer"]], told, shares, self.by)
             if any(votes[s][0] is None and shares[s] > 0 for s in Setting):
-                added["dominance_reason"] = NO_MAJORITY
+                added |= {"dominance": None, "dominance_reason": NO_MAJORITY, "vote_confidence": None}
             letters = LETTERS[: len(row["choices"])]
             for s in Setting:
                 first = {x["token"]: x["logprob"] for x in row[f"{s}_first_logprobs"] or []}

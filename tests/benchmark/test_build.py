@@ -92,3 +92,14 @@ def test_unknown_branches_are_said(shared, audioset):
         select_audioset(
             recipe, audioset / "seg.csv", audioset / "classes.csv", shared / "annotations/audioset_ontology.json"
         )
+
+
+def test_train_clips_and_broken_annotations_are_left_out_with_a_reason(tmp_path):
+    (tmp_path / "vgg.csv").write_text("a,1,fox barking,test\nb,2,fox barking,train\nc,3,fox barking,test\n")
+    header = "video_id,label,modality,background_music,static_image,voice_over\n"
+    rows = ["a_000001,fox barking,AV,False,False,False", "c_000003,fox barking,AV,False,False,False",
+            "c_000003,dog barking,VA,False,False,False"]  # fmt: skip
+    (tmp_path / "sounder.csv").write_text(header + "\n".join(rows) + "\n")
+    chosen = select_vggsound(load_benchmark("vggsound-animal"), tmp_path / "vgg.csv", tmp_path / "sounder.csv")
+    assert list(chosen.kept) == ["a_000001"] and [b.reason for b in chosen.bad] == ["modality_unknown"]
+    assert {c: r for c, _, r in chosen.filtered} == {"b_000002": "train_split", "c_000003": "annotation_broken"}

@@ -44,6 +44,7 @@ def test_coco_is_there_by_its_own_names(shared):
     assert [darknet.get(n, n) for n in names] == [n for n in (darknet.get(x, x) for x in names) if n in V.coco]
     assert len(V.coco) == 80 == len(names)
     assert all(V.objects(n) == {n} for n in V.coco)
+    assert all(V.objects_of_class(n) == {n} for n in V.nodes)
     for kind in V.coco:
         assert not any(V.is_a(node, kind) for node in V.coco)
 
@@ -83,3 +84,9 @@ def test_a_name_with_two_meanings_is_refused():
         Vocabulary(["dog: hound", "wolf: hounds"], "x")
     with pytest.raises(UserError, match="'beast' is a kind but no node"):
         Vocabulary(["dog < beast:"], "x")
+
+
+def test_places_are_those_of_the_text_even_where_letters_grow():
+    text = "İİ a DOG"
+    (found,) = V.mentions(text)
+    assert text[found.start : found.end] == "DOG"

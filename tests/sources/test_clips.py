@@ -42,7 +42,7 @@ def test_bad_rows_have_names_and_leave_their_neighbours(tmp_path):
     header = "video_id,label,modality,background_music,static_image,voice_over\n"
     (tmp_path / "s.csv").write_text(header + "a_000001,dog,AV,True,False,False\na_000001,cat,X,,,\nshort,row\n")
     rows = list(read_clips(tmp_path / "s.csv"))
-    assert rows[0] == LabelledClip("a_000001", "dog", "AV", frozenset({"background_music"}))
+    assert rows[0] == LabelledClip(2, "a_000001", "dog", "AV", frozenset({"background_music"}))
     assert [r.reason for r in rows[1:]] == ["modality_unknown", "not_a_clip_row"]
 
 
@@ -66,3 +66,24 @@ def test_a_missing_column_or_file_is_said(tmp_path):
     (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="not UTF-8"):
         list(read_vggsound(tmp_path / "b.csv"))
+
+
+def test_an_unclosed_quote_loses_its_own_line_alone(tmp_path):
+    (tmp_path / "v.csv").write_text('a_000001.mp4,"dog\nb_000002.mp4,cat\nc_000003.mp4,"bird chirping, tweeting"\n')
+    rows = list(read_vggsound(tmp_path / "v.csv"))
+    assert [getattr(r, "reason", None) or r.label for r in rows] == ["bad_csv_row", "cat", "bird chirping, tweeting"]
+
+
+def test_a_clip_with_one_unknown_class_is_no_clip_of_the_other(tmp_path):
+    (tmp_path / "seg.csv").write_text('x, 0, 10, "/m/1,/m/zz"\n')
+    assert [r.reason for r in read_audioset(tmp_path / "seg.csv", {"/m/1": "Dog"})] == ["class_unknown"]
+
+
+def test_files_of_a_folder_list_keep_their_names(tmp_path):
+    rows = ["clip,label", "A.MP4,dog", "b.m4a,cat", "take.01,cow", "take.02,pig", "x.wav,dog", "x.mp4,cat"]
+    (tmp_path / "l.csv").write_text("\n".join(rows) + "\n")
+    found = list(read_clips(tmp_path / "l.csv"))
+    assert [(r.row, r.clip_id, r.media) for r in found[:5]] == [
+        (2, "A", "A.MP4"), (3, "b", "b.m4a"), (4, "take.01", "take.01"), (5, "take.02", "take.02"), (6, "x", "x.wav"),
+    ]  # fmt: skip
+    assert found[5].reason == "clip_named_twice"
