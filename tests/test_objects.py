@@ -9,6 +9,7 @@ from avcurate.engines.detector import Detection, Detector
 from avcurate.errors import UserError
 from avcurate.objects import ObjectsJob, run_objects, summarise_objects
 from avcurate.report.objects import write_objects_page
+from avcurate.report.status import run_status
 from avcurate.runner.rundir import RunDir
 from tests.conftest import ffmpeg
 
@@ -81,6 +82,7 @@ def test_sets_are_the_union_of_classes_and_detections_and_every_clip_is_accounte
     assert tallies["clips"].dead == {"media_missing": 1, "not_a_clip_row": 1}
     assert tallies["detect"].filtered == {"no_video_track": 1}
     assert sum(tallies["detect"].dead.values()) == 1 and tallies["objects"].kept == 3
+    assert run_status(RunDir(tmp_path / "run"))["state"] == "finished"
     assert sum(detector.batches) == 30 and max(detector.batches) == 20
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from avcurate.runner.rundir import RunDir
 
 STAGES = ("ingest", "sample", "score", "label", "dominance", "clips", "detect", "objects", "hallucination")
+LAST = {"label", "dominance", "objects", "hallucination"}
 
 
 def run_status(run: RunDir) -> dict[str, Any]:
@@ -33,7 +34,9 @@ def run_status(run: RunDir) -> dict[str, Any]:
     if _is_written(run):
         state = "running"
     else:
-        finished = record["stages"].get("label", {}).get("complete", False)
+        done = {name for name, s in record["stages"].items() if s.get("complete")}
+        captions = record["stages"].get("ingest", {}).get("identity", {}).get("task") == "caption"
+        finished = bool(done & LAST) or (captions and "sample" in done)
         state = "finished" if finished else "stopped; the same command goes on with it"
     return {"run": str(run.root), "state": state, "stages": stages, "updated": record.get("updated")}
 
