@@ -178,6 +178,21 @@ OBJECTS: tuple[Column, ...] = (
     Column("threshold", pa.float64(), "Least score of a detection that counts."),
 )
 
+SWAP: tuple[Column, ...] = (
+    Column("clip", pa.string(), "Clip whose picture is kept, relative to the media folder."),
+    Column("donor", pa.string(), "File whose sound is taken, relative to the donors' folder."),
+    Column("row", pa.int64(), "1-based number of the record in the pairs' file."),
+    Column("counterfactual", pa.string(), "The clip with the donor's sound, relative to the run."),
+    Column("factual", pa.string(), "Its twin with its own sound, made the same way; null where it has none."),
+    Column("silent", pa.string(), "The clip with silence, where asked for."),
+    Column("seconds", pa.float64(), "Length of the picture, and of the sound under it."),
+    Column("fitted", pa.string(), "How the sound was fitted: whole, cut, looped or padded."),
+    Column("gain_db", pa.float64(), "Gain applied to the sound, dB."),
+    Column("picture_sha256", pa.string(), "Hash over the packets of the picture, the same before and after."),
+    Column("clip_sha256", pa.string(), "SHA-256 of the clip's file."),
+    Column("donor_sha256", pa.string(), "SHA-256 of the donor's file."),
+)
+
 MENTIONS = pa.list_(
     pa.struct(
         [
@@ -237,6 +252,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "clips": CLIP,
     "detect": CLIP + DETECTION,
     "objects": CLIP + DETECTION + OBJECTS,
+    "swap": SWAP,
     "hallucination": HALLUCINATION,
     "dead": DEAD,
     "filtered": FILTERED,

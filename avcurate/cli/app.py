@@ -20,6 +20,7 @@ from avcurate.cli import (
     objects,
     recipes,
     run_cmds,
+    swap,
 )
 from avcurate.errors import AvcurateError, TooManyDead
 
@@ -43,6 +44,7 @@ app.command("caption")(caption.caption)
 app.command("dominance")(dominance.dominance)
 app.command("hallucination")(hallucination.hallucination)
 app.command("objects")(objects.objects)
+app.command("swap")(swap.swap)
 app.command("doctor")(inspect_cmds.doctor)
 app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(recipes.recipe_app, name="recipe")

@@ -7,8 +7,8 @@ from typing import Any
 
 from avcurate.runner.rundir import RunDir
 
-STAGES = ("ingest", "sample", "score", "label", "dominance", "clips", "detect", "objects", "hallucination")
-LAST = {"label", "dominance", "objects", "hallucination"}
+STAGES = ("ingest", "sample", "score", "label", "dominance", "clips", "detect", "objects", "hallucination", "swap")
+LAST = {"label", "dominance", "objects", "hallucination", "swap"}
 
 
 def run_status(run: RunDir) -> dict[str, Any]:
