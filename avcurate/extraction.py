@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
-
-from avcurate.engines.base import Engine, Failure, Request, Sampling
+from avcurate.engines.base import Engine, Failure, ListSource, Request, Sampling
 from avcurate.errors import RowError
 from avcurate.metrics.aloha import Object, parse_objects
 from avcurate.metrics.answers import without_reasoning
@@ -32,16 +29,6 @@ Caption: {caption}"""
 SAMPLING = Sampling(temperature=0.0, max_tokens=2048)
 
 
-class _Waiting:
-    """A fixed list of requests as a source."""
-
-    def __init__(self, requests: Iterable[Request]) -> None:
-        self.requests = deque(requests)
-
-    def take(self, wait: bool) -> Request | None:
-        return self.requests.popleft() if self.requests else None
-
-
 def extract_objects(engine: Engine, captions: dict[str, str]) -> dict[str, list[Object] | RowError]:
     """What each caption says is there.
 
@@ -66,7 +53,7 @@ def extract_objects(engine: Engine, captions: dict[str, str]) -> dict[str, list[
         for key, caption in captions.items()
     ]
     found: dict[str, list[Object] | RowError] = {}
-    for reply in engine.generate(_Waiting(requests)):
+    for reply in engine.generate(ListSource(requests)):
         key = reply.key.split("/")[0]
         if isinstance(reply, Failure):
             found[key] = RowError("extraction_failed", reply.message, reply.hint)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from avcurate.clip_sampling import asking
-from avcurate.engines.detector import Detector, open_detector
+from avcurate.engines.detector import Detector
+from avcurate.engines.open import open_detector
 from avcurate.errors import RowError, UserError
 from avcurate.label_pem import Begin, begin_nothing
 from avcurate.media.folder import SUFFIXES, MediaFolder

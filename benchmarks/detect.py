@@ -12,7 +12,7 @@ import transformers
 
 from avcurate.demo.build import draw_world
 from avcurate.demo.clips import write_clip
-from avcurate.engines.detector import open_detector
+from avcurate.engines.open import open_detector
 from avcurate.media.decode import DecodeSpec, decode
 from avcurate.runner.stage import NoLog
 from avcurate.stages.objects import DetectStage

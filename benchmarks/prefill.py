@@ -11,7 +11,7 @@ from pathlib import Path
 
 from avcurate.demo.build import draw_world
 from avcurate.demo.clips import write_clip
-from avcurate.engines.base import Reply, Request, Sampling
+from avcurate.engines.base import ListSource, Reply, Request, Sampling
 from avcurate.engines.vllm_engine import VllmEngine
 from avcurate.media.decode import DecodeSpec, decode
 from avcurate.prompts import COT
@@ -19,17 +19,6 @@ from avcurate.recipe import ModelSpec
 from benchmarks.harness import compare
 
 QUESTIONS, N = 12, 8
-
-
-class _Requests:
-    """A fixed list of requests."""
-
-    def __init__(self, requests: list[Request]) -> None:
-        self.waiting = list(requests)
-
-    def take(self, wait: bool) -> Request | None:
-        """The next one."""
-        return self.waiting.pop(0) if self.waiting else None
 
 
 def main() -> None:
@@ -52,7 +41,7 @@ def main() -> None:
 
     def ask(name: str, requests: list[Request]) -> None:
         tokens[name] = 0
-        for reply in engine.generate(_Requests(requests)):
+        for reply in engine.generate(ListSource(requests)):
             assert isinstance(reply, Reply), reply
             tokens[name] += reply.prompt_tokens
 

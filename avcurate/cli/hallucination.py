@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from avcurate.cli.console import StageBars, print_json
-from avcurate.cli.label import Force, Json, Run, Url, _mapping
+from avcurate.cli.label import Force, Json, Run, Url, mapping_of
 
 
 def hallucination(
@@ -59,7 +59,7 @@ def hallucination(
         lister = None
         if extractor is not None:
             lister = parse_model({"engine": engine, "model": extractor, "urls": url or ()})
-        job = HallucinationJob(captions, out, truth, _mapping(mapping), wanted, lister, as_released, force)
+        job = HallucinationJob(captions, out, truth, mapping_of(mapping), wanted, lister, as_released, force)
         run_hallucination(job, bars.begin)
     found = summarise_hallucination(RunDir(out))
     found["stages"] = {k: v for k, v in RunDir(out).record()["stages"].items() if "in" in v}

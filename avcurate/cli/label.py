@@ -54,7 +54,8 @@ Executor = Annotated[str, typer.Option("--executor", help="local or ray.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
-def _mapping(pairs: list[str] | None) -> dict[str, str]:
+def mapping_of(pairs: list[str] | None) -> dict[str, str]:
+    """Columns by field from FIELD=COLUMN words."""
     mapping = {}
     for pair in pairs or []:
         name, equals, column = pair.partition("=")
@@ -134,7 +135,7 @@ def label_pem(
         run=out,
         recipe=load_recipe(recipe, overrides),
         format_name=format_name,
-        mapping=_mapping(mapping),
+        mapping=mapping_of(mapping),
         media_pattern=media_pattern,
         only=frozenset(only or ()),
         limit=limit,
@@ -190,7 +191,7 @@ def ingest(
         out,
         load_recipe("label-pem"),
         format_name,
-        _mapping(mapping),
+        mapping_of(mapping),
         media_pattern,
         limit=limit,
         part_size=part_size,
@@ -228,7 +229,7 @@ def plan(
         media,
         load_recipe(recipe, {"n": n}),
         format_name,
-        _mapping(mapping),
+        mapping_of(mapping),
         media_pattern,
         limit,
         probe,

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from avcurate.cli.console import StageBars, print_json
-from avcurate.cli.label import Force, Json, Media, Run, Workers, _mapping
+from avcurate.cli.label import Force, Json, Media, Run, Workers, mapping_of
 
 
 def swap(
@@ -48,7 +48,7 @@ def swap(
     from avcurate.swapping import SwapJob, run_swap
 
     spec = SwapSpec(fit=fit, match_loudness=match_loudness)
-    job = SwapJob(pairs, media, donors or media, out, _mapping(mapping), spec, twins, silent, workers, force)
+    job = SwapJob(pairs, media, donors or media, out, mapping_of(mapping), spec, twins, silent, workers, force)
     with StageBars(1, 1.0) as bars:
         run_swap(job, bars.begin)
     stages = {k: v for k, v in RunDir(out).record()["stages"].items() if "in" in v}

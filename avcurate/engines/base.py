@@ -7,6 +7,7 @@ questions or files. Responses of one request share its prefill.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -109,6 +110,17 @@ class Source(Protocol):
 
         With ``wait`` it returns ``None`` only when none will come without further replies.
         """
+
+
+class ListSource:
+    """A source that gives a fixed list of requests."""
+
+    def __init__(self, requests: Iterable[Request]) -> None:
+        self._waiting = deque(requests)
+
+    def take(self, wait: bool) -> Request | None:
+        """The next request; ``None`` when all were given."""
+        return self._waiting.popleft() if self._waiting else None
 
 
 class Engine(ABC):

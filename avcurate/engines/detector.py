@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -106,12 +105,3 @@ class DetrDetector(Detector):
             if self._labels.get(int(i), "N/A") != "N/A"
         ]
         return sorted(found, key=lambda d: -d.score)
-
-
-def open_detector(model: str, revision: str | None = None) -> Detector:
-    """The detector of that name: an ``.onnx`` file, or a transformers model by name or folder."""
-    if model.endswith(".onnx"):
-        from avcurate.engines.nanodet import NanoDetDetector
-
-        return NanoDetDetector(Path(model))
-    return DetrDetector(model, revision)

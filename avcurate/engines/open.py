@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from avcurate.engines.base import Engine
 from avcurate.recipe import ModelSpec
+
+if TYPE_CHECKING:
+    from avcurate.engines.detector import Detector
 
 
 def open_engine(spec: ModelSpec, interleaved: bool = False) -> Engine:
@@ -31,3 +35,14 @@ def open_engine(spec: ModelSpec, interleaved: bool = False) -> Engine:
         dtype=spec.dtype,
         **spec.options,
     )
+
+
+def open_detector(model: str, revision: str | None = None) -> Detector:
+    """The detector of that name: an ``.onnx`` file, or a transformers model by name or folder."""
+    if model.endswith(".onnx"):
+        from avcurate.engines.nanodet import NanoDetDetector
+
+        return NanoDetDetector(Path(model))
+    from avcurate.engines.detector import DetrDetector
+
+    return DetrDetector(model, revision)

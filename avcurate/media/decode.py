@@ -5,7 +5,6 @@ Knows files and arrays; knows no model. One ffmpeg child writes both, so a clip 
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from avcurate.errors import MediaError
 from avcurate.media import child
 from avcurate.media.probe import Probe, probe
+from avcurate.store.atomic import sha256
 
 SAMPLE_RATE = 16_000
 
@@ -57,12 +57,6 @@ class DecodedClip:
         return sum(a.nbytes for a in (self.frames, self.audio) if a is not None)
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, hex."""
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
-
-
 def decode(path: Path, spec: DecodeSpec, start: float | None = None, end: float | None = None) -> DecodedClip:
     """Decode one clip, or the part of it from ``start`` to ``end`` seconds.
 
@@ -94,7 +88,7 @@ def decode(path: Path, spec: DecodeSpec, start: float | None = None, end: float 
         len(audio) / SAMPLE_RATE if audio is not None else 0.0,
         len(frames) / fps if frames is not None else 0.0,
     )
-    return DecodedClip(frames, fps, audio, duration, file_sha256(path))
+    return DecodedClip(frames, fps, audio, duration, sha256(path))
 
 
 def _run(

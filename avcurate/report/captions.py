@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup, escape
 
+from avcurate.report.page import write_page
 from avcurate.runner.rundir import RunDir
-from avcurate.store.atomic import write_text
 
 SHOWN = 200
 
@@ -20,20 +19,12 @@ def write_captions_page(run: RunDir, summary: dict[str, Any]) -> Path:
     for table in run.parts("hallucination").rows():
         rows += table.to_pylist()
         rows = sorted(rows, key=lambda r: (-sum(m["invented"] for m in r["mentions"]), r["row"]))[:SHOWN]
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("avcurate.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    page = environment.get_template("captions.html.j2").render(
+    return write_page(
+        run.root / "report.html",
+        "captions.html.j2",
         summary=summary,
         rows=[r | {"marked": mark(r["caption"], r["mentions"])} for r in rows],
     )
-    target = run.root / "report.html"
-    write_text(target, page)
-    return target
 
 
 def mark(caption: str, mentions: list[dict[str, Any]]) -> Markup:

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import jinja2
-
 from avcurate.metrics.pem import ABOUT
+from avcurate.report.page import write_page
 from avcurate.report.summary import summarise
 from avcurate.report.terminal import SETTING_NAMES
 from avcurate.runner.rundir import RunDir
 from avcurate.schema import PEM, Setting
-from avcurate.store.atomic import write_text
 
 EXAMPLES_PER_LABEL = 4
 MAX_POINTS = 1500
@@ -23,16 +21,10 @@ CHART = {"width": 300, "height": 220, "margin": 34}
 
 def write_report(run: RunDir) -> Path:
     """Write ``report.html`` into the run directory; text is escaped, clips are linked where they lie."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("avcurate.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["percent"] = lambda x: "–" if x is None else f"{x:.1%}"
     summary = summarise(run)
-    page = environment.get_template("report.html.j2").render(
+    return write_page(
+        run.root / "report.html",
+        "report.html.j2",
         summary=summary,
         pems=[str(p) for p in PEM],
         total=sum(summary["labels"].values()) + sum(summary["discarded"].values()),
@@ -42,9 +34,6 @@ def write_report(run: RunDir) -> Path:
         examples=_examples(run, summary),
         dead=_dead(run),
     )
-    target = run.root / "report.html"
-    write_text(target, page)
-    return target
 
 
 def _scatter(run: RunDir, setting: Setting, thresholds: dict[str, Any]) -> dict[str, Any]:

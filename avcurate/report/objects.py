@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
+from avcurate.report.page import write_page
 from avcurate.runner.rundir import RunDir
-from avcurate.store.atomic import write_text
 
 SHOWN = 200
 
@@ -21,14 +19,4 @@ def write_objects_page(run: RunDir, summary: dict[str, Any]) -> Path:
         rows += table.slice(0, SHOWN - len(rows)).to_pylist()
         if len(rows) >= SHOWN:
             break
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("avcurate.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    page = environment.get_template("objects.html.j2").render(summary=summary, rows=rows)
-    target = run.root / "report.html"
-    write_text(target, page)
-    return target
+    return write_page(run.root / "report.html", "objects.html.j2", summary=summary, rows=rows)

@@ -1,18 +1,6 @@
 """Ask an engine a list of requests, outside any run."""
 
-from collections import deque
-
-from avcurate.engines.base import Reply
-
-
-class ListSource:
-    """A source that gives a fixed list."""
-
-    def __init__(self, requests):
-        self.waiting = deque(requests)
-
-    def take(self, wait):
-        return self.waiting.popleft() if self.waiting else None
+from avcurate.engines.base import ListSource, Reply
 
 
 def ask(engine, requests):

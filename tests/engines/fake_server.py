@@ -1,6 +1,7 @@
 """An OpenAI-compatible server that misbehaves on order: for what a healthy server never does."""
 
 import json
+import socket
 import threading
 import time
 from contextlib import contextmanager
@@ -45,7 +46,9 @@ def handler_of(plan):
             if isinstance(fault, int):
                 return self.answer(fault, {"error": {"message": f"status {fault} on order"}})
             if fault == "cut":
-                return self.connection.close()
+                # closing alone sends nothing while the handler's files hold the socket
+                self.close_connection = True
+                return self.connection.shutdown(socket.SHUT_RDWR)
             if fault == "slow":
                 time.sleep(1.5)
             if fault == "half":

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from avcurate.engines.detector import DetrDetector, open_detector
+from avcurate.engines.detector import DetrDetector
+from avcurate.engines.open import open_detector
 from avcurate.errors import UserError
 
 PIL = pytest.importorskip("PIL.Image")

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-from avcurate.engines.base import Failure, Request, Sampling
+from avcurate.engines.base import Failure, ListSource, Request, Sampling
 from avcurate.engines.embedder import open_embedder
 from avcurate.engines.server import ServerEngine
 from avcurate.errors import UserError
 from avcurate.recipe import ModelSpec
-from tests.engines.ask import ListSource
 from tests.engines.fake_server import Plan, serve
 
 SAMPLING = Sampling(temperature=1.0, max_tokens=8)

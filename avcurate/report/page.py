@@ -1,0 +1,28 @@
+"""Writes one HTML page from a template: everything shown is escaped, and a name that is missing is an error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from avcurate.store.atomic import write_text
+
+
+def write_page(target: Path, template: str, **values: Any) -> Path:
+    """Render ``template`` into ``target``, atomically.
+
+    Raises:
+        jinja2.UndefinedError: the template names a value that is not given.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("avcurate.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["percent"] = lambda x: "–" if x is None else f"{x:.1%}"
+    write_text(target, environment.get_template(template).render(**values))
+    return target
