@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from avcurate.chains.relabel import relabel_run
 from avcurate.metrics.pem import label
 from avcurate.recipe import load_recipe
-from avcurate.relabel import relabel_run
 from avcurate.runner.rundir import RunDir
 from avcurate.schema import Setting, arrow_schema
 from avcurate.store.parts import Commit, Parts, to_table

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from avcurate import label_pem
+from avcurate.chains import label_pem
 from avcurate.demo.build import draw_world
 from avcurate.demo.clips import write_clip
 from avcurate.recipe import load_recipe

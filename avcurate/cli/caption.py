@@ -57,8 +57,8 @@ def caption(
 
     Example: avcurate caption animal/clips.csv --media clips -m Qwen/Qwen2.5-Omni-7B -o runs/captions
     """
-    from avcurate.captions import run_captions
-    from avcurate.clip_sampling import ClipJob
+    from avcurate.chains.captions import run_captions
+    from avcurate.chains.clip_sampling import ClipJob
     from avcurate.recipe import load_recipe
     from avcurate.report.terminal import print_funnel
     from avcurate.runner.rundir import RunDir

@@ -104,7 +104,7 @@ class StageBars:
         return watch
 
     def _count(self, outcome: Outcome, row: Row) -> None:
-        from avcurate.label_pem import provisional_label
+        from avcurate.chains.label_pem import provisional_label
         from avcurate.runner.stage import Kept
 
         if isinstance(outcome, Kept) and self.progress.disable is False:

@@ -107,7 +107,7 @@ def check(
 
     Example: avcurate demo check runs/demo --world demo-world
     """
-    from avcurate.relabel import confusion
+    from avcurate.chains.relabel import confusion
     from avcurate.report.terminal import print_confusion
     from avcurate.runner.rundir import RunDir
 

@@ -69,9 +69,9 @@ def dominance(
 
       avcurate dominance --replay predictions.jsonl --labels vggsounder.csv -o runs/replayed
     """
-    from avcurate.clip_sampling import ClipJob
-    from avcurate.dominance import ReplayJob, run_dominance, summarise_dominance
-    from avcurate.dominance import replay as replay_run
+    from avcurate.chains.clip_sampling import ClipJob
+    from avcurate.chains.dominance import ReplayJob, run_dominance, summarise_dominance
+    from avcurate.chains.dominance import replay as replay_run
     from avcurate.recipe import load_pool, load_recipe
     from avcurate.runner.rundir import RunDir
 

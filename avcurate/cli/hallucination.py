@@ -49,7 +49,7 @@ def hallucination(
       avcurate hallucination captions.jsonl --truth objects.jsonl --extractor Qwen/Qwen3-32B -e server
       --url http://127.0.0.1:8000/v1 -o runs/captions
     """
-    from avcurate.hallucination import HallucinationJob, run_hallucination, summarise_hallucination
+    from avcurate.chains.hallucination import HallucinationJob, run_hallucination, summarise_hallucination
     from avcurate.recipe import parse_model
     from avcurate.report.captions import write_captions_page
     from avcurate.runner.rundir import RunDir

@@ -16,7 +16,7 @@ def doctor(
 
     Example: avcurate doctor
     """
-    from avcurate.doctor import examine
+    from avcurate.chains.doctor import examine
 
     findings = examine()
     if json_out:

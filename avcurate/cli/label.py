@@ -10,7 +10,7 @@ import typer
 from avcurate.cli.console import StageBars, print_json
 
 if TYPE_CHECKING:
-    from avcurate.label_pem import Job
+    from avcurate.chains.label_pem import Job
 
 Annotations = Annotated[
     Path,
@@ -111,7 +111,7 @@ def label_pem(
 
       avcurate label-pem mine.csv --map media=file --map question=q --map answer=gold --media clips -o runs/mine
     """
-    from avcurate.label_pem import Job
+    from avcurate.chains.label_pem import Job
     from avcurate.recipe import load_recipe
 
     overrides: dict[str, Any] = {
@@ -149,7 +149,7 @@ def label_pem(
 
 
 def _run(job: Job, json_out: bool) -> None:
-    from avcurate.label_pem import run_job
+    from avcurate.chains.label_pem import run_job
     from avcurate.report.html import write_report
     from avcurate.report.summary import summarise
     from avcurate.report.terminal import print_summary
@@ -181,7 +181,7 @@ def ingest(
 
     Example: avcurate ingest val_qa.json --media clips -o runs/pem
     """
-    from avcurate.label_pem import Job, ingest_only
+    from avcurate.chains.label_pem import Job, ingest_only
     from avcurate.recipe import load_recipe
     from avcurate.report.terminal import print_funnel
 
@@ -220,7 +220,7 @@ def plan(
 
     Example: avcurate plan val_qa.json --media clips
     """
-    from avcurate.plan import make_plan
+    from avcurate.chains.plan import make_plan
     from avcurate.recipe import load_recipe
     from avcurate.report.terminal import print_plan
 
@@ -249,6 +249,6 @@ def retry(
 
     Example: avcurate retry runs/pem --reason media_timeout
     """
-    from avcurate.label_pem import job_of_run
+    from avcurate.chains.label_pem import job_of_run
 
     _run(job_of_run(run, frozenset(reason or ()), decode_workers), json_out)

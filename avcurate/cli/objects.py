@@ -44,7 +44,7 @@ def objects(
 
       avcurate objects --media clips -m nanodet.onnx --threshold 0.5 -o runs/objects
     """
-    from avcurate.objects import ObjectsJob, run_objects, summarise_objects
+    from avcurate.chains.objects import ObjectsJob, run_objects, summarise_objects
     from avcurate.report.objects import write_objects_page
     from avcurate.runner.rundir import RunDir
 

@@ -28,7 +28,7 @@ def relabel(
 
     Example: avcurate label runs/pem --tau-acc 0.875 --tau-cot 0.75
     """
-    from avcurate.relabel import relabel_run
+    from avcurate.chains.relabel import relabel_run
     from avcurate.report.html import write_report
     from avcurate.report.terminal import print_relabel
     from avcurate.runner.rundir import RunDir
@@ -50,7 +50,7 @@ def sweep(
 
     Example: avcurate sweep runs/demo --truth demo-world/truth.jsonl
     """
-    from avcurate.relabel import sweep_run
+    from avcurate.chains.relabel import sweep_run
     from avcurate.report.terminal import print_sweep
     from avcurate.runner.rundir import RunDir
 
@@ -118,7 +118,7 @@ def export(
 
       avcurate export runs/pem -o shards-jsonl --to jsonl --validation 0.1
     """
-    from avcurate.export import export_run
+    from avcurate.chains.export import export_run
     from avcurate.runner.rundir import RunDir
 
     made = export_run(RunDir(run), out, to, validation, min_confidence, seed)

@@ -42,10 +42,10 @@ def swap(
 
     Example: avcurate swap pairs.csv --media clips -o counterfactual
     """
+    from avcurate.chains.swapping import SwapJob, run_swap
     from avcurate.media.swap import SwapSpec
     from avcurate.report.terminal import print_funnel
     from avcurate.runner.rundir import RunDir
-    from avcurate.swapping import SwapJob, run_swap
 
     spec = SwapSpec(fit=fit, match_loudness=match_loudness)
     job = SwapJob(pairs, media, donors or media, out, mapping_of(mapping), spec, twins, silent, workers, force)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import stat
 from dataclasses import dataclass
@@ -33,6 +34,17 @@ def probe(path: Path, *, timeout_s: float = 20.0, max_bytes: int = 8 << 30) -> P
         MediaError: ``media_missing``, ``media_not_a_file``, ``media_empty``, ``media_too_large``,
             ``media_unreadable`` (not a media file, or broken beyond its header) or ``media_timeout``.
     """
+    check_file(path, max_bytes)
+    found = _ask(path, ["-show_format", "-show_streams"], timeout_s)
+    return _summary(found.get("format", {}), found["streams"], path.stat().st_size)
+
+
+def check_file(path: Path, max_bytes: int = 8 << 30) -> None:
+    """That a path is a file of a size that can be media.
+
+    Raises:
+        MediaError: ``media_missing``, ``media_not_a_file``, ``media_empty`` or ``media_too_large``.
+    """
     try:
         info = path.stat()
     except (OSError, ValueError):
@@ -49,11 +61,15 @@ def probe(path: Path, *, timeout_s: float = 20.0, max_bytes: int = 8 << 30) -> P
             f"{path} has {info.st_size} bytes, over the limit of {max_bytes}.",
             "Cut the clip, or raise media.max_bytes in the recipe.",
         )
+
+
+def _ask(path: Path, shown: list[str], timeout_s: float) -> dict[str, Any]:
+    """What ffprobe says, as JSON with at least one stream."""
     done = child.run(
         [
             child.binary("ffprobe"),
             *("-v", "error", *(word for k, v in child.CONFINED.items() for word in (f"-{k}", v))),
-            *("-show_format", "-show_streams", "-of", "json"),
+            *(*shown, "-of", "json"),
             f"file:{path}",
         ],
         timeout_s=timeout_s,
@@ -70,7 +86,65 @@ def probe(path: Path, *, timeout_s: float = 20.0, max_bytes: int = 8 << 30) -> P
             f"{path} cannot be read: {_first_line(done.stderr)}",
             "The file is not media, or is broken; fetch it again.",
         )
-    return _summary(facts.get("format", {}), streams, info.st_size)
+    return facts | {"streams": streams}
+
+
+@dataclass(frozen=True)
+class Packets:
+    """A file's first picture and first sound by their packets: nothing of them is decoded.
+
+    Attributes:
+        facts: what the container says.
+        picture_seconds: length of the picture, from its packets; 0 without one.
+        sound_seconds: length of the sound; 0 without one.
+        picture_sha256: hash over the packets of the picture, in their order; equal hashes are equal pictures.
+        sound_codec: ffmpeg's name of the sound's codec; empty without one.
+    """
+
+    facts: Probe
+    picture_seconds: float
+    sound_seconds: float
+    picture_sha256: str
+    sound_codec: str
+
+
+def read_packets(path: Path, *, timeout_s: float = 60.0) -> Packets:
+    """Read every packet of a local file once.
+
+    Raises:
+        MediaError: as ``probe``; ``media_corrupt`` where packets have no times.
+    """
+    check_file(path)
+    entries = "packet=stream_index,pts_time,duration_time,data_hash"
+    shown = ["-show_format", "-show_streams", "-show_entries", entries, "-show_data_hash", "sha256"]
+    found = _ask(path, shown, timeout_s)
+    streams = found["streams"]
+    picture = next((s for s in streams if s.get("codec_type") == "video" and not _is_cover(s)), None)
+    sound = next((s for s in streams if s.get("codec_type") == "audio"), None)
+    digest = hashlib.sha256()
+    times: dict[str, list[tuple[float, float]]] = {"video": [], "audio": []}
+    wanted = {s["index"]: kind for s, kind in ((picture, "video"), (sound, "audio")) if s is not None}
+    for packet in found.get("packets", []):
+        kind = wanted.get(packet.get("stream_index"))
+        if kind is None:
+            continue
+        if kind == "video":
+            digest.update(packet.get("data_hash", "").encode())
+        if "pts_time" in packet:
+            start = float(packet["pts_time"])
+            times[kind].append((start, start + float(packet.get("duration_time") or 0)))
+    for stream, kind in ((picture, "video"), (sound, "audio")):
+        if stream is not None and not times[kind]:
+            raise MediaError("media_corrupt", f"{path}: its packets cannot be read.", "Fetch the file again.")
+
+    def length(kind: str) -> float:
+        if not times[kind]:
+            return 0.0
+        return max(end for _, end in times[kind]) - max(0.0, min(start for start, _ in times[kind]))
+
+    facts = _summary(found.get("format", {}), streams, path.stat().st_size)
+    codec = str((sound or {}).get("codec_name") or "")
+    return Packets(facts, length("video"), length("audio"), digest.hexdigest(), codec)
 
 
 def _summary(container: dict[str, Any], streams: list[dict[str, Any]], size: int) -> Probe:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from avcurate.errors import MediaError
 from avcurate.media import child
-from avcurate.media.probe import Probe, probe
+from avcurate.media.probe import Packets, probe, read_packets
 from avcurate.store.atomic import write_atomic
 
 Fit = Literal["loop", "pad"]
@@ -19,6 +19,9 @@ STANDARD_LUFS = -23.0
 MAX_GAIN_DB = 30.0
 RATE = 48_000
 LENGTH_TOLERANCE = 0.1
+AAC = ("-c:a", "aac", "-aac_coder", "fast", "-b:a", "160k", "-ar", str(RATE))
+# sounds that a container takes as they are
+COPIED = {".mp4": frozenset({"aac", "mp3"}), ".mkv": frozenset({"aac", "mp3", "opus", "vorbis", "flac"})}
 # containers that take a stream copy of what usually lies in them; everything else goes into Matroska
 MP4 = frozenset({".mp4", ".m4v", ".mov", ".3gp"})
 _LOUDNESS = re.compile(rb"I:\s*(-?[\d.]+|-?inf|nan) LUFS")
@@ -66,6 +69,10 @@ def suffix_of(picture: Path) -> str:
 def swap(picture: Path, donor: Path | None, out: Path, spec: SwapSpec, note: dict[str, str]) -> Swapped:
     """Write ``out``: the picture's first video stream, copied, and the donor's first sound, fitted.
 
+    The sound is copied as well where loudness is left alone, it is not short, and the container takes its codec;
+    else it becomes AAC. With loudness matched every sound is coded anew, a clip's own for its twin too, so that no
+    trace of coding tells the two apart.
+
     Args:
         picture: clip whose picture is kept; its own sound sets the loudness.
         donor: clip or sound file; ``None`` makes silence.
@@ -77,118 +84,98 @@ def swap(picture: Path, donor: Path | None, out: Path, spec: SwapSpec, note: dic
         MediaError: every reason of ``probe``; ``picture_without_video``, ``donor_without_audio``,
             ``donor_too_short``, ``media_corrupt``, ``picture_changed``, ``lengths_differ``.
     """
-    facts = probe(picture, timeout_s=spec.timeout_s)
-    if not facts.has_video:
+    before = read_packets(picture, timeout_s=spec.timeout_s)
+    if not before.facts.has_video:
         raise MediaError("picture_without_video", f"{picture} has no picture.", "Pair it with another clip.")
-    seconds = picture_seconds(picture, spec)
-    sound, fitted, gain = _sound(picture, facts, donor, seconds, spec)
-    before = picture_hash(picture, spec)
+    seconds = before.picture_seconds
+    sound, fitted, gain = _sound(picture, before, donor, out, spec)
     command = [
         *_ffmpeg(),
         *_input(picture),
         *sound,
-        *(
-            "-map",
-            "0:V:0",
-            "-map",
-            "1:a:0",
-            "-c:v",
-            "copy",
-            "-c:a",
-            "aac",
-            "-b:a",
-            "160k",
-            "-ar",
-            str(RATE),
-            "-ac",
-            "2",
-        ),
-        *("-map_metadata", "-1", "-metadata", f"comment={json.dumps(note, ensure_ascii=False)}"),
-        *("-fflags", "+bitexact", "-flags:a", "+bitexact", "-f", "mp4" if out.suffix == ".mp4" else "matroska"),
+        "-map",
+        "0:V:0",
+        "-map",
+        "1:a:0",
+        "-c:v",
+        "copy",
+        *_ending(out, note),
     ]
 
     def make(partial: Path) -> None:
         _checked(picture, child.run([*command, f"file:{partial}"], timeout_s=spec.timeout_s))
-        after = picture_hash(partial, spec)
-        if after != before:
+        after = read_packets(partial, timeout_s=spec.timeout_s)
+        if after.picture_sha256 != before.picture_sha256:
             raise MediaError(
                 "picture_changed",
                 f"{picture}: its packets cannot be copied into {out.suffix} as they are.",
                 "Remux the clip to mp4 or mkv first.",
             )
-        made = sound_seconds(partial, spec)
-        if abs(made - seconds) > LENGTH_TOLERANCE:
+        if abs(after.sound_seconds - seconds) > LENGTH_TOLERANCE:
             raise MediaError(
-                "lengths_differ", f"{picture}: the sound came out {made:.2f} s long, the picture is {seconds:.2f} s."
+                "lengths_differ",
+                f"{picture}: the sound came out {after.sound_seconds:.2f} s long, the picture is {seconds:.2f} s.",
             )
 
     write_atomic(out, make)
-    return Swapped(seconds, fitted, gain, before)
+    return Swapped(seconds, fitted, gain, before.picture_sha256)
 
 
-def _sound(
-    picture: Path, facts: Probe, donor: Path | None, seconds: float, spec: SwapSpec
-) -> tuple[list[str], str, float]:
-    """ffmpeg's words for the second input and its filter, how it was fitted, and the gain."""
+def keep_one(clip: Path, out: Path, stream: Literal["audio", "visual"], spec: SwapSpec, note: dict[str, str]) -> None:
+    """Write ``out`` with the clip's first sound alone, or its first picture alone, copied.
+
+    Raises:
+        MediaError: every reason of ``probe``; ``stream_missing``, ``media_corrupt``.
+    """
+    facts = probe(clip, timeout_s=spec.timeout_s)
+    if not (facts.has_audio if stream == "audio" else facts.has_video):
+        raise MediaError("stream_missing", f"{clip} has no {'sound' if stream == 'audio' else 'picture'} to keep.")
+    chosen = "0:a:0" if stream == "audio" else "0:V:0"
+    command = [*_ffmpeg(), *_input(clip), "-map", chosen, "-c", "copy", *_ending(out, note)]
+    write_atomic(out, lambda p: _checked(clip, child.run([*command, f"file:{p}"], timeout_s=spec.timeout_s)))
+
+
+def _ending(out: Path, note: dict[str, str]) -> list[str]:
+    container = "mp4" if out.suffix in (".mp4", ".m4a") else "matroska"
+    about = json.dumps(note, ensure_ascii=False)
+    return [
+        *("-map_metadata", "-1", "-metadata", f"comment={about}"),
+        *("-fflags", "+bitexact", "-flags:a", "+bitexact", "-f", container),
+    ]
+
+
+def _sound(picture: Path, own: Packets, donor: Path | None, out: Path, spec: SwapSpec) -> tuple[list[str], str, float]:
+    """ffmpeg's words for the second input and what is done to it, how it was fitted, and the gain."""
+    seconds = own.picture_seconds
     length = f"{seconds:.6f}"
     if donor is None:
-        return ["-f", "lavfi", "-t", length, "-i", "anullsrc=r=48000:cl=stereo"], "whole", 0.0
-    held = probe(donor, timeout_s=spec.timeout_s)
-    if not held.has_audio:
+        return ["-f", "lavfi", "-t", length, "-i", f"anullsrc=r={RATE}:cl=stereo", *AAC], "whole", 0.0
+    held = own if donor == picture else read_packets(donor, timeout_s=spec.timeout_s)
+    if not held.facts.has_audio:
         raise MediaError("donor_without_audio", f"{donor} has no sound.", "Choose another donor.")
-    sounds = sound_seconds(donor, spec)
+    sounds = held.sound_seconds
     if sounds < spec.least_seconds:
         raise MediaError(
             "donor_too_short", f"{donor} sounds for {sounds:.2f} s, under {spec.least_seconds:g} s.", "Choose another."
         )
     gain = 0.0
-    if spec.match_loudness:
-        own = loudness(picture, spec) if facts.has_audio else float("-inf")
-        wanted = own if own > SILENT_LUFS else STANDARD_LUFS
+    if spec.match_loudness and donor != picture:
+        heard = loudness(picture, spec) if own.facts.has_audio else float("-inf")
+        wanted = heard if heard > SILENT_LUFS else STANDARD_LUFS
         given = loudness(donor, spec)
         if given > SILENT_LUFS:
             gain = max(-MAX_GAIN_DB, min(MAX_GAIN_DB, wanted - given))
     short = sounds < seconds - 0.02
     fitted = ("looped" if spec.fit == "loop" else "padded") if short else "cut" if sounds > seconds + 0.02 else "whole"
+    if not short and not spec.match_loudness and held.sound_codec in COPIED[out.suffix]:
+        return ["-t", length, *_input(donor), "-c:a", "copy"], fitted, 0.0
     # looped in the filter, not by the demuxer: that one ends early with some files
     samples = int((sounds + 1.0) * RATE)
     repeat = [f"aloop=loop=-1:size={samples}"] if short and spec.fit == "loop" else ["apad"]
-    level = [f"volume={gain:.3f}dB", "alimiter=limit=0.97:level=0"]
+    level = [f"volume={gain:.3f}dB", "alimiter=limit=0.97:level=0"] if spec.match_loudness else []
+    channels = str(max(1, min(2, held.facts.channels)))
     chain = [f"aresample={RATE}", *repeat, *level, f"atrim=0:{length}"]
-    return [*_input(donor), "-filter:a", ",".join(chain)], fitted, round(gain, 3)
-
-
-def picture_hash(path: Path, spec: SwapSpec) -> str:
-    """SHA-256 over the packets of the first video stream, as they lie in the file."""
-    words = [*_ffmpeg(), *_input(path), "-map", "0:V:0", "-c", "copy", "-f", "hash", "-hash", "sha256", "pipe:1"]
-    done = child.run(words, timeout_s=spec.timeout_s)
-    _checked(path, done)
-    return done.stdout.decode().strip().removeprefix("SHA256=")
-
-
-def picture_seconds(path: Path, spec: SwapSpec) -> float:
-    """Length of the first video stream, from its packets."""
-    return _packet_seconds(path, "V:0", spec)
-
-
-def sound_seconds(path: Path, spec: SwapSpec) -> float:
-    """Length of the first audio stream, from its packets."""
-    return _packet_seconds(path, "a:0", spec)
-
-
-def _packet_seconds(path: Path, stream: str, spec: SwapSpec) -> float:
-    confined = [w for k, v in child.CONFINED.items() for w in (f"-{k}", v)]
-    words = ["-v", "error", *confined, "-select_streams", stream, "-show_entries", "packet=pts_time,duration_time"]
-    done = child.run(
-        [child.binary("ffprobe"), *words, "-of", "json", f"file:{path}"], timeout_s=spec.timeout_s, memory_mb=2048
-    )
-    try:
-        packets = json.loads(done.stdout)["packets"]
-        begins = [float(p["pts_time"]) for p in packets if "pts_time" in p]
-        ends = [float(p["pts_time"]) + float(p.get("duration_time") or 0) for p in packets if "pts_time" in p]
-        return max(ends) - max(0.0, min(begins))
-    except (ValueError, KeyError, TypeError):
-        raise MediaError("media_corrupt", f"{path}: its packets cannot be read.", "Fetch the file again.") from None
+    return [*_input(donor), "-filter:a", ",".join(chain), *AAC, "-ac", channels], fitted, round(gain, 3)
 
 
 def loudness(path: Path, spec: SwapSpec) -> float:

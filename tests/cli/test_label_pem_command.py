@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from avcurate import label_pem
+from avcurate.chains import label_pem
 from avcurate.recipe import load_recipe
 from tests.conftest import write_questions, write_script
 

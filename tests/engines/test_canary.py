@@ -2,7 +2,7 @@
 
 import pytest
 
-from avcurate import label_pem
+from avcurate.chains import label_pem
 from avcurate.engines.canary import NotHearing, check_hearing
 from avcurate.recipe import load_recipe
 from avcurate.report.status import dead_rows

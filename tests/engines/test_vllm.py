@@ -2,14 +2,14 @@
 
 import pytest
 
-from avcurate import label_pem
+from avcurate.chains import label_pem
+from avcurate.chains.relabel import confusion
 from avcurate.demo.build import build_world
 from avcurate.engines.base import Request, Sampling
 from avcurate.media.ablate import show
 from avcurate.media.decode import DecodeSpec, decode
 from avcurate.prompts import COT
 from avcurate.recipe import ModelSpec, load_recipe
-from avcurate.relabel import confusion
 from avcurate.runner.rundir import RunDir
 from avcurate.schema import Setting
 from tests.engines.ask import ask

@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from avcurate import label_pem
+from avcurate.chains import label_pem
+from avcurate.chains.relabel import confusion
 from avcurate.demo.build import build_world
 from avcurate.engines.checkpoint import EMBEDDED_FOLDER
 from avcurate.recipe import load_recipe
-from avcurate.relabel import confusion
 from avcurate.runner.rundir import RunDir
 
 pytest.importorskip("vllm", reason="vLLM is not installed (make setup-test installs it)")

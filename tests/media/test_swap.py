@@ -9,8 +9,8 @@ import pytest
 
 from avcurate.errors import MediaError
 from avcurate.media.decode import DecodeSpec, decode
-from avcurate.media.probe import probe
-from avcurate.media.swap import SwapSpec, loudness, picture_hash, picture_seconds, sound_seconds, suffix_of, swap
+from avcurate.media.probe import probe, read_packets
+from avcurate.media.swap import SwapSpec, keep_one, loudness, suffix_of, swap
 from tests.conftest import ffmpeg
 
 SPEC = SwapSpec()
@@ -51,8 +51,9 @@ def test_the_sound_is_the_donors_and_the_picture_untouched(files, tmp_path, dono
     made = swap(files / "clip.mp4", files / donor, out, SwapSpec(fit=fit), {"clip": "clip.mp4"})
     assert made.fitted == fitted and made.seconds == pytest.approx(3, abs=0.05)
     assert packets(out) == packets(files / "clip.mp4")
-    assert picture_hash(out, SPEC) == made.picture_sha256 == picture_hash(files / "clip.mp4", SPEC)
-    assert sound_seconds(out, SPEC) == pytest.approx(picture_seconds(out, SPEC), abs=0.05)
+    after = read_packets(out)
+    assert after.picture_sha256 == made.picture_sha256 == read_packets(files / "clip.mp4").picture_sha256
+    assert after.sound_seconds == pytest.approx(after.picture_seconds, abs=0.05)
     assert pitch(out, 0, 0.9)[0] == pytest.approx(1500, abs=5)
     late, level = pitch(out, 2, 2.9)
     assert level < 1e-3 if fit == "pad" else late == pytest.approx(1500, abs=5)
@@ -71,7 +72,7 @@ def test_silence_other_containers_and_the_same_bytes_each_time(files, tmp_path):
     out = tmp_path / f"o{suffix_of(files / 'mute.mkv')}"
     made = swap(files / "mute.mkv", None, out, SPEC, {})
     assert out.suffix == ".mkv" and made.fitted == "whole" and probe(out).has_audio
-    assert pitch(out)[1] < 1e-3 and picture_hash(files / "mute.mkv", SPEC) == made.picture_sha256
+    assert pitch(out)[1] < 1e-3 and read_packets(files / "mute.mkv").picture_sha256 == made.picture_sha256
     for name in ("one.mp4", "two.mp4"):
         swap(files / "clip.mp4", files / "short.wav", tmp_path / name, SPEC, {"a": "b"})
     assert (tmp_path / "one.mp4").read_bytes() == (tmp_path / "two.mp4").read_bytes()
@@ -96,3 +97,34 @@ def test_what_cannot_be_swapped_has_a_name_and_leaves_no_file(files, tmp_path, p
     with pytest.raises(MediaError) as e:
         swap(files / picture, files / donor, tmp_path / "o.mp4", SPEC, {})
     assert e.value.reason == reason and list(tmp_path.iterdir()) == []
+
+
+def test_a_sound_that_needs_nothing_done_is_copied_and_one_stream_can_be_kept_alone(files, tmp_path):
+    ffmpeg("-i", str(files / "long.wav"), "-c:a", "aac", str(tmp_path / "long.m4a"))
+    made = swap(files / "clip.mp4", tmp_path / "long.m4a", tmp_path / "o.mp4", SwapSpec(match_loudness=False), {})
+    assert made.fitted == "cut" and made.gain_db == 0
+
+    def sound_packets(path):
+        words = [
+            "-select_streams",
+            "a:0",
+            "-show_entries",
+            "packet=data_hash",
+            "-show_data_hash",
+            "md5",
+            "-of",
+            "csv=p=0",
+        ]
+        return subprocess.run(
+            ["ffprobe", "-v", "error", *words, str(path)], capture_output=True, check=True
+        ).stdout.split()
+
+    copied, given = sound_packets(tmp_path / "o.mp4"), sound_packets(tmp_path / "long.m4a")
+    assert len(copied) > 100 and copied == given[: len(copied)]
+    keep_one(tmp_path / "o.mp4", tmp_path / "a.m4a", "audio", SPEC, {})
+    keep_one(tmp_path / "o.mp4", tmp_path / "v.mp4", "visual", SPEC, {})
+    heard, seen = read_packets(tmp_path / "a.m4a"), read_packets(tmp_path / "v.mp4")
+    assert not heard.facts.has_video and not seen.facts.has_audio
+    assert seen.picture_sha256 == made.picture_sha256 and sound_packets(tmp_path / "a.m4a") == copied
+    with pytest.raises(MediaError, match="has no sound to keep"):
+        keep_one(files / "mute.mkv", tmp_path / "x.m4a", "audio", SPEC, {})

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from avcurate import label_pem
+from avcurate.chains import label_pem
 from avcurate.recipe import load_recipe
 from avcurate.report.html import write_report
 from avcurate.report.summary import summarise

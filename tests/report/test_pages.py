@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from avcurate.hallucination import HallucinationJob, run_hallucination, summarise_hallucination
-from avcurate.objects import ObjectsJob, run_objects, summarise_objects
+from avcurate.chains.hallucination import HallucinationJob, run_hallucination, summarise_hallucination
+from avcurate.chains.objects import ObjectsJob, run_objects, summarise_objects
 from avcurate.report.captions import write_captions_page
 from avcurate.report.objects import write_objects_page
 from avcurate.runner.rundir import RunDir

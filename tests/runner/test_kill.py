@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from avcurate import label_pem
+from avcurate.chains import label_pem
 from avcurate.engines.scripted import ScriptedEngine
 from avcurate.recipe import load_recipe
 from tests.conftest import CountingEmbedder, write_questions, write_script

@@ -2,7 +2,7 @@
 
 import pytest
 
-from avcurate import label_pem
+from avcurate.chains import label_pem
 from avcurate.recipe import load_recipe
 from avcurate.runner.rundir import RunDir
 from tests.conftest import write_script

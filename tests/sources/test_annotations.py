@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from avcurate import label_pem
+from avcurate.chains import label_pem
 from avcurate.errors import UserError
 from avcurate.recipe import load_recipe
 from avcurate.runner.rundir import RunDir

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avcurate import label_pem
+from avcurate.chains import label_pem
+from avcurate.chains.relabel import relabel_run
 from avcurate.engines.base import Engine, Reply, Response
 from avcurate.metrics.pem import AV_UNSOLVED, UNDECIDED
 from avcurate.recipe import load_recipe
-from avcurate.relabel import relabel_run
 from avcurate.runner.rundir import RunDir
 from avcurate.seeds import derive_seed
 from tests.conftest import CountingEmbedder, write_questions

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avcurate.clip_sampling import ClipJob, sample_clips
+from avcurate.chains.clip_sampling import ClipJob, sample_clips
+from avcurate.chains.label_pem import Begin, begin_nothing
 from avcurate.engines.base import Engine
 from avcurate.errors import RowError
-from avcurate.label_pem import Begin, begin_nothing
 from avcurate.metrics.answers import fold
 from avcurate.recipe import PoolRecipe
 from avcurate.runner.chain import run_stage

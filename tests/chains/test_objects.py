@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from avcurate.chains.objects import ObjectsJob, run_objects, summarise_objects
 from avcurate.engines.detector import Detection, Detector
 from avcurate.errors import UserError
-from avcurate.objects import ObjectsJob, run_objects, summarise_objects
 from avcurate.report.objects import write_objects_page
 from avcurate.report.status import run_status
 from avcurate.runner.rundir import RunDir
@@ -112,7 +112,7 @@ def test_sheets_show_every_frame_and_the_page_every_clip(clips, tmp_path):
 
 
 def test_a_list_that_shrinks_leaves_nothing_of_what_it_was(clips, tmp_path, monkeypatch):
-    monkeypatch.setattr("avcurate.objects.CLIPS_PER_PART", 1)
+    monkeypatch.setattr("avcurate.chains.objects.CLIPS_PER_PART", 1)
     job = ObjectsJob(clips / "list.csv", clips, tmp_path / "run", threshold=0.8)
     run_objects(job, detector=Brightness())
     (clips / "list.csv").write_text("white_000001.mp4,dog barking\n")
@@ -137,7 +137,7 @@ def test_dead_clips_are_asked_again_on_request(clips, tmp_path):
     assert len(rows_of(tmp_path / "run")) == 3
     again = ObjectsJob(clips / "list.csv", clips, tmp_path / "run", threshold=0.8, retry_dead=True)
     assert run_objects(again, detector=Brightness())["objects"].kept == 4
-    from avcurate.label_pem import job_of_run
+    from avcurate.chains.label_pem import job_of_run
 
     with pytest.raises(UserError, match="not a run of label-pem"):
         job_of_run(tmp_path / "run", frozenset(), 2)

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from avcurate.chains.extraction import extract_objects
+from avcurate.chains.label_pem import Begin, begin_nothing
 from avcurate.engines.base import Engine
 from avcurate.engines.embedder import Embedder, open_embedder
 from avcurate.engines.open import open_engine
 from avcurate.errors import RowError, UserError
-from avcurate.extraction import extract_objects
-from avcurate.label_pem import Begin, begin_nothing
 from avcurate.metrics.aloha import Object, aloha
 from avcurate.metrics.chair import intervals, measures, score_caption
 from avcurate.metrics.vocabulary import Vocabulary, load_vocabulary

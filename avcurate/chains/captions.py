@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from avcurate.clip_sampling import ClipJob, sample_clips
+from avcurate.chains.clip_sampling import ClipJob, sample_clips
+from avcurate.chains.label_pem import Begin, begin_nothing
 from avcurate.engines.base import Engine
-from avcurate.label_pem import Begin, begin_nothing
 from avcurate.runner.execute import Tally
 from avcurate.runner.rundir import RunDir
 from avcurate.schema import Setting

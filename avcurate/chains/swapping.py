@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from avcurate.chains.label_pem import Begin, begin_nothing
 from avcurate.errors import MediaError, RowError, UserError
-from avcurate.label_pem import Begin, begin_nothing
 from avcurate.media.folder import MediaFolder
 from avcurate.media.swap import Swapped, SwapSpec, suffix_of, swap
 from avcurate.runner.execute import Tally

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from avcurate.chains.swapping import SwapJob, run_swap
 from avcurate.report.status import dead_rows
 from avcurate.runner.rundir import RunDir
-from avcurate.swapping import SwapJob, run_swap
 from tests.conftest import ffmpeg
 
 
@@ -52,5 +52,5 @@ def test_a_second_run_makes_nothing_again(folder, monkeypatch):
     job = SwapJob(folder / "pairs.jsonl", folder / "clips", folder / "clips", folder / "run")
     run_swap(job)
     before = made(folder)
-    monkeypatch.setattr("avcurate.swapping.swap", None)
+    monkeypatch.setattr("avcurate.chains.swapping.swap", None)
     assert run_swap(job)["swap"].kept == 3 and made(folder) == before

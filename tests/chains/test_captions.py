@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from avcurate.captions import run_captions
-from avcurate.clip_sampling import ClipJob
-from avcurate.hallucination import HallucinationJob, run_hallucination, summarise_hallucination
+from avcurate.chains.captions import run_captions
+from avcurate.chains.clip_sampling import ClipJob
+from avcurate.chains.hallucination import HallucinationJob, run_hallucination, summarise_hallucination
 from avcurate.recipe import load_recipe
 from avcurate.runner.rundir import RunDir
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avcurate.clip_sampling import asking
+from avcurate.chains.clip_sampling import asking
+from avcurate.chains.label_pem import Begin, begin_nothing
 from avcurate.engines.detector import Detector
 from avcurate.engines.open import open_detector
 from avcurate.errors import RowError, UserError
-from avcurate.label_pem import Begin, begin_nothing
 from avcurate.media.folder import SUFFIXES, MediaFolder
 from avcurate.metrics.vocabulary import load_vocabulary
 from avcurate.runner.chain import run_stage

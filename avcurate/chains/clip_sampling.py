@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from avcurate.chains.label_pem import Begin, sample_spec
 from avcurate.engines.base import Engine
 from avcurate.engines.open import open_engine
-from avcurate.label_pem import Begin, sample_spec
 from avcurate.media.folder import MediaFolder
 from avcurate.recipe import Recipe
 from avcurate.runner.chain import run_stage, settle

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from avcurate.chains.label_pem import label_run
 from avcurate.errors import UserError
-from avcurate.label_pem import label_run
 from avcurate.metrics.pem import UNDECIDED
 from avcurate.runner.execute import Watch, watch_nothing
 from avcurate.runner.rundir import RunDir

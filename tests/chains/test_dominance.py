@@ -6,8 +6,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from avcurate.clip_sampling import ClipJob
-from avcurate.dominance import ReplayJob, replay, run_dominance, summarise_dominance
+from avcurate.chains.clip_sampling import ClipJob
+from avcurate.chains.dominance import ReplayJob, replay, run_dominance, summarise_dominance
 from avcurate.engines.base import Engine, Perception, Reply, Response
 from avcurate.recipe import PoolRecipe, load_pool, load_recipe
 from avcurate.report.status import dead_rows

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from avcurate.hallucination import HallucinationJob, run_hallucination, summarise_hallucination
+from avcurate.chains.hallucination import HallucinationJob, run_hallucination, summarise_hallucination
 from avcurate.recipe import ModelSpec
 from avcurate.report.captions import mark, write_captions_page
 from avcurate.report.status import dead_rows
@@ -76,7 +76,7 @@ def test_clip_zero_texts_for_references_and_other_odd_input(tmp_path):
 def test_a_finished_part_is_not_scored_again(tmp_path, monkeypatch):
     rows = [{"clip": "a", "caption": "a dog", "objects": ["dog"]}]
     run(tmp_path, rows)
-    monkeypatch.setattr("avcurate.hallucination.score_caption", None)
+    monkeypatch.setattr("avcurate.chains.hallucination.score_caption", None)
     tally, _, scored = run(tmp_path, rows)
     assert tally.kept == len(scored) == 1
 

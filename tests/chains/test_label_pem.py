@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from avcurate.chains.relabel import confusion
 from avcurate.demo.build import build_world
-from avcurate.relabel import confusion
 from avcurate.report.status import dead_rows
 from avcurate.runner.rundir import RunDir
 
@@ -73,7 +73,7 @@ def test_exported_shards_open_everywhere_and_split_by_video(labelled):
     import pandas
     import polars
 
-    from avcurate.export import export_run
+    from avcurate.chains.export import export_run
 
     folder, _ = labelled
     made = export_run(RunDir(folder / "run"), folder / "shards", "parquet", 0.3, 0.0, 0)
@@ -103,7 +103,7 @@ def test_real_questions_on_real_clips(shared, tmp_path):
     "file", ["daily_omni_qa.json", "music_avqa_val.json", "valor32k_avqa_val.csv", "avhbench_align_ft_qa.json"]
 )
 def test_absent_media_are_dead_rows_with_that_name(shared, tmp_path, file):
-    from avcurate.label_pem import Job, ingest_only
+    from avcurate.chains.label_pem import Job, ingest_only
     from avcurate.recipe import load_recipe
 
     (tmp_path / "media").mkdir()
