@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -84,11 +85,14 @@ def swap(picture: Path, donor: Path | None, out: Path, spec: SwapSpec, note: dic
         MediaError: every reason of ``probe``; ``picture_without_video``, ``donor_without_audio``,
             ``donor_too_short``, ``media_corrupt``, ``picture_changed``, ``lengths_differ``.
     """
-    before = read_packets(picture, timeout_s=spec.timeout_s)
+    # two children at once: most of a swap is waiting for them
+    with ThreadPoolExecutor(1) as aside:
+        held = aside.submit(read_packets, donor, timeout_s=spec.timeout_s) if donor not in (None, picture) else None
+        before = read_packets(picture, timeout_s=spec.timeout_s)
     if not before.facts.has_video:
         raise MediaError("picture_without_video", f"{picture} has no picture.", "Pair it with another clip.")
     seconds = before.picture_seconds
-    sound, fitted, gain = _sound(picture, before, donor, out, spec)
+    sound, fitted, gain = _sound(picture, before, donor, held.result() if held else before, out, spec)
     command = [
         *_ffmpeg(),
         *_input(picture),
@@ -144,13 +148,14 @@ def _ending(out: Path, note: dict[str, str]) -> list[str]:
     ]
 
 
-def _sound(picture: Path, own: Packets, donor: Path | None, out: Path, spec: SwapSpec) -> tuple[list[str], str, float]:
+def _sound(
+    picture: Path, own: Packets, donor: Path | None, held: Packets, out: Path, spec: SwapSpec
+) -> tuple[list[str], str, float]:
     """ffmpeg's words for the second input and what is done to it, how it was fitted, and the gain."""
     seconds = own.picture_seconds
     length = f"{seconds:.6f}"
     if donor is None:
         return ["-f", "lavfi", "-t", length, "-i", f"anullsrc=r={RATE}:cl=stereo", *AAC], "whole", 0.0
-    held = own if donor == picture else read_packets(donor, timeout_s=spec.timeout_s)
     if not held.facts.has_audio:
         raise MediaError("donor_without_audio", f"{donor} has no sound.", "Choose another donor.")
     sounds = held.sound_seconds
