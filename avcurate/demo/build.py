@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from avcurate.demo.captions import evidence, hear, see
 from avcurate.demo.clips import write_clip
 from avcurate.demo.questions import TYPE_BY_NAME, TYPES, Draft, conflicts, draft
 from avcurate.demo.world import Clip, Kind, draw_picture, draw_sound
@@ -98,7 +99,7 @@ def build_world(
     workers: int,
     tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Item]:
-    """Write the world: ``questions.json``, ``truth.jsonl``, ``clips/`` and ``world.json``.
+    """Write the world: ``questions.json``, ``captions.jsonl``, ``truth.jsonl``, ``clips/`` and ``world.json``.
 
     Clips that are there already are kept, so an interrupted build goes on.
 
@@ -121,8 +122,24 @@ def build_world(
         for done, _ in enumerate(pool.imap_unordered(_make, jobs), 1):
             tick(done, len(jobs))
     write_text(out / "questions.json", json.dumps([i.annotation() for i in items], indent=1) + "\n")
+    write_text(out / "captions.jsonl", "".join(json.dumps(c) + "\n" for c in _captions(items)))
     write_text(out / "truth.jsonl", "".join(json.dumps(i.truth()) + "\n" for i in items))
     return items
+
+
+def _captions(items: list[Item]) -> list[dict[str, Any]]:
+    """A captions' table for ``avcurate pair``: clip, audio_caption, video_caption, and answers not to be kept."""
+    rows: dict[str, dict[str, Any]] = {}
+    for item in items:
+        clip = item.clip
+        row = rows.setdefault(
+            clip.name,
+            {"clip": clip.name, "audio_caption": hear(clip.sound), "video_caption": see(clip.picture), "answer": []},
+        )
+        kept = evidence(item.draft, clip.picture, clip.sound)
+        if kept is not None and kept not in row["answer"]:
+            row["answer"].append(kept)
+    return list(rows.values())
 
 
 def _make(job: tuple[Clip, Path]) -> None:
