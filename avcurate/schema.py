@@ -178,6 +178,29 @@ OBJECTS: tuple[Column, ...] = (
     Column("threshold", pa.float64(), "Least score of a detection that counts."),
 )
 
+ASKED = pa.list_(
+    pa.struct(
+        [
+            ("condition", pa.string()),
+            ("texts", pa.list_(pa.string())),
+            ("answers", pa.list_(pa.string())),
+            ("correct", pa.list_(pa.bool_())),
+            ("pems", pa.list_(pa.string())),
+            ("prompt_tokens", pa.int32()),
+            ("audio_tokens", pa.int32()),
+            ("video_tokens", pa.int32()),
+        ]
+    )
+)
+
+EVAL: tuple[Column, ...] = (
+    Column("media_sha256", pa.string(), "SHA-256 of the media file that was shown."),
+    Column("duration", pa.float64(), "Seconds of media that were shown."),
+    Column("engine", pa.string(), "Engine and model that answered."),
+    Column("pem", pa.string(), "PEM of the question where the dataset or a label says one."),
+    Column("asked", ASKED, "Per condition: responses, answers (null: unreadable), whether right, PEMs named, tokens."),
+)
+
 CAPTIONED: tuple[Column, ...] = (
     Column("clip", pa.string(), "The clip's name."),
     Column("row", pa.int64(), "1-based number of the record in the captions' file."),
@@ -296,6 +319,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "score": QUESTION + SAMPLE + SCORE,
     "label": QUESTION + SAMPLE + SCORE + LABEL,
     "dominance": QUESTION + SAMPLE + DOMINANCE,
+    "eval": QUESTION + EVAL,
     "clips": CLIP,
     "detect": CLIP + DETECTION,
     "objects": CLIP + DETECTION + OBJECTS,

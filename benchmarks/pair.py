@@ -25,7 +25,7 @@ def catalogue(n: int = N) -> Catalogue:
     rng = np.random.default_rng(0)
     topics = rng.normal(size=(400, D)).astype(np.float32)
     vectors = topics[rng.integers(400, size=n)] + 0.8 * rng.normal(size=(n, D)).astype(np.float32)
-    vectors += 1.2 * rng.normal(size=D).astype(np.float32)
+    vectors += 0.5 * rng.normal(size=D).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     none = np.zeros(n + 1, np.int64)
     unknown = np.full(n, np.nan)

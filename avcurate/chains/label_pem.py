@@ -106,7 +106,7 @@ def run_job(job: Job, begin: Begin = begin_nothing, engine: Engine | None = None
     with writer_lock(job.run):
         record = run.begin()
         record["recipe"] = job.recipe.model_dump(mode="json")
-        tallies = {"ingest": _ingest(job, run, record, begin("ingest"))}
+        tallies = {"ingest": ingest_questions(job, run, record, begin("ingest"))}
         upstream = run.parts("questions")
         for stage in build_stages(job, engine):
             tallies[stage.name] = run_stage(
@@ -134,14 +134,21 @@ def _options(job: Job) -> Options:
     )
 
 
-def _ingest(job: Job, run: RunDir, record: dict[str, Any], watch: Watch) -> Tally:
-    media = MediaFolder(job.media, job.media_pattern)
+def ingest_questions(
+    job: Job, run: RunDir, record: dict[str, Any], watch: Watch, media: MediaFolder | None = None
+) -> Tally:
+    """Read the annotations into the table ``questions``; what was read before is not read again.
+
+    Raises:
+        RecipeChanged: the stored questions were read from another input.
+    """
+    media = media or MediaFolder(job.media, job.media_pattern)
     ingest = Ingest(job.annotations, media, job.format_name, job.mapping, job.only, job.limit)
     identity = {
         "annotations": digest(job.annotations),
         "format": ingest.format_name,
         "mapping": job.mapping,
-        "media": str(job.media.resolve()),
+        "media": str(media.root.resolve()),
         "media_pattern": job.media_pattern,
         "only": sorted(job.only),
         "limit": job.limit,
@@ -234,7 +241,7 @@ def ingest_only(job: Job, watch: Watch = watch_nothing) -> Tally:
     run = RunDir(job.run)
     with writer_lock(job.run):
         record = run.begin()
-        return _ingest(job, run, record, watch)
+        return ingest_questions(job, run, record, watch)
 
 
 def job_of_run(root: Path, retry_reasons: frozenset[str], decode_workers: int) -> Job:

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from avcurate.chains.label_pem import Begin, begin_nothing
 from avcurate.errors import MediaError, RowError, UserError
 from avcurate.media.folder import MediaFolder
-from avcurate.media.swap import Swapped, SwapSpec, suffix_of, swap
+from avcurate.media.swap import Swapped, SwapSpec, keep_one, suffix_of, swap
 from avcurate.runner.execute import Tally
 from avcurate.runner.records import run_records
 from avcurate.runner.rundir import RunDir
@@ -35,6 +35,7 @@ class SwapJob:
         media: folder of the clips; donors: folder of the donors.
         twins: also write each clip with its own sound, made the same way.
         silent: also write each clip with silence.
+        audio_only: also write the counterfactual's sound alone; video_only: the picture alone.
     """
 
     pairs: Path
@@ -45,6 +46,8 @@ class SwapJob:
     spec: SwapSpec = field(default_factory=SwapSpec)
     twins: bool = True
     silent: bool = False
+    audio_only: bool = False
+    video_only: bool = False
     workers: int = 2
     force: bool = False
 
@@ -68,6 +71,8 @@ def run_swap(job: SwapJob, begin: Begin = begin_nothing) -> dict[str, Tally]:
         "spec": spec,
         "twins": job.twins,
         "silent": job.silent,
+        "audio_only": job.audio_only,
+        "video_only": job.video_only,
         "version": 1,
     }
     run, maker = RunDir(job.run), _Maker(job)
@@ -123,6 +128,8 @@ class _Maker:
             "counterfactual": name,
             "factual": None,
             "silent": None,
+            "audio_only": None,
+            "video_only": None,
             "seconds": made.seconds,
             "fitted": made.fitted,
             "gain_db": made.gain_db,
@@ -133,7 +140,21 @@ class _Maker:
             row["factual"] = self._twin(make, picture, bytes_of["clip_sha256"], clip)
         if self.job.silent:
             row["silent"] = make("silent", None, "", {"clip": clip})[0]
+        note = {"clip": clip, "donor": donor}
+        if self.job.audio_only:
+            row["audio_only"] = self._single(name, "audio_only", note)
+        if self.job.video_only:
+            row["video_only"] = self._single(name, "video_only", {"clip": clip})
         return row
+
+    def _single(self, made: str, kind: Literal["audio_only", "video_only"], note: dict[str, str]) -> str:
+        """One stream of a counterfactual clip, copied."""
+        source = self.job.run / made
+        endings = {".mp4": ".m4a", ".mkv": ".mka"} if kind == "audio_only" else {}
+        target = f"{kind}/{source.stem}{endings.get(source.suffix, source.suffix)}"
+        stream: Literal["audio", "visual"] = "audio" if kind == "audio_only" else "visual"
+        keep_one(source, self.job.run / target, stream, self.job.spec, {"avcurate": kind, **note})
+        return target
 
     def _twin(self, make: Any, picture: Path, digest: str, clip: str) -> str | None:
         try:

@@ -14,6 +14,7 @@ from avcurate.cli import (
     caption,
     demo,
     dominance,
+    evaluate,
     hallucination,
     inspect_cmds,
     label,
@@ -43,6 +44,7 @@ app.command("export")(run_cmds.export)
 app.command("plan")(label.plan)
 app.command("caption")(caption.caption)
 app.command("dominance")(dominance.dominance)
+app.command("eval")(evaluate.evaluate)
 app.command("hallucination")(hallucination.hallucination)
 app.command("objects")(objects.objects)
 app.command("pair")(pair.pair)

@@ -12,7 +12,7 @@ from avcurate.cli.label import Force, Json, Media, Run, Workers, mapping_of
 
 
 def swap(
-    pairs: Annotated[Path, typer.Argument(help="Table (.csv, .jsonl, .parquet) with clip and donor.")],
+    pairs: Annotated[Path, typer.Argument(help="Table with clip and donor: pairs.jsonl of `avcurate pair`, or any.")],
     media: Media,
     out: Run,
     donors: Annotated[
@@ -31,6 +31,8 @@ def swap(
         bool, typer.Option("--twins/--no-twins", help="Also write each clip with its own sound, made the same way.")
     ] = True,
     silent: Annotated[bool, typer.Option("--silent", help="Also write each clip with silence.")] = False,
+    audio_only: Annotated[bool, typer.Option("--audio-only", help="Also write the new sound alone.")] = False,
+    video_only: Annotated[bool, typer.Option("--video-only", help="Also write the picture alone.")] = False,
     workers: Workers = 2,
     force: Force = False,
     json_out: Json = False,
@@ -40,7 +42,7 @@ def swap(
     The sound is cut, repeated or padded to the picture's length and brought to the loudness it replaces. A hash over
     the picture's packets is compared before and after; files are named by what they are made of.
 
-    Example: avcurate swap pairs.csv --media clips -o counterfactual
+    Example: avcurate swap runs/pairs/pairs.jsonl --media clips -o counterfactual
     """
     from avcurate.chains.swapping import SwapJob, run_swap
     from avcurate.media.swap import SwapSpec
@@ -48,7 +50,20 @@ def swap(
     from avcurate.runner.rundir import RunDir
 
     spec = SwapSpec(fit=fit, match_loudness=match_loudness)
-    job = SwapJob(pairs, media, donors or media, out, mapping_of(mapping), spec, twins, silent, workers, force)
+    job = SwapJob(
+        pairs,
+        media,
+        donors or media,
+        out,
+        mapping_of(mapping),
+        spec,
+        twins,
+        silent,
+        audio_only,
+        video_only,
+        workers,
+        force,
+    )
     with StageBars(1, 1.0) as bars:
         run_swap(job, bars.begin)
     stages = {k: v for k, v in RunDir(out).record()["stages"].items() if "in" in v}

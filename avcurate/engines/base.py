@@ -43,6 +43,8 @@ class Request:
         n: responses wanted; response i is sampled with seed ``seed + i``.
         interleaved: send audio and video as one aligned item instead of one after the other.
         media_id: content hash of the media shown, for caches and servers; never a name.
+        prefix: what the response begins with; the reply's texts go on after it and do not repeat it.
+        schema: JSON schema of the response, for engines that can hold a model to it; others ignore it.
     """
 
     key: str
@@ -55,6 +57,8 @@ class Request:
     sampling: Sampling
     interleaved: bool = False
     media_id: str = ""
+    prefix: str = ""
+    schema: str = ""
 
 
 @dataclass(frozen=True)

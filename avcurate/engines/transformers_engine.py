@@ -137,7 +137,7 @@ class TransformersEngine(Engine):
 
     def _inputs(self, batch: list[Request]) -> dict[str, Any]:
         texts = [
-            self.processor.apply_chat_template(messages_of(r), tokenize=False, add_generation_prompt=True)
+            self.processor.apply_chat_template(messages_of(r), tokenize=False, add_generation_prompt=True) + r.prefix
             for r in batch
         ]
         audios = [r.audio for r in batch if r.audio is not None]

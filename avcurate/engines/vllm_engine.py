@@ -121,6 +121,7 @@ class VllmEngine(Engine):
             "prompt": self._processor.apply_chat_template(
                 messages_of(request), tokenize=False, add_generation_prompt=True
             )
+            + request.prefix
         }
         data: dict[str, Any] = {}
         if request.audio is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import wave
 from typing import Any
 
@@ -67,6 +68,12 @@ def body_of(
         "top_k": s.top_k or -1,
         "max_tokens": s.max_tokens,
     }
+    if request.prefix:
+        body["messages"].append({"role": "assistant", "content": request.prefix})
+        body |= {"continue_final_message": True, "add_generation_prompt": False}
+    if request.schema:
+        asked = {"name": "answer", "schema": json.loads(request.schema)}
+        body["response_format"] = {"type": "json_schema", "json_schema": asked}
     if request.frames is not None:
         body["media_io_kwargs"] = {"video": {"num_frames": -1, "fps": request.fps}}
         body["mm_processor_kwargs"] = {"fps": request.fps, **video_kwargs}

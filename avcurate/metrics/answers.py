@@ -17,6 +17,10 @@ FUSE_TAGS = ("v", "a", "sum")
 
 _DIGITS = "zero one two three four five six seven eight nine ten eleven twelve"
 _NUMBER_WORDS = {word: str(i) for i, word in enumerate(_DIGITS.split())}
+# "no" before a noun is no answer
+_YES_OR_NO = re.compile(
+    r"\byes\b|\bno\b(?=\s*(?:$|[^\w\s]|(?:it|its|the|there|this|that|these|they|he|she|i|we|you|a|an|in)\b))"
+)
 _FLAGS = re.DOTALL | re.IGNORECASE
 _INSIDE = {tag: re.compile(rf"<{tag}>(.*?)</{tag}>", _FLAGS) for tag in (*ANSWER_TAGS, *REASONING_TAGS, *FUSE_TAGS)}
 # a whole block; one whose opening tag the chat template put into the prompt; one that is never closed
@@ -98,6 +102,19 @@ def parse_answer(text: str, choices: Sequence[str]) -> str | None:
     stated = {m.group(1) for m in _LETTER_IN_LAST_SENTENCE.finditer(lines[-1])}
     if len(stated) == 1:
         return _letter(stated.pop(), choices)
+    return None
+
+
+def yes_or_no(text: str) -> str | None:
+    """``yes`` or ``no`` where a response says one of them as an answer; of both, the one it begins with.
+
+    The answer tag is looked at where there is one. "Not", "know" and "nothing" are no "no", nor is that of "no idea".
+    """
+    rest = without_reasoning(text)
+    rest = (tagged(rest, ANSWER_TAGS) or _ANY_TAG.sub(" ", rest)).casefold().lstrip(" \n\"'*(")
+    found = [(m.start(), m.group(0)) for m in _YES_OR_NO.finditer(rest)]
+    if found and (len({word for _, word in found}) == 1 or found[0][0] == 0):
+        return str(found[0][1])
     return None
 
 

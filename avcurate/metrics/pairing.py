@@ -7,6 +7,7 @@ captions are dissimilar; it names neither model nor threshold, so both are the r
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,6 +103,10 @@ def similarity(ours: Captions, targets: Indices, theirs: Captions, donors: Indic
     if not len(columns):
         return found
     right = theirs.vectors[columns].T
+    if len(columns) == len(donors) and len(rows := ours.of(targets)[0]) == len(targets):
+        single = bool((np.diff(theirs.starts)[donors] == 1).all() and (np.diff(ours.starts)[targets] == 1).all())
+        if single:
+            return np.asarray(ours.vectors[rows] @ right, np.float32)
     for at in range(0, len(targets), CHUNK):
         rows, row_begins, has_row = ours.of(targets[at : at + CHUNK])
         if len(rows):
@@ -121,39 +126,51 @@ def compare(
     """
     audio = similarity(clips.audio, targets, clips.audio, donors)
     video = similarity(clips.video, targets, clips.audio, donors)
-    t, d = targets[:, None], donors[None, :]
-    silent = np.diff(clips.audio.starts) == 0
-    with np.errstate(invalid="ignore"):
-        checks: dict[str, NDArray[np.bool_]] = {
-            "no_picture": np.broadcast_to(clips.picture_seconds[t] == 0, audio.shape),
-            "no_sound": np.broadcast_to((clips.sound_seconds[d] == 0) | silent[d], audio.shape),
-            "same_source": clips.source[t] == clips.source[d],
-            "same_sound": clips.sound[t] == clips.sound[d],
-            "near_audio_caption": audio >= limits.threshold,
-            "near_video_caption": video >= limits.threshold,
-            "answer_kept": _kept(clips, targets, donors),
-            "too_short": clips.sound_seconds[d] * limits.longest_loop < clips.picture_seconds[t],
-            "too_quiet": np.broadcast_to(clips.level[d] < limits.least_level, audio.shape),
-            "level_too_far": np.abs(clips.level[t] - clips.level[d]) > limits.most_gain,
-        }
     reason = np.zeros(audio.shape, np.uint8)
-    for name in reversed(REASONS[1:]):
-        reason[checks[name]] = REASONS.index(name)
+    # the first reason is written last, over the others
+    for name, holds in reversed(list(_checks(clips, targets, donors, audio, video, limits))):
+        reason[holds] = REASONS.index(name)
     return audio, video, reason
+
+
+def _checks(
+    clips: Catalogue, targets: Indices, donors: Indices, audio: Matrix, video: Matrix, limits: Limits
+) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """The reasons of ``REASONS`` in order, each with the pairs it holds for; what is not known is not asked."""
+    t, d, shape = targets[:, None], donors[None, :], audio.shape
+    mute = (clips.sound_seconds[donors] == 0) | (np.diff(clips.audio.starts)[donors] == 0)
+    with np.errstate(invalid="ignore"):
+        if (blind := clips.picture_seconds[targets] == 0).any():
+            yield "no_picture", np.broadcast_to(blind[:, None], shape)
+        if mute.any():
+            yield "no_sound", np.broadcast_to(mute, shape)
+        yield "same_source", clips.source[t] == clips.source[d]
+        yield "same_sound", clips.sound[t] == clips.sound[d]
+        yield "near_audio_caption", audio >= limits.threshold
+        if len(clips.video.vectors):
+            yield "near_video_caption", video >= limits.threshold
+        if any(clips.answers[i] for i in targets.tolist()):
+            yield "answer_kept", _kept(clips, targets, donors)
+        if not np.isnan(clips.sound_seconds[donors]).all():
+            yield "too_short", clips.sound_seconds[d] * limits.longest_loop < clips.picture_seconds[t]
+        if not np.isnan(clips.level[donors]).all():
+            yield "too_quiet", np.broadcast_to(clips.level[donors] < limits.least_level, shape)
+            yield "level_too_far", np.abs(clips.level[t] - clips.level[d]) > limits.most_gain
 
 
 def cost(audio: Matrix, video: Matrix, reason: NDArray[np.uint8]) -> NDArray[np.float64]:
     """1 plus the greater similarity: how much of the clip the donor still says; inf where it is refused."""
-    nearest = np.nan_to_num(np.fmax(audio, video), nan=0.0).astype(np.float64)
-    return np.where(reason == 0, np.maximum(0.0, 1.0 + nearest), np.inf)
+    nearest = np.fmax(audio, video)
+    nearest[np.isnan(nearest)] = 0.0
+    costs = np.maximum(nearest + 1.0, 0.0).astype(np.float64)
+    costs[reason != 0] = np.inf
+    return costs
 
 
 def _kept(clips: Catalogue, targets: Indices, donors: Indices) -> NDArray[np.bool_]:
     """Donors whose captions say an answer of the target."""
     found = np.zeros((len(targets), len(donors)), np.bool_)
     wanted = {a for t in targets.tolist() for a in clips.answers[t]}
-    if not wanted:
-        return found
     said = [clips.said[d] for d in donors.tolist()]
     says = {a: np.array([a in text for text in said]) for a in sorted(wanted)}
     for i, t in enumerate(targets.tolist()):

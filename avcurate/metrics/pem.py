@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from avcurate.schema import PEM
+
+_MOD = re.compile(r"<mod>(.*?)</mod>", re.DOTALL | re.IGNORECASE)
 
 TRIVIAL = "trivial"
 CONTRADICTORY = "contradictory"
@@ -19,6 +23,29 @@ ABOUT = {
     AV_UNSOLVED: "both together do not solve it; the single modalities were not asked in full",
     UNDECIDED: "the stored responses cannot decide it at these thresholds; ask again",
 }
+
+
+# how datasets name the modality a question asks about
+_STATED = {
+    "audio": PEM.AUDIO,
+    "sound": PEM.AUDIO,
+    "visual": PEM.VISUAL,
+    "view": PEM.VISUAL,
+    "video": PEM.VISUAL,
+    "audio-visual": PEM.AUDIO_VISUAL,
+    "both": PEM.AUDIO_VISUAL,
+}
+
+
+def pem_of(stated: str | None) -> PEM | None:
+    """The PEM that a name of a modality means: a label's, AVQA's View, Sound, Both, or AVHBench's by task."""
+    return _STATED.get(stated.strip().casefold()) if stated else None
+
+
+def said_pem(text: str) -> PEM | None:
+    """The PEM that a separate-then-fuse response names inside ``<mod>``; ``None`` where it names none."""
+    found = _MOD.search(text)
+    return pem_of(found.group(1)) if found else None
 
 
 def label(a: bool | None, v: bool | None, av: bool | None) -> tuple[PEM | None, str | None]:
