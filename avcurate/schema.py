@@ -263,6 +263,27 @@ SWAP: tuple[Column, ...] = (
     Column("donor_sha256", pa.string(), "SHA-256 of the donor's file."),
 )
 
+
+def _judged(modality: str, what: str) -> tuple[Column, ...]:
+    return (
+        Column(f"{modality}_references", pa.list_(pa.string()), f"What is really {what}."),
+        Column(f"{modality}_scores", pa.list_(pa.float64()), "Each judgement in [0, 1]; null where unreadable."),
+        Column(f"{modality}_score", pa.float64(), "Mean of the readable judgements; null without any."),
+        Column(f"{modality}_spread", pa.float64(), "Their standard deviation."),
+        Column(f"{modality}_reasons", pa.list_(pa.string()), "The judge's reasons; null where unreadable."),
+        Column(f"{modality}_unparsed", pa.list_(pa.string()), "Replies that could not be read, as they came."),
+        Column(f"human_{modality}", pa.float64(), "A person's score, where a column holds one."),
+    )
+
+
+JUDGE: tuple[Column, ...] = (
+    Column("clip", pa.string(), "The clip."),
+    Column("row", pa.int64(), "1-based number of the record in the captions' file."),
+    Column("caption", pa.string(), "The caption that is judged."),
+    *_judged("audio", "heard"),
+    *_judged("video", "seen"),
+)
+
 MENTIONS = pa.list_(
     pa.struct(
         [
@@ -326,6 +347,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "captioned": CAPTIONED,
     "pair": PAIR,
     "swap": SWAP,
+    "judge": JUDGE,
     "hallucination": HALLUCINATION,
     "dead": DEAD,
     "filtered": FILTERED,

@@ -17,6 +17,7 @@ from avcurate.cli import (
     evaluate,
     hallucination,
     inspect_cmds,
+    judge,
     label,
     objects,
     pair,
@@ -46,6 +47,7 @@ app.command("caption")(caption.caption)
 app.command("dominance")(dominance.dominance)
 app.command("eval")(evaluate.evaluate)
 app.command("hallucination")(hallucination.hallucination)
+app.command("judge")(judge.judge)
 app.command("objects")(objects.objects)
 app.command("pair")(pair.pair)
 app.command("swap")(swap.swap)

@@ -68,6 +68,12 @@ class Checkpoint:
         """``qwen2_5_omni``, ``qwen3_omni_moe`` or another model type."""
         return str(self.config.get("model_type", "")).removesuffix("_thinker")
 
+    @property
+    def reads_text_alone(self) -> bool:
+        """Whether its configuration knows neither sound nor picture; false where it cannot be read."""
+        media = ("thinker_config", "vision_config", "audio_config")
+        return bool(self.config) and not any(name in self.config for name in media)
+
     @cached_property
     def profile(self) -> dict[str, Any]:
         """``avcurate.json`` of the checkpoint: how media are fed to it. Only ours have one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from avcurate.engines.base import Engine
 from avcurate.recipe import ModelSpec
@@ -27,14 +27,16 @@ def open_engine(spec: ModelSpec, interleaved: bool = False) -> Engine:
 
         return VllmEngine(spec, interleaved)
     from avcurate.engines.checkpoint import Checkpoint
+
+    checkpoint = Checkpoint(spec.model, spec.revision)
+    options: dict[str, Any] = {"max_sequences": spec.max_sequences, "dtype": spec.dtype, **spec.options}
+    if checkpoint.reads_text_alone:
+        from avcurate.engines.text_engine import TextEngine
+
+        return TextEngine(checkpoint, **options)
     from avcurate.engines.transformers_engine import TransformersEngine
 
-    return TransformersEngine(
-        Checkpoint(spec.model, spec.revision),
-        max_sequences=spec.max_sequences,
-        dtype=spec.dtype,
-        **spec.options,
-    )
+    return TransformersEngine(checkpoint, **options)
 
 
 def open_detector(model: str, revision: str | None = None) -> Detector:

@@ -64,14 +64,15 @@ class VllmEngine(Engine):
             raise UserError(f"vLLM could not load {self.spec.model}: {e}", "See model.options in the recipe.") from None
         self._engine = self._llm.llm_engine
         self._processor = self._load_processor()
-        tokenizer = self._processor.tokenizer
+        tokenizer = getattr(self._processor, "tokenizer", self._processor)
         tokens = {p: getattr(self._processor, p, None) for p in PLACEHOLDERS}
         self._ids = {p: tokenizer.convert_tokens_to_ids(t) for p, t in tokens.items() if t}
 
     def _load_processor(self) -> Any:
-        from transformers import AutoProcessor
+        from transformers import AutoProcessor, AutoTokenizer
 
-        return AutoProcessor.from_pretrained(
+        loader = AutoTokenizer if self.checkpoint.reads_text_alone else AutoProcessor
+        return loader.from_pretrained(
             self.checkpoint.path,
             revision=self.checkpoint.revision,
             trust_remote_code=self.spec.trust_remote_code,
@@ -87,13 +88,15 @@ class VllmEngine(Engine):
             "dtype": self.spec.dtype,
             "max_model_len": self._context(),
             "max_num_seqs": self.spec.max_sequences,
-            "limit_mm_per_prompt": {"audio": 1, "video": 1, "image": 0},
             "seed": 0,
         }
+        if not self.checkpoint.reads_text_alone:
+            arguments["limit_mm_per_prompt"] = {"audio": 1, "video": 1, "image": 0}
         if not torch.cuda.is_available():
             os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
             arguments |= {"dtype": "float32", "enforce_eager": True, "gpu_memory_utilization": 0.2}
-            arguments["skip_mm_profiling"] = True
+            if not self.checkpoint.reads_text_alone:
+                arguments["skip_mm_profiling"] = True
             # a prompt prefilled in chunks rewinds its seeded generator, which CPU generators cannot do
             arguments |= {"enable_chunked_prefill": False, "max_num_batched_tokens": max(8192, self._context())}
         if self.interleaved:
@@ -104,7 +107,8 @@ class VllmEngine(Engine):
     def _context(self) -> int:
         """The recipe's length, or the model's own where that is shorter."""
         thinker = self.checkpoint.config.get("thinker_config", {})
-        longest = thinker.get("text_config", {}).get("max_position_embeddings", self.spec.max_model_len)
+        text = thinker.get("text_config", {}) or self.checkpoint.config
+        longest = text.get("max_position_embeddings", self.spec.max_model_len)
         return min(self.spec.max_model_len, int(longest))
 
     def close(self) -> None:
@@ -117,12 +121,11 @@ class VllmEngine(Engine):
         return math.of(request) if math else None
 
     def _prompt(self, request: Request) -> dict[str, Any]:
-        prompt: dict[str, Any] = {
-            "prompt": self._processor.apply_chat_template(
-                messages_of(request), tokenize=False, add_generation_prompt=True
-            )
-            + request.prefix
-        }
+        messages = messages_of(request)
+        if self.checkpoint.reads_text_alone:
+            messages = [{"role": "user", "content": request.prompt}]
+        text = self._processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        prompt: dict[str, Any] = {"prompt": text + request.prefix}
         data: dict[str, Any] = {}
         if request.audio is not None:
             data["audio"] = (request.audio, 16_000)
@@ -158,10 +161,15 @@ class VllmEngine(Engine):
             top_k=s.top_k or -1,
             max_tokens=s.max_tokens,
             logprobs=logprobs or s.first_logprobs or None,
-            logit_bias={i: -100.0 for i in self._ids.values()},
+            logit_bias={i: -100.0 for i in self._ids.values()} or None,
+            structured_outputs=self._schema(request.schema),
             # otherwise the last output holds only the responses that grew in the last step
             output_kind=self._vllm.sampling_params.RequestOutputKind.FINAL_ONLY,
         )
+
+    def _schema(self, schema: str) -> Any:
+        """What holds a response to a JSON schema, if one is asked for."""
+        return self._vllm.sampling_params.StructuredOutputsParams(json=schema) if schema else None
 
     def generate(self, source: Source) -> Iterator[Reply | Failure]:
         """Keep the engine full; yield replies as they finish."""
@@ -204,6 +212,8 @@ class VllmEngine(Engine):
         return Reply(request.key, responses, len(ids), *self._media_tokens(ids), first)
 
     def _media_tokens(self, ids: list[int]) -> tuple[int, int]:
+        if self.checkpoint.reads_text_alone:
+            return 0, 0
         return ids.count(self._ids["audio_token"]), ids.count(self._ids["video_token"])
 
     def perceive(self, request: Request) -> Perception:
