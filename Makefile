@@ -57,6 +57,19 @@ RECIPE ?= label-pem
 pem: setup
 	$(BIN)/avcurate label-pem $(ANNOTATIONS) --media $(MEDIA) -o $(RUN) -r $(RECIPE)
 
+# make counterfactual CAPTIONS=audiocaps_test.csv MEDIA=clips RUN=runs/counterfactual THRESHOLD=0.3
+# donors chosen, sounds swapped with twins, and a page that plays both; by default on a demo world
+CAPTIONS ?= $(WORLD)/captions.jsonl
+MEDIA ?= $(WORLD)/clips
+THRESHOLD ?= $(if $(filter $(WORLD)/captions.jsonl,$(CAPTIONS)),0.97,0.3)
+.PHONY: counterfactual
+counterfactual: setup
+	@test "$(CAPTIONS)" != "$(WORLD)/captions.jsonl" || test -e $(CAPTIONS) || \
+	$(BIN)/avcurate demo build -o $(WORLD) --questions $(QUESTIONS) --seed $(SEED)
+	$(BIN)/avcurate pair $(CAPTIONS) --media $(MEDIA) --threshold $(THRESHOLD) -o $(RUN)/pairs
+	$(BIN)/avcurate swap $(RUN)/pairs/pairs.jsonl --media $(MEDIA) -o $(RUN)/swap
+	$(BIN)/avcurate audit $(RUN)/swap
+
 test: setup-test
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
@@ -68,7 +81,7 @@ test-fast: setup-test
 
 # ratios against the obvious way, each in one run
 bench: setup-test
-	for b in consistency decode relabel runner chair detect swap prefill; do $(BIN)/python -m benchmarks.$$b || exit 1; done
+	for b in consistency decode relabel runner chair detect swap pair prefill; do $(BIN)/python -m benchmarks.$$b || exit 1; done
 
 lint: setup-test
 	$(BIN)/python -m ruff check --fix .

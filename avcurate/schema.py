@@ -261,6 +261,7 @@ SWAP: tuple[Column, ...] = (
     Column("picture_sha256", pa.string(), "Hash over the packets of the picture, the same before and after."),
     Column("clip_sha256", pa.string(), "SHA-256 of the clip's file."),
     Column("donor_sha256", pa.string(), "SHA-256 of the donor's file."),
+    Column("pair", pa.string(), "The pair's record as it was given, JSON."),
 )
 
 

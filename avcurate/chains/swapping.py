@@ -73,7 +73,7 @@ def run_swap(job: SwapJob, begin: Begin = begin_nothing) -> dict[str, Tally]:
         "silent": job.silent,
         "audio_only": job.audio_only,
         "video_only": job.video_only,
-        "version": 1,
+        "version": 2,
     }
     run, maker = RunDir(job.run), _Maker(job)
 
@@ -127,6 +127,7 @@ class _Maker:
             "row": record.row,
             "counterfactual": name,
             "factual": None,
+            "pair": json.dumps(record.value, ensure_ascii=False, default=str),
             "silent": None,
             "audio_only": None,
             "video_only": None,

@@ -10,6 +10,7 @@ import typer
 
 from avcurate import __version__
 from avcurate.cli import (
+    audit,
     benchmark,
     caption,
     demo,
@@ -51,6 +52,8 @@ app.command("judge")(judge.judge)
 app.command("objects")(objects.objects)
 app.command("pair")(pair.pair)
 app.command("swap")(swap.swap)
+app.command("audit")(audit.audit)
+app.command("review")(audit.review)
 app.command("doctor")(inspect_cmds.doctor)
 app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(recipes.recipe_app, name="recipe")

@@ -1,0 +1,1 @@
+"""Blinded review by people: what is shown, what they say, and the local page."""

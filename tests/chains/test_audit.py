@@ -1,0 +1,73 @@
+"""The audit finds what leaked, and its page plays both clips in a browser."""
+
+import json
+
+import pytest
+
+from avcurate.chains.audit import audit
+from avcurate.chains.swapping import SwapJob, run_swap
+from avcurate.errors import UserError
+from avcurate.report.audit import write_audit_page
+from avcurate.runner.rundir import RunDir
+from tests.conftest import ffmpeg
+from tests.report.browser import chromium
+
+
+@pytest.fixture(scope="module")
+def swapped(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("audit")
+    clips = folder / "clips"
+    clips.mkdir()
+    for i, name in enumerate(("one", "two <b>", "three")):
+        picture = ("-f", "lavfi", "-i", f"testsrc=s=64x48:r=10:d=2:duration=2:n={i}")
+        ffmpeg(*picture, "-f", "lavfi", "-i", f"sine={300 * (i + 1)}:d=2", str(clips / f"{name}.mp4"))
+    pairs = [
+        {
+            "clip": "one",
+            "donor": "two <b>",
+            "audio_captions": ["a tractor engine"],
+            "donor_captions": ["an engine starts"],
+            "video_captions": ["<script>alert(1)</script>"],
+            "answers": ["engine"],
+            "audio_similarity": 0.2,
+            "margin": 0.1,
+        },
+        {
+            "clip": "two <b>",
+            "donor": "three",
+            "audio_captions": ["birds chirp"],
+            "donor_captions": ["rain"],
+            "answers": ["birds"],
+        },
+        {"clip": "three", "donor": "gone"},
+    ]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(p) + "\n" for p in pairs))
+    run_swap(SwapJob(folder / "pairs.jsonl", clips, clips, folder / "run"))
+    return RunDir(folder / "run")
+
+
+def test_leaks_are_found_by_words(swapped):
+    found = audit(swapped)
+    by = {i["clip"]: i for i in found["items"]}
+    assert found["pairs"] == 2 and found["refused"] == {"media_missing": 1}
+    assert by["one.mp4"]["says_answer"] == ["engine"] and by["one.mp4"]["shared_words"] == ["engine"]
+    assert by["two <b>.mp4"]["says_answer"] == [] and by["two <b>.mp4"]["shared_words"] == []
+    assert found["leaks"] == {"says_answer": 1, "still_heard": 0, "shared_words": 1}
+    with pytest.raises(UserError, match="not a run directory"):
+        audit(RunDir(swapped.root / "x"))
+
+
+@pytest.mark.slow
+def test_both_clips_play_side_by_side_and_text_is_escaped(swapped):
+    page = write_audit_page(swapped.root, audit(swapped))
+    with chromium() as browser:
+        browser.get(page.as_uri())
+        videos = browser.find_elements("css selector", "video")
+        assert len(videos) == 4 and "<script>alert" in browser.find_element("id", "pair-1").text
+        play = (
+            "const [v, done] = arguments; v.muted = true; v.onended = () => done(v.duration);"
+            "v.play().catch(e => done(String(e)));"
+        )
+        lengths = [browser.execute_async_script(play, v) for v in videos[:2]]
+        assert all(abs(x - 2) < 0.1 for x in lengths), lengths
+        assert not [e for e in browser.get_log("browser") if e["level"] == "SEVERE"]
