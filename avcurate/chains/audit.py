@@ -16,9 +16,9 @@ from avcurate.runner.stage import Row
 
 _CONTENT = re.compile(r"[^\W\d_]{4,}")
 _COMMON_TEXT = """
-with while then from into onto over under near some sound sounds sounding noise background followed being heard that this
-there their they them loud loudly someone something people person several times clip audio video and makes making another
-after before during first second third fourth
+with while then from into onto over under near some sound sounds sounding noise background followed being heard that
+this there their they them loud loudly someone something people person several times clip audio video and makes making
+another after before during first second third fourth
 """
 # words that captions share without sharing a sound
 COMMON = frozenset(_COMMON_TEXT.split())

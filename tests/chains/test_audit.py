@@ -21,26 +21,10 @@ def swapped(tmp_path_factory):
     for i, name in enumerate(("one", "two <b>", "three")):
         picture = ("-f", "lavfi", "-i", f"testsrc=s=64x48:r=10:d=2:duration=2:n={i}")
         ffmpeg(*picture, "-f", "lavfi", "-i", f"sine={300 * (i + 1)}:d=2", str(clips / f"{name}.mp4"))
-    pairs = [
-        {
-            "clip": "one",
-            "donor": "two <b>",
-            "audio_captions": ["a tractor engine"],
-            "donor_captions": ["an engine starts"],
-            "video_captions": ["<script>alert(1)</script>"],
-            "answers": ["engine"],
-            "audio_similarity": 0.2,
-            "margin": 0.1,
-        },
-        {
-            "clip": "two <b>",
-            "donor": "three",
-            "audio_captions": ["birds chirp"],
-            "donor_captions": ["rain"],
-            "answers": ["birds"],
-        },
-        {"clip": "three", "donor": "gone"},
-    ]
+    one = {"clip": "one", "donor": "two <b>", "audio_captions": ["a tractor engine"], "answers": ["engine"]}
+    one |= {"donor_captions": ["an engine starts"], "video_captions": ["<script>alert(1)</script>"], "margin": 0.1}
+    two = {"clip": "two <b>", "donor": "three", "audio_captions": ["birds chirp"], "answers": ["birds"]}
+    pairs = [one, two | {"donor_captions": ["rain"]}, {"clip": "three", "donor": "gone"}]
     (folder / "pairs.jsonl").write_text("".join(json.dumps(p) + "\n" for p in pairs))
     run_swap(SwapJob(folder / "pairs.jsonl", clips, clips, folder / "run"))
     return RunDir(folder / "run")
