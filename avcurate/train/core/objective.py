@@ -1,0 +1,144 @@
+"""GRPO and MAPO objectives (MAPO §2, Eq. 2, 4 and 5), in plain torch.
+
+All tensors are (B, T), B completions padded on the right, or (B,) per completion; ``mask`` is 1 on tokens. Advantages
+and weights are constants: they are detached here. With ω̃ = 1 everywhere the objective is plain GRPO.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+MASS_EPS = 1e-6
+
+
+@dataclass(frozen=True)
+class AttentionLoss:
+    """Values of the attention branch (MAPO Eq. 4, Table 5).
+
+    Attributes:
+        exponent: κ ≥ 0 of the temporal weight (t/T)^κ.
+        floor: α in [0, 1], what the failure gate leaves to completions that succeeded.
+        fail_at: θ_fail; a completion failed where its accuracy reward is at most this.
+        prefactor_cap: C_pref, over gate · \\|advantage\\|.
+        eps: added to the mass inside the logarithm. The paper has one ε for this and for an advantage floor; they are
+            two quantities, and the latter is not used.
+    """
+
+    exponent: float = 1.0
+    floor: float = 0.1
+    fail_at: float = 0.0
+    prefactor_cap: float = 3.0
+    eps: float = MASS_EPS
+
+
+def group_advantages(rewards: Tensor, group: int, *, eps: float = 1e-4) -> Tensor:
+    """(r - mean) / (std + eps) inside each group of completions of one prompt (SFFL Eq. 11, MAPO §2).
+
+    Args:
+        rewards: (B,), completions of a prompt next to each other.
+        group: G ≥ 2 completions per prompt; the standard deviation is the sample's (n - 1).
+
+    Returns:
+        (B,); 0 where a whole group earns the same.
+
+    Raises:
+        ValueError: B is no multiple of G, or a reward is not finite.
+    """
+    if group < 2 or len(rewards) % group:
+        raise ValueError(f"{len(rewards)} rewards are no whole groups of {group}.")
+    if not torch.isfinite(rewards).all():
+        raise ValueError("a reward is not finite.")
+    grouped = rewards.view(-1, group)
+    centred = grouped - grouped.mean(1, keepdim=True)
+    return (centred / (grouped.std(1, keepdim=True) + eps)).flatten()
+
+
+def clipped_surrogate(ratio: Tensor, advantage: Tensor, *, low: float = 0.2, high: float = 0.2) -> Tensor:
+    """ℓ = -min(ρ Â, clip(ρ, 1 - low, 1 + high) Â) per token (MAPO §2).
+
+    Args:
+        ratio: (B, T) ρ = π / π_old of the sampled tokens, positive.
+        advantage: (B,) or (B, T).
+    """
+    a = (advantage[:, None] if advantage.dim() == 1 else advantage).detach()
+    return -torch.minimum(ratio * a, ratio.clamp(1 - low, 1 + high) * a)
+
+
+def reweighted_policy_loss(surrogate: Tensor, weights: Tensor, mask: Tensor) -> Tensor:
+    """Mean over completions of Σ ω̃ ℓ / Σ ω̃ (MAPO Eq. 2): invariant to the scale of ω̃.
+
+    Args:
+        surrogate: (B, T) ℓ.
+        weights: (B, T) ω̃; ones give GRPO's 1/T.
+        mask: (B, T); a completion without tokens counts as 0.
+
+    Returns:
+        scalar.
+    """
+    w = weights.detach() * mask
+    total = w.sum(-1)
+    per_sequence = (w * surrogate).sum(-1) / total.clamp(min=torch.finfo(w.dtype).tiny)
+    return torch.where(total > 0, per_sequence, torch.zeros_like(per_sequence)).mean()
+
+
+def token_advantages(advantage: Tensor, weights: Tensor, mask: Tensor) -> Tensor:
+    """Â_t = Â · T ω̃_t / Σ ω̃: as advantages of plain GRPO they give :func:`reweighted_policy_loss`, gradient included.
+
+    The clipped surrogate is positively homogeneous in the advantage, and ω̃ ≥ 0.
+
+    Returns:
+        (B, T), 0 on padding.
+    """
+    w = weights.detach() * mask
+    scale = mask.sum(-1, keepdim=True) / w.sum(-1, keepdim=True).clamp(min=torch.finfo(w.dtype).tiny)
+    return advantage.detach()[:, None] * w * scale
+
+
+def kl_k3(logp: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
+    """Mean over completions of the mean over tokens of exp(d) - d - 1, d = log π_ref - log π (MAPO §2).
+
+    Args:
+        logp: (B, T) log-probabilities of the sampled tokens; reference: of the frozen model.
+
+    Returns:
+        scalar ≥ 0.
+    """
+    d = torch.where(mask.bool(), reference.detach() - logp, torch.zeros_like(logp))
+    per_token = d.exp() - d - 1
+    return (per_token.sum(-1) / mask.sum(-1).clamp(min=1)).mean()
+
+
+def attention_loss(
+    mass: Tensor, inverse: Tensor, mask: Tensor, gate: Tensor, advantage: Tensor, accuracy: Tensor, how: AttentionLoss
+) -> Tensor:
+    """The attention branch (MAPO Eq. 4); gradients flow through ``mass`` alone.
+
+    Args:
+        mass: (B, T) attention mass a_t on the modality's tokens, in [0, 1].
+        inverse: (B, T) ν̃ of :func:`relevance.inverse_relevance`.
+        mask: (B, T); gate: (B, T) part-of-speech gate.
+        advantage: (B,) sequence-level Â, not reweighted.
+        accuracy: (B,) the accuracy reward; what is not finite counts as failed.
+        how: exponents, gates and caps.
+
+    Returns:
+        scalar ≥ 0 for mass ≤ 1 - eps; 0 where no token is gated.
+    """
+    chosen = mask.bool() & gate.bool()
+    length = mask.sum(-1, keepdim=True).clamp(min=1)
+    step = torch.arange(1, mask.shape[-1] + 1, device=mass.device, dtype=mass.dtype)
+    temporal = (step / length).clamp(max=1.0) ** how.exponent
+    penalty = -(mass + how.eps).clamp(min=how.eps).log()
+    per_token = torch.where(chosen, temporal * inverse.detach() * penalty, torch.zeros_like(penalty))
+    mean = per_token.sum(-1) / chosen.sum(-1).clamp(min=1)
+    failed = (~torch.isfinite(accuracy)) | (accuracy <= how.fail_at)
+    prefactor = failed.to(mass.dtype).clamp(min=how.floor) * advantage.detach().abs()
+    return (prefactor.clamp(max=how.prefactor_cap) * mean).mean()
+
+
+def total_loss(policy: Tensor, kl: Tensor, attention: Tensor, *, beta: float, eta: float) -> Tensor:
+    """L = L_PG + β L_KL + η L_attn (MAPO Eq. 5, Algorithm 1 line 11); scalars in, scalar out."""
+    return policy + beta * kl + eta * attention

@@ -1,0 +1,90 @@
+"""Where the tagged parts of a response lie among its tokens, found through characters.
+
+The tags are no single tokens in most tokenizers and may merge with their neighbours (``"><"``), so they are looked for
+in the decoded text and mapped back: a token belongs to a part where any of its characters does. Knows text and offsets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from avcurate.train.core.maam import Span, Traces
+
+_TAG = {name: (re.compile(rf"<{name}>"), re.compile(rf"</{name}>")) for name in ("v", "a")}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a response holds; ``malformed`` says why it gets no mask (plain causal attention), else empty."""
+
+    traces: Traces
+    malformed: str = ""
+
+
+def offsets_of(ids: Sequence[int], decode: Callable[[Sequence[int]], str]) -> tuple[str, list[int]]:
+    """The text of token ids, and where each token's text ends.
+
+    Prefixes are decoded, not single tokens: a character of several tokens shows only when it is whole, and then ends
+    where its last token does. Costs a decode per token; responses are short.
+    """
+    ends: list[int] = []
+    text = ""
+    for count in range(1, len(ids) + 1):
+        text = decode(ids[:count])
+        # an unfinished character decodes to the replacement mark and belongs to the token that finishes it
+        ends.append(len(text.rstrip("\ufffd")))
+    return text, ends
+
+
+def find_traces(text: str, ends: Sequence[int], first: int, *, complete: bool = True) -> Found:
+    """The visual and audio parts of a response.
+
+    Args:
+        text: the response.
+        ends: for each token where its text ends, non-decreasing.
+        first: position of the first response token in the whole sequence.
+        complete: False while decoding: an open part then reaches to the end of what is written.
+
+    Returns:
+        spans in positions of the whole sequence. A tag twice, closed before it is opened, never closed (when
+        complete), or parts that overlap: malformed, with no spans.
+    """
+    parts: dict[str, Span | None] = {}
+    places: list[tuple[int, int]] = []
+    for name, (opening, closing) in _TAG.items():
+        opened, closed = list(opening.finditer(text)), list(closing.finditer(text))
+        if not opened and not closed:
+            parts[name] = None
+            continue
+        if len(opened) != 1 or len(closed) > 1 or (closed and closed[0].start() < opened[0].end()):
+            return Found(Traces(), f"<{name}> is opened {len(opened)} times and closed {len(closed)} times")
+        if not closed and complete:
+            return Found(Traces(), f"<{name}> is never closed")
+        stop = closed[0].end() if closed else len(text)
+        places.append((opened[0].start(), stop))
+        at = [_token_at(ends, c) for c in (opened[0].start(), opened[0].end())]
+        # the part ends with the token that completes its closing tag: before that, a reader of prefixes cannot know
+        end, close = (_token_at(ends, stop - 1), _token_after(ends, stop)) if closed else (len(ends), len(ends))
+        # a token that holds the end of the opening tag and the first inner character counts as tag
+        begin = at[1] if _starts_at(ends, at[1], opened[0].end()) else at[1] + 1
+        parts[name] = Span(first + at[0], first + min(begin, end), first + end, first + close)
+    places.sort()
+    if len(places) == 2 and places[0][1] > places[1][0]:
+        return Found(Traces(), "<v> and <a> overlap")
+    return Found(Traces(parts["v"], parts["a"]))
+
+
+def _token_at(ends: Sequence[int], character: int) -> int:
+    """The first token whose text reaches past a character's place."""
+    return next((i for i, end in enumerate(ends) if end > character), len(ends))
+
+
+def _token_after(ends: Sequence[int], character: int) -> int:
+    """One past the token that holds the character before a place."""
+    return min(_token_at(ends, character - 1) + 1, len(ends))
+
+
+def _starts_at(ends: Sequence[int], token: int, character: int) -> bool:
+    return token == 0 or token >= len(ends) or ends[token - 1] >= character
