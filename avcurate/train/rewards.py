@@ -1,0 +1,104 @@
+"""Rewards as plain functions of a response's text (SFFL §3.4, Eq. 7-10; MAPO Appendix B).
+
+Needs neither torch nor a trainer: the included training command and the ms-swift plugin call the same functions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from avcurate.metrics.answers import ANSWER_TAGS, fold, parse_answer, tagged, without_reasoning
+from avcurate.metrics.pem import said_pem
+from avcurate.schema import PEM
+
+Form = Literal["conjunction", "halves"]
+
+_BLOCK = r"<{0}>(?P<{1}>(?:(?!</?(?:mod|v|a|sum|ans|answer)>).)*)</{0}>"
+_STRUCTURE = re.compile(
+    r"\s*"
+    + r"\s*".join(_BLOCK.format(tag, tag) for tag in ("mod", "v", "a", "sum"))
+    + rf"\s*(?:{_BLOCK.format('ans', 'ans')}|{_BLOCK.format('answer', 'answer')})\s*",
+    re.DOTALL | re.IGNORECASE,
+)
+_THINK = re.compile(r"\s*<think>.*\S.*</think>\s*<answer>(?P<answer>.*\S.*)</answer>\s*", re.DOTALL | re.IGNORECASE)
+_REASONING = re.compile(
+    r"\s*<reasoning>.*\S.*</reasoning>\s*<answer>(?P<answer>.*\S.*)</answer>\s*", re.DOTALL | re.IGNORECASE
+)
+_COUNTED = re.compile(r"</?(?:think|reasoning|answer)>", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of a total reward; SFFL's second stage is 1.0 and 0.2, its first 0 and 1."""
+
+    accuracy: float = 1.0
+    preference: float = 0.2
+
+
+STAGE_1 = Weights(accuracy=0.0, preference=1.0)
+STAGE_2 = Weights(accuracy=1.0, preference=0.2)
+
+
+def structure(text: str) -> float:
+    """1 where a response is ``<mod> <v> <a> <sum> <ans>``, each once, in order, filled, with nothing between or around.
+
+    The modality named is one of the three; ``<answer>`` stands for ``<ans>`` as in the paper's published outputs.
+    """
+    found = _STRUCTURE.fullmatch(text)
+    if found is None or said_pem(text) is None or said_pem(text) not in _exact(found["mod"]):
+        return 0.0
+    parts = [found["v"], found["a"], found["sum"], found["ans"] or found["answer"] or ""]
+    return float(all(part.strip() for part in parts))
+
+
+def _exact(named: str) -> tuple[PEM, ...]:
+    """The PEM that is named in the paper's own words; "View" or "both" is no label of the format."""
+    return tuple(p for p in PEM if named.strip().casefold() == str(p).casefold())
+
+
+def pem_match(text: str, pem: str) -> float:
+    """1 where the response names the question's PEM inside ``<mod>``."""
+    said = said_pem(text)
+    return float(said is not None and str(said) == pem)
+
+
+def preference_and_structure(text: str, pem: str, form: Form = "conjunction") -> float:
+    """R_mps (SFFL Eq. 7), in [0, 1].
+
+    The formula itself is not public. ``conjunction`` is its simplest reading, 1 where the response follows the
+    structure *and* names the PEM; ``halves`` gives 0.5 for each.
+    """
+    if form == "halves":
+        return 0.5 * structure(text) + 0.5 * pem_match(text, pem)
+    return structure(text) * pem_match(text, pem)
+
+
+def answer_accuracy(text: str, answer: str, choices: Sequence[str] = ()) -> float:
+    """R_acc (SFFL Eq. 8): 1 where the answer inside the answer tag is the right one, exactly and not by prefix."""
+    if tagged(without_reasoning(text), ANSWER_TAGS) is None:
+        return 0.0
+    found = parse_answer(text, choices)
+    return float(found is not None and fold(found) == fold(answer))
+
+
+def think_format(text: str) -> float:
+    """1 where a response is a filled ``<think>`` or ``<reasoning>`` and a filled ``<answer>``, each once (MAPO)."""
+    whole = _THINK.fullmatch(text) or _REASONING.fullmatch(text)
+    return float(whole is not None and len(_COUNTED.findall(text)) == 4)
+
+
+def total(
+    text: str,
+    *,
+    pem: str,
+    answer: str,
+    choices: Sequence[str] = (),
+    weights: Weights = STAGE_2,
+    form: Form = "conjunction",
+) -> float:
+    """R = w_acc R_acc + w_mps R_mps (SFFL Eq. 9 and 10)."""
+    parts = weights.accuracy * answer_accuracy(text, answer, choices) if weights.accuracy else 0.0
+    return parts + weights.preference * preference_and_structure(text, pem, form)
