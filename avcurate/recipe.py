@@ -131,13 +131,57 @@ class PairRecipe(_Strict):
     seed: int = 0
 
 
-AnyRecipe = Recipe | PoolRecipe | BenchmarkRecipe | PairRecipe
-R = TypeVar("R", Recipe, PoolRecipe, BenchmarkRecipe, PairRecipe)
+class MapoSpec(_Strict):
+    """What MAPO adds to GRPO; defaults are the paper's Table 5."""
+
+    modality: Literal["audio", "video", "both"] = Field("audio", description="Whose tokens are taken out and watched.")
+    base: float = Field(1.0, gt=0, description="τ_base of the length-scaled temperature.")
+    cap: float = Field(5.0, ge=0, description="C_mask, cap of both weights; 0: none.")
+    eta: float = Field(0.1, ge=0, description="Weight of the attention loss.")
+    exponent: float = Field(1.0, ge=0, description="κ of the temporal weight.")
+    floor: float = Field(0.1, ge=0, le=1, description="α, what the failure gate leaves to right answers.")
+    fail_at: float = Field(0.0, description="A completion failed whose accuracy reward is at most this.")
+    prefactor_cap: float = Field(3.0, gt=0, description="C_pref.")
+    layers: int = Field(5, ge=1, description="Deepest layers whose attention is watched.")
+
+
+class TrainRecipe(_Strict):
+    """GRPO or MAPO on exported shards."""
+
+    kind: Literal["train"]
+    name: str
+    about: str = ""
+    algo: Literal["grpo", "mapo"] = "grpo"
+    prompt: str = "separate-then-fuse@1"
+    accuracy_weight: float = Field(1.0, ge=0, description="Weight of the answer accuracy reward.")
+    preference_weight: float = Field(0.2, ge=0, description="Weight of the modality preference and structure reward.")
+    preference_form: Literal["conjunction", "halves"] = "conjunction"
+    steps: int = Field(100, ge=1, description="Optimiser steps.")
+    prompts: int = Field(12, ge=1, description="Questions of one step.")
+    group: int = Field(4, ge=2, description="Rollouts of one question.")
+    micro_batch: int = Field(16, ge=1, description="Completions of one forward pass with gradients.")
+    learning_rate: float = Field(1e-5, gt=0)
+    beta: float = Field(0.002, ge=0, description="Weight of the KL term.")
+    clip: float = Field(0.2, gt=0, description="ε of the clipped surrogate.")
+    temperature: float = Field(1.0, gt=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(0, ge=0, description="0: off.")
+    max_tokens: int = Field(1200, ge=1, description="Longest completion.")
+    lora_rank: int = Field(0, ge=0, description="Rank of LoRA on all linear layers of the decoder; 0: full training.")
+    save_every: int = Field(50, ge=1, description="Steps between checkpoints.")
+    seed: int = 0
+    mapo: MapoSpec = MapoSpec()
+    media: MediaSpec = MediaSpec()
+
+
+AnyRecipe = Recipe | PoolRecipe | BenchmarkRecipe | PairRecipe | TrainRecipe
+R = TypeVar("R", Recipe, PoolRecipe, BenchmarkRecipe, PairRecipe, TrainRecipe)
 KINDS: dict[str, type[AnyRecipe]] = {
     "label-pem": Recipe,
     "pool": PoolRecipe,
     "benchmark": BenchmarkRecipe,
     "pair": PairRecipe,
+    "train": TrainRecipe,
 }
 
 
@@ -174,6 +218,11 @@ def load_benchmark(name: str) -> BenchmarkRecipe:
 def load_pair(name: str, overrides: dict[str, Any] | None = None) -> PairRecipe:
     """How clips are paired, by name or path; raises as :func:`load_recipe`."""
     return _of_kind(load_any(name, overrides), PairRecipe, name)
+
+
+def load_train(name: str, overrides: dict[str, Any] | None = None) -> TrainRecipe:
+    """How a model is trained, by name or path; raises as :func:`load_recipe`."""
+    return _of_kind(load_any(name, overrides), TrainRecipe, name)
 
 
 def load_any(name: str, overrides: dict[str, Any] | None = None) -> AnyRecipe:

@@ -25,6 +25,7 @@ from avcurate.cli import (
     recipes,
     run_cmds,
     swap,
+    train,
 )
 from avcurate.errors import AvcurateError, TooManyDead
 
@@ -54,6 +55,7 @@ app.command("pair")(pair.pair)
 app.command("swap")(swap.swap)
 app.command("audit")(audit.audit)
 app.command("review")(audit.review)
+app.command("train")(train.train)
 app.command("doctor")(inspect_cmds.doctor)
 app.add_typer(benchmark.app, name="benchmark")
 app.add_typer(recipes.recipe_app, name="recipe")

@@ -99,7 +99,8 @@ def build_world(
     workers: int,
     tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Item]:
-    """Write the world: ``questions.json``, ``captions.jsonl``, ``truth.jsonl``, ``clips/`` and ``world.json``.
+    """Write the world: ``questions.json``, ``benchmark.json`` (with PEMs), ``captions.jsonl``, ``truth.jsonl``,
+    ``clips/`` and ``world.json``.
 
     Clips that are there already are kept, so an interrupted build goes on.
 
@@ -122,9 +123,15 @@ def build_world(
         for done, _ in enumerate(pool.imap_unordered(_make, jobs), 1):
             tick(done, len(jobs))
     write_text(out / "questions.json", json.dumps([i.annotation() for i in items], indent=1) + "\n")
+    write_text(out / "benchmark.json", json.dumps([_with_pem(i) for i in items], indent=1) + "\n")
     write_text(out / "captions.jsonl", "".join(json.dumps(c) + "\n" for c in _captions(items)))
     write_text(out / "truth.jsonl", "".join(json.dumps(i.truth()) + "\n" for i in items))
     return items
+
+
+def _with_pem(item: Item) -> dict[str, Any]:
+    """The record with the modality that decides it in AVQA's own field, for evaluation: not for labelling."""
+    return item.annotation() | {"question_relation": item.truth()["pem"]}
 
 
 def _captions(items: list[Item]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ repeated. Knows the Qwen-Omni thinkers; torch is imported when the engine is set
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from avcurate.engines.base import Engine, Failure, Perception, Reply, Request, Response, Source, text_logprobs
@@ -34,6 +34,25 @@ class _Prefill:
     mask: Tensor
     next_position: Tensor
     ids: Tensor
+
+
+@dataclass
+class Sampled:
+    """What a batch of alike requests was answered with, as token ids.
+
+    Attributes:
+        owner: for each response the index of its request.
+        seeds: its seed; written: its tokens, the end token included where it came.
+        prompts: token ids of the prompts, (requests, L), padded on the left; lengths: tokens of each.
+        first: likeliest first tokens of each request, where asked for.
+    """
+
+    owner: list[int]
+    seeds: list[int]
+    written: list[list[int]]
+    prompts: Tensor
+    lengths: list[int]
+    first: list[dict[str, float] | None]
 
 
 class TransformersEngine(Engine):
@@ -135,7 +154,8 @@ class TransformersEngine(Engine):
             return
         yield from replies
 
-    def _inputs(self, batch: list[Request]) -> dict[str, Any]:
+    def inputs(self, batch: list[Request]) -> dict[str, Any]:
+        """What the model is given for requests of one frame rate: prompts padded on the left, and their media."""
         texts = [
             self.processor.apply_chat_template(messages_of(r), tokenize=False, add_generation_prompt=True) + r.prefix
             for r in batch
@@ -158,19 +178,8 @@ class TransformersEngine(Engine):
         return {k: v.to(self._device) if hasattr(v, "to") else v for k, v in inputs.items()}
 
     def _prefill(self, batch: list[Request]) -> _Prefill:
-        torch, inputs = self.torch, self._inputs(batch)
-        interleaved = any(r.interleaved for r in batch)
-        lengths = inputs.get("feature_attention_mask")
-        seconds = inputs.pop("video_second_per_grid", None)
-        positions, _ = self.model.get_rope_index(
-            inputs["input_ids"],
-            video_grid_thw=inputs.get("video_grid_thw"),
-            attention_mask=inputs["attention_mask"],
-            use_audio_in_video=interleaved,
-            audio_seqlens=None if lengths is None else lengths.sum(-1),
-            second_per_grids=None if seconds is None else torch.as_tensor(seconds),
-        )
-        positions = positions.long()
+        torch, inputs = self.torch, self.inputs(batch)
+        positions = self.positions(inputs, any(r.interleaved for r in batch))
         with torch.inference_mode():
             out = self.model(**inputs, position_ids=positions, use_cache=True)
         return _Prefill(
@@ -181,6 +190,25 @@ class TransformersEngine(Engine):
             inputs["input_ids"],
         )
 
+    def positions(self, inputs: dict[str, Any], interleaved: bool) -> Tensor:
+        """Positions in time, height and width of every token: int64 (3, B, L).
+
+        ``inputs`` are those of :meth:`inputs`, maybe with responses appended to ids and mask; the seconds per temporal
+        patch, which the model itself does not take, are taken out of them.
+        """
+        lengths = inputs.get("feature_attention_mask")
+        seconds = inputs.pop("video_second_per_grid", None)
+        found, _ = self.model.get_rope_index(
+            inputs["input_ids"],
+            video_grid_thw=inputs.get("video_grid_thw"),
+            attention_mask=inputs["attention_mask"],
+            use_audio_in_video=interleaved,
+            audio_seqlens=None if lengths is None else lengths.sum(-1),
+            second_per_grids=None if seconds is None else self.torch.as_tensor(seconds),
+        )
+        positions: Tensor = found.long()
+        return positions
+
     def _generate(self, batch: list[Request]) -> list[Reply]:
         groups: dict[tuple[Any, ...], list[Request]] = {}
         for r in batch:
@@ -188,6 +216,11 @@ class TransformersEngine(Engine):
         return [reply for group in groups.values() for reply in self._generate_alike(group)]
 
     def _generate_alike(self, batch: list[Request]) -> list[Reply]:
+        sampled = self.sample(batch)
+        return [self._reply(r, i, sampled) for i, r in enumerate(batch)]
+
+    def sample(self, batch: list[Request]) -> Sampled:
+        """Token ids of the responses to requests of one frame rate and one set of sampling values."""
         from avcurate.engines.sampling import SeededSampler
 
         torch = self.torch
@@ -224,28 +257,19 @@ class TransformersEngine(Engine):
                     use_cache=True,
                 )
                 logits, position = out.logits[:, -1], position + 1
-        replies = [self._reply(r, i, start, owner, seeds, written) for i, r in enumerate(batch)]
-        return [replace(reply, first_logprobs=one) for reply, one in zip(replies, first, strict=True)]
+        return Sampled(owner, seeds, written, start.ids, start.mask.sum(1).tolist(), first)
 
-    def _reply(
-        self,
-        r: Request,
-        i: int,
-        start: _Prefill,
-        owner: list[int],
-        seeds: list[int],
-        written: list[list[int]],
-    ) -> Reply:
+    def _reply(self, r: Request, i: int, sampled: Sampled) -> Reply:
         responses = []
-        for row, who in enumerate(owner):
+        for row, who in enumerate(sampled.owner):
             if who != i:
                 continue
-            ids = written[row]
+            ids = sampled.written[row]
             ended = bool(ids) and ids[-1] in self._ends
             text = self.processor.tokenizer.decode(ids, skip_special_tokens=True)
-            responses.append(Response(seeds[row], text, "stop" if ended else "length", len(ids)))
-        audio, video = self._media_tokens(start.ids[i])
-        return Reply(r.key, tuple(responses), int(start.mask[i, : start.ids.shape[1]].sum()), audio, video)
+            responses.append(Response(sampled.seeds[row], text, "stop" if ended else "length", len(ids)))
+        audio, video = self._media_tokens(sampled.prompts[i])
+        return Reply(r.key, tuple(responses), sampled.lengths[i], audio, video, sampled.first[i])
 
     def _media_tokens(self, ids: Tensor) -> tuple[int, int]:
         return int((ids == self._audio_id).sum()), int((ids == self._video_id).sum())

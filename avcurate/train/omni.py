@@ -1,0 +1,132 @@
+"""A Qwen-Omni thinker while it trains: rollouts, and forward passes that hear and see what the rollouts did.
+
+Everything that depends on processors and model classes is the transformers engine's; here its prompts get completions
+appended, on the right, and the modality taken out for the reference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from avcurate.engines.base import Request
+from avcurate.engines.transformers_engine import TransformersEngine
+from avcurate.train.capture import Capture, switched_on
+from avcurate.train.core.ablate import MediaTokens, Modality, media_keys
+from avcurate.train.core.relevance import entropy
+
+
+class Omni:
+    """The engine's model and processor, for training.
+
+    Args:
+        engine: set up already; its model is the one that is trained.
+    """
+
+    def __init__(self, engine: TransformersEngine) -> None:
+        self.engine = engine
+        config = engine.model.config
+        self.tokens = MediaTokens(
+            audio=config.audio_token_id,
+            video=config.video_token_id,
+            audio_start=getattr(config, "audio_start_token_id", None),
+            audio_end=getattr(config, "audio_end_token_id", None),
+            vision_start=getattr(config, "vision_start_token_id", None),
+            vision_end=getattr(config, "vision_end_token_id", None),
+        )
+        self.decoder_layers = int(config.text_config.num_hidden_layers)
+
+    def decode(self, ids: list[int]) -> str:
+        """Text of a completion."""
+        text: str = self.engine.processor.tokenizer.decode(ids, skip_special_tokens=True)
+        return text
+
+    def rollouts(self, requests: list[Request]) -> list[list[int]]:
+        """Token ids of all responses, requests in order and their responses next to each other.
+
+        Placeholder ids cannot be drawn; each response has its own seed.
+        """
+        model = self.engine.model
+        training = model.training
+        model.eval()
+        found: list[list[int]] = []
+        try:
+            for group in _alike(requests):
+                found += self.engine.sample(group).written
+        finally:
+            model.train(training)
+        return found
+
+    def forward(
+        self,
+        model: Any,
+        requests: list[Request],
+        completions: Tensor,
+        mask: Tensor,
+        capture: tuple[Modality, frozenset[int]] | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Logits that predict the completions' tokens, and the attention mass of their queries.
+
+        Args:
+            model: the trained model, maybe wrapped, or a reference; called with keyword arguments.
+            requests: the prompts, one per completion, all of one frame rate.
+            completions: int64 (B, T), padded on the right; mask: (B, T).
+            capture: modality and layers whose attention is watched.
+
+        Returns:
+            (B, T, V), and (B, T) in [0, 1] or ``None``.
+        """
+        inputs = self.engine.inputs(requests)
+        prompt = inputs["input_ids"].shape[1]
+        device = inputs["input_ids"].device
+        inputs["input_ids"] = torch.cat([inputs["input_ids"], completions.to(device)], 1)
+        inputs["attention_mask"] = torch.cat([inputs["attention_mask"], mask.to(device).long()], 1)
+        positions = self.engine.positions(inputs, any(r.interleaved for r in requests))
+        if capture is None:
+            out = model(**inputs, position_ids=positions, use_cache=False)
+            return out.logits[:, prompt - 1 : -1], None
+        watched = Capture(media_keys(inputs["input_ids"], self.tokens, capture[0]), prompt - 1, capture[1])
+        with switched_on(model):
+            out = model(**inputs, position_ids=positions, use_cache=False, capture=watched)
+        return out.logits[:, prompt - 1 : -1], watched.mass()[:, :-1]
+
+    def entropy_without(
+        self, model: Any, requests: list[Request], completions: Tensor, mask: Tensor, modality: Modality
+    ) -> Tensor:
+        """Entropies (B, T) of a model that reads the same completions after prompts without a modality.
+
+        The prompt is made anew without it, so neither its placeholders nor its marks are left, and what stays keeps the
+        positions it would have had.
+        """
+        drop_audio, drop_video = modality in ("audio", "both"), modality in ("video", "both")
+        bare = [
+            replace(
+                r,
+                audio=None if drop_audio else r.audio,
+                frames=None if drop_video else r.frames,
+                interleaved=False,
+            )
+            for r in requests
+        ]
+        with torch.no_grad():
+            return entropy(self.forward(model, bare, completions, mask)[0])
+
+
+def _alike(requests: list[Request]) -> list[list[Request]]:
+    """Runs of neighbours of one frame rate."""
+    runs: list[list[Request]] = []
+    for r in requests:
+        if runs and (runs[-1][0].fps, runs[-1][0].sampling) == (r.fps, r.sampling):
+            runs[-1].append(r)
+        else:
+            runs.append([r])
+    return runs
+
+
+def log_probabilities(logits: Tensor, tokens: Tensor, temperature: float = 1.0) -> Tensor:
+    """Log-probabilities (B, T) of the sampled tokens from logits (B, T, V), at the temperature they were drawn with."""
+    scaled = logits.float() / temperature
+    return scaled.gather(-1, tokens[..., None]).squeeze(-1) - scaled.logsumexp(-1)

@@ -1,0 +1,206 @@
+"""GRPO and MAPO on omni thinkers: a thin subclass of TRL's GRPOTrainer.
+
+TRL's own rollouts and losses know images only: with an audio prompt its rollout hears and its loss is deaf, without an
+error. So both are replaced here, by :mod:`avcurate.train.omni` and :mod:`avcurate.train.core`; the loop, the sampler of
+groups, checkpoints, resume, logging, accelerate and LoRA are TRL's. Written against TRL 1.16.
+"""
+
+from __future__ import annotations
+
+import copy
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+from trl import GRPOConfig, GRPOTrainer
+
+from avcurate.engines.base import Request, Sampling
+from avcurate.media.cache import ClipCache
+from avcurate.prompts import get_prompt
+from avcurate.recipe import TrainRecipe
+from avcurate.seeds import derive_seed
+from avcurate.train.core.objective import (
+    AttentionLoss,
+    attention_loss,
+    clipped_surrogate,
+    group_advantages,
+    kl_k3,
+    reweighted_policy_loss,
+    total_loss,
+)
+from avcurate.train.core.relevance import differential_entropy, entropy, inverse_relevance, relevance_mask
+from avcurate.train.omni import Omni, log_probabilities
+from avcurate.train.rewards import answer_accuracy, pem_match, preference_and_structure, structure
+
+QUARTERS = 4
+
+
+class OmniTrainer(GRPOTrainer):  # type: ignore[misc]
+    """Trains on rows of shards.
+
+    Args:
+        omni: the model that is trained.
+        recipe: objective and rewards.
+        clips: decodes the rows' media.
+        args: TRL's arguments; its ``beta`` stays 0, the KL term is reckoned here.
+        kwargs: for ``GRPOTrainer``; the dataset has a column ``row`` with a shard's row.
+    """
+
+    def __init__(self, omni: Omni, recipe: TrainRecipe, clips: ClipCache, args: GRPOConfig, **kwargs: Any) -> None:
+        self.omni, self.recipe, self.clips = omni, recipe, clips
+        self._held: dict[int, Request] = {}
+        super().__init__(model=omni.engine.model, reward_funcs=[_rewarded_here], args=args, **kwargs)
+        self._reference = self._frozen_copy()
+
+    def _frozen_copy(self) -> Any:
+        """What the policy is held to, and what reads without the modality: the model as it was, or LoRA's base."""
+        if self.recipe.beta == 0 and self.recipe.algo == "grpo":
+            return None
+        if self.recipe.lora_rank:
+            return None
+        return copy.deepcopy(self.omni.engine.model).eval().requires_grad_(False)
+
+    def _base(self) -> Any:
+        """A context in which the reference answers, and the reference."""
+        if self._reference is not None:
+            return nullcontext(), self._reference
+        bare = self.accelerator.unwrap_model(self.model)
+        return bare.disable_adapter(), bare
+
+    def _set_signature_columns_if_needed(self) -> None:
+        self._signature_columns = ["prompt", "row"]
+
+    def _request(self, row: dict[str, Any]) -> Request:
+        clip = self.clips.get(row["media"], row["start"], row["end"]).result()
+        recipe = self.recipe
+        return Request(
+            key=row["question_id"],
+            prompt=get_prompt(recipe.prompt).render(row["question"], row["choices"]),
+            audio=clip.audio,
+            frames=clip.frames,
+            fps=clip.fps,
+            n=recipe.group,
+            seed=derive_seed(recipe.seed, "rollout", self.state.global_step, row["question_id"]),
+            sampling=Sampling(recipe.temperature, recipe.top_p, recipe.top_k, recipe.max_tokens),
+        )
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """Rollouts of a step's questions, their rewards and advantages; groups lie next to each other."""
+        rows = [item["row"] for item in inputs[:: self.recipe.group]]
+        for row in rows:
+            self.clips.get(row["media"], row["start"], row["end"])
+        requests = [self._request(row) for row in rows]
+        written = self.omni.rollouts(requests)
+        device = self.accelerator.device
+        longest = max(map(len, written))
+        ids = torch.zeros(len(written), longest, dtype=torch.long)
+        mask = torch.zeros(len(written), longest)
+        for i, one in enumerate(written):
+            ids[i, : len(one)] = torch.tensor(one)
+            mask[i, : len(one)] = 1
+        texts = [self.omni.decode(one) for one in written]
+        rewards, accuracy = self._score(rows, texts, mask)
+        owner = torch.arange(len(written)) // self.recipe.group
+        self._held = dict(enumerate(requests))
+        batch = {
+            "slot": owner,
+            "completion_ids": ids,
+            "completion_mask": mask,
+            "advantages": group_advantages(rewards, self.recipe.group),
+            "accuracy": accuracy,
+        }
+        return {k: v.to(device) for k, v in batch.items()}
+
+    def _score(self, rows: list[dict[str, Any]], texts: list[str], mask: Tensor) -> tuple[Tensor, Tensor]:
+        recipe, group = self.recipe, self.recipe.group
+        parts: dict[str, list[float]] = {"accuracy": [], "preference": [], "structure": [], "pem": []}
+        for i, text in enumerate(texts):
+            row = rows[i // group]
+            parts["accuracy"].append(answer_accuracy(text, row["answer"], row["choices"]))
+            parts["preference"].append(preference_and_structure(text, row["pem"], recipe.preference_form))
+            parts["structure"].append(structure(text))
+            parts["pem"].append(pem_match(text, row["pem"]))
+        found = {k: torch.tensor(v) for k, v in parts.items()}
+        rewards = recipe.accuracy_weight * found["accuracy"] + recipe.preference_weight * found["preference"]
+        for name, values in {**found, "total": rewards}.items():
+            self._record(f"reward/{name}", values.mean())
+        same = rewards.view(-1, group).std(1) == 0
+        self._record("reward/groups_alike", same.float().mean())
+        self._record("completion/length", mask.sum(1).mean())
+        return rewards, found["accuracy"]
+
+    def _record(self, name: str, value: Tensor) -> None:
+        mode = "train" if self.model.training else "eval"
+        self._metrics[mode][name].append(
+            float(self.accelerator.gather(value.detach().to(self.accelerator.device)).mean())
+        )
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Tensor]) -> Tensor:
+        """The objective on one micro-batch; completions of other frame rates go through the model apart."""
+        slots = inputs["slot"].tolist()
+        rates = sorted({self._held[s].fps for s in slots})
+        losses = []
+        for rate in rates:
+            rows = [i for i, s in enumerate(slots) if self._held[s].fps == rate]
+            part = {k: v[rows] for k, v in inputs.items()}
+            requests = [self._held[s] for s in part["slot"].tolist()]
+            losses.append(self._loss(model, requests, part) * len(rows) / len(slots))
+        # TRL has the Trainer leave the division by accumulated passes to the loss
+        passes = self.current_gradient_accumulation_steps if self.model.training else 1
+        return torch.stack(losses).sum() / passes
+
+    def _loss(self, model: Any, requests: list[Request], part: dict[str, Tensor]) -> Tensor:
+        recipe, mapo = self.recipe, self.recipe.mapo
+        ids, mask = part["completion_ids"], part["completion_mask"]
+        longest = int(mask.sum(1).max())
+        ids, mask = ids[:, :longest], mask[:, :longest]
+        capture = None
+        if recipe.algo == "mapo":
+            last = self.omni.decoder_layers
+            capture = (mapo.modality, frozenset(range(max(0, last - mapo.layers), last)))
+        logits, mass = self.omni.forward(model, requests, ids, mask, capture)
+        logp = log_probabilities(logits, ids, recipe.temperature)
+        # one step on each rollout: the old policy is this one
+        surrogate = clipped_surrogate(
+            (logp - logp.detach()).exp(), part["advantages"], low=recipe.clip, high=recipe.clip
+        )
+        kl = logp.new_zeros(())
+        if recipe.beta:
+            context, reference = self._base()
+            with torch.no_grad(), context:
+                other = log_probabilities(self.omni.forward(reference, requests, ids, mask)[0], ids, recipe.temperature)
+            kl = kl_k3(logp, other, mask)
+            self._record("kl", kl)
+        if mass is None:
+            policy = reweighted_policy_loss(surrogate, torch.ones_like(mask), mask)
+            return total_loss(policy, kl, kl.new_zeros(()), beta=recipe.beta, eta=0.0)
+        context, reference = self._base()
+        with context:
+            text_only = self.omni.entropy_without(reference, requests, ids, mask, mapo.modality)
+        delta = differential_entropy(text_only, entropy(logits.detach()), mask)
+        omega = relevance_mask(delta, mask, base=mapo.base, cap=mapo.cap)
+        gate = mask
+        inverse = inverse_relevance(delta, mask, gate, base=mapo.base, cap=mapo.cap)
+        how = AttentionLoss(mapo.exponent, mapo.floor, mapo.fail_at, mapo.prefactor_cap)
+        attention = attention_loss(mass, inverse, mask, gate, part["advantages"], part["accuracy"], how)
+        self._watch(delta, omega, mass, mask)
+        self._record("loss/attention", attention)
+        policy = reweighted_policy_loss(surrogate, omega, mask)
+        return total_loss(policy, kl, attention, beta=recipe.beta, eta=mapo.eta)
+
+    def _watch(self, delta: Tensor, omega: Tensor, mass: Tensor, mask: Tensor) -> None:
+        """Statistics of the mask, and the mass by quarter of the completion."""
+        tokens = mask.bool()
+        self._record("delta_h/mean_abs", delta.abs()[tokens].mean())
+        self._record("omega/max", omega[tokens].max())
+        place = (torch.arange(mask.shape[1], device=mask.device)[None] / mask.sum(1, keepdim=True) * QUARTERS).floor()
+        for quarter in range(QUARTERS):
+            there = tokens & (place == quarter)
+            if there.any():
+                self._record(f"mass/quarter_{quarter + 1}", mass.detach()[there].mean())
+
+
+def _rewarded_here(**_: Any) -> list[float]:
+    """TRL wants a reward function; rewards are reckoned with the rollouts, so it is never called."""
+    raise RuntimeError("TRL's own rewards were asked for: this trainer is written against another version of TRL.")
