@@ -135,6 +135,7 @@ class MapoSpec(_Strict):
     """What MAPO adds to GRPO; defaults are the paper's Table 5."""
 
     modality: Literal["audio", "video", "both"] = Field("audio", description="Whose tokens are taken out and watched.")
+    gate: Literal["pos", "none"] = Field("pos", description="Attention is asked of content words only, or of all.")
     base: float = Field(1.0, gt=0, description="τ_base of the length-scaled temperature.")
     cap: float = Field(5.0, ge=0, description="C_mask, cap of both weights; 0: none.")
     eta: float = Field(0.1, ge=0, description="Weight of the attention loss.")

@@ -6,6 +6,7 @@ appended, on the right, and the modality taken out for the reference.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,9 +40,9 @@ class Omni:
         )
         self.decoder_layers = int(config.text_config.num_hidden_layers)
 
-    def decode(self, ids: list[int]) -> str:
+    def decode(self, ids: Sequence[int]) -> str:
         """Text of a completion."""
-        text: str = self.engine.processor.tokenizer.decode(ids, skip_special_tokens=True)
+        text: str = self.engine.processor.tokenizer.decode(list(ids), skip_special_tokens=True)
         return text
 
     def rollouts(self, requests: list[Request]) -> list[list[int]]:

@@ -32,6 +32,7 @@ from avcurate.train.core.objective import (
 from avcurate.train.core.relevance import differential_entropy, entropy, inverse_relevance, relevance_mask
 from avcurate.train.omni import Omni, log_probabilities
 from avcurate.train.rewards import answer_accuracy, pem_match, preference_and_structure, structure
+from avcurate.train.speech import gate_of, pattern_tagger
 
 QUARTERS = 4
 
@@ -50,8 +51,11 @@ class OmniTrainer(GRPOTrainer):  # type: ignore[misc]
     def __init__(self, omni: Omni, recipe: TrainRecipe, clips: ClipCache, args: GRPOConfig, **kwargs: Any) -> None:
         self.omni, self.recipe, self.clips = omni, recipe, clips
         self._held: dict[int, Request] = {}
-        super().__init__(model=omni.engine.model, reward_funcs=[_rewarded_here], args=args, **kwargs)
+        gated = recipe.algo == "mapo" and recipe.mapo.gate == "pos"
+        self._tagger = pattern_tagger() if gated else None
+        # before TRL's: it may put a forward of its own on the model, which a copy would share
         self._reference = self._frozen_copy()
+        super().__init__(model=omni.engine.model, reward_funcs=[_rewarded_here], args=args, **kwargs)
 
     def _frozen_copy(self) -> Any:
         """What the policy is held to, and what reads without the modality: the model as it was, or LoRA's base."""
@@ -70,6 +74,18 @@ class OmniTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _set_signature_columns_if_needed(self) -> None:
         self._signature_columns = ["prompt", "row"]
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Weights of a checkpoint. The Trainer's own way reads tensors by the names on disk, which are those of the
+        whole omni model and not of its thinker, and goes on without a word when none fits.
+        """
+        model = self.model if model is None else model
+        if self.recipe.lora_rank:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        bare = self.accelerator.unwrap_model(model)
+        stored = type(bare).from_pretrained(resume_from_checkpoint, dtype=bare.dtype, use_safetensors=True)
+        bare.load_state_dict(stored.state_dict(), strict=True)
 
     def _request(self, row: dict[str, Any]) -> Request:
         clip = self.clips.get(row["media"], row["start"], row["end"]).result()
@@ -103,7 +119,15 @@ class OmniTrainer(GRPOTrainer):  # type: ignore[misc]
         rewards, accuracy = self._score(rows, texts, mask)
         owner = torch.arange(len(written)) // self.recipe.group
         self._held = dict(enumerate(requests))
+        gate = mask.clone()
+        if self._tagger is not None:
+            gates = [gate_of(one, self.omni.decode, self._tagger) for one in written]
+            for i, found in enumerate(gates):
+                gate[i, : len(found.tokens)] = torch.tensor(found.tokens, dtype=gate.dtype)
+            self._record("gate/share", gate.sum() / mask.sum())
+            self._record("gate/fallback", torch.tensor(sum(g.fallback for g in gates) / len(gates)))
         batch = {
+            "gate": gate,
             "slot": owner,
             "completion_ids": ids,
             "completion_mask": mask,
@@ -154,7 +178,7 @@ class OmniTrainer(GRPOTrainer):  # type: ignore[misc]
         recipe, mapo = self.recipe, self.recipe.mapo
         ids, mask = part["completion_ids"], part["completion_mask"]
         longest = int(mask.sum(1).max())
-        ids, mask = ids[:, :longest], mask[:, :longest]
+        ids, mask, gate = ids[:, :longest], mask[:, :longest], part["gate"][:, :longest]
         capture = None
         if recipe.algo == "mapo":
             last = self.omni.decoder_layers
@@ -180,7 +204,6 @@ class OmniTrainer(GRPOTrainer):  # type: ignore[misc]
             text_only = self.omni.entropy_without(reference, requests, ids, mask, mapo.modality)
         delta = differential_entropy(text_only, entropy(logits.detach()), mask)
         omega = relevance_mask(delta, mask, base=mapo.base, cap=mapo.cap)
-        gate = mask
         inverse = inverse_relevance(delta, mask, gate, base=mapo.base, cap=mapo.cap)
         how = AttentionLoss(mapo.exponent, mapo.floor, mapo.fail_at, mapo.prefactor_cap)
         attention = attention_loss(mass, inverse, mask, gate, part["advantages"], part["accuracy"], how)

@@ -1,0 +1,76 @@
+"""Which completion tokens belong to words that say something: the part-of-speech gate (MAPO §3.5).
+
+Words are found in the decoded text, tagged, and projected back to every token that holds a part of them. Structure tags
+(``<v>``, ``</ans>``) are no words. The tagger works offline: TextBlob's pattern tagger, whose lexicon is in its
+package.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from avcurate.errors import UserError
+from avcurate.train.core.traces import offsets_of
+
+Tagger = Callable[[str], list[tuple[str, str]]]
+
+# Penn tags of nouns, verbs, adjectives, adverbs and numbers; what else is no punctuation and no function word is X
+_KEPT = ("NN", "VB", "JJ", "RB", "CD", "FW", "UH", "MD", "EX")
+_TAG = re.compile(r"</?[a-z]+>", re.IGNORECASE)
+_WORD = re.compile(r"\w+(?:['’-]\w+)*")
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gate over tokens; ``fallback`` where the tagger failed and every token counts."""
+
+    tokens: list[int]
+    fallback: bool = False
+
+
+def pattern_tagger() -> Tagger:
+    """TextBlob's pattern tagger: text to (word, Penn tag).
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        from textblob.en.taggers import PatternTagger
+    except ImportError:
+        raise UserError(
+            "the part-of-speech gate needs textblob.",
+            "Install it: pip install 'avcurate[train]', or set mapo.gate to none in the recipe.",
+        ) from None
+    tagger = PatternTagger()
+    return lambda text: tagger.tag(text, tokenize=False)
+
+
+def gate_of(ids: Sequence[int], decode: Callable[[Sequence[int]], str], tagger: Tagger) -> Gate:
+    """1 for each token that holds a part of a noun, verb, adjective, adverb, number or other content word.
+
+    Args:
+        ids: a completion's tokens.
+        decode: token ids to text.
+        tagger: text to (word, Penn tag).
+
+    Returns:
+        as many 0s and 1s as there are ids. A tagger that fails, or gives back other words than it was given, gives all
+        ones and ``fallback``.
+    """
+    text, ends = offsets_of(ids, decode)
+    bare = _TAG.sub(lambda m: " " * len(m.group(0)), text)
+    words = list(_WORD.finditer(bare))
+    try:
+        tags = tagger(" ".join(w.group(0) for w in words)) if words else []
+    except Exception:
+        return Gate([1] * len(ids), True)
+    if len(tags) != len(words):
+        return Gate([1] * len(ids), True)
+    content = [False] * (len(text) + 1)
+    for word, (_, tag) in zip(words, tags, strict=True):
+        if tag.startswith(_KEPT):
+            content[word.start() : word.end()] = [True] * (word.end() - word.start())
+    starts = [0, *ends[:-1]]
+    return Gate([int(any(content[a:b])) for a, b in zip(starts, ends, strict=True)])

@@ -1,0 +1,52 @@
+"""Shards are read whole, and what does not fit the model is refused with both sides named."""
+
+import json
+import shutil
+
+import pytest
+
+from avcurate.engines.checkpoint import Checkpoint
+from avcurate.errors import UserError
+from avcurate.recipe import load_train
+from avcurate.train.shards import read_shards, refuse_mismatch
+
+
+def changed(shards, tmp_path, **facts):
+    shutil.copytree(shards, tmp_path / "s")
+    held = json.loads((tmp_path / "s/shards.json").read_text())
+    (tmp_path / "s/shards.json").write_text(json.dumps(held | facts))
+    return tmp_path / "s"
+
+
+def test_rows_come_in_order_and_missing_splits_are_named(shards):
+    found = read_shards(shards)
+    assert len(found.rows) > 30 and found.rows == sorted(found.rows, key=lambda r: r["question_id"])
+    with pytest.raises(UserError, match="validation"):
+        read_shards(shards, "validation")
+    with pytest.raises(UserError, match="holds no shards"):
+        read_shards(shards / "data")
+
+
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({"fps": 1.0}, "frame rate 1.0, this training has 2.0"),
+        ({"sample_rate": 8000}, "sample rate 8000, this training has 16000"),
+        ({"processor": {"model": "/nowhere", "revision": None}}, "does not exist"),
+    ],
+)
+def test_other_media_values_are_refused(shards, tmp_path, facts, says):
+    found = read_shards(changed(shards, tmp_path, **facts))
+    with pytest.raises(UserError, match=says):
+        refuse_mismatch(found.facts, load_train("train-demo-stage-1"), Checkpoint("embedded"))
+
+
+def test_another_schema_or_family_is_refused(shards, tmp_path):
+    with pytest.raises(UserError, match="schema version 1, this avcurate has 2"):
+        read_shards(changed(shards, tmp_path, schema_version=1))
+    other = tmp_path / "model"
+    other.mkdir()
+    (other / "config.json").write_text('{"model_type": "qwen3_omni_moe"}')
+    with pytest.raises(UserError, match="processor qwen2_5_omni, this training has qwen3_omni_moe"):
+        refuse_mismatch(read_shards(shards).facts, load_train("train-demo-stage-1"), Checkpoint(str(other)))
+    refuse_mismatch(read_shards(shards).facts, load_train("train-demo-stage-1"), Checkpoint("embedded"))

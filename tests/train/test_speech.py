@@ -1,0 +1,32 @@
+"""The part-of-speech gate on words that are cut into tokens, on tags, and when the tagger fails."""
+
+import pytest
+
+from avcurate.train.speech import gate_of, pattern_tagger
+
+textblob = pytest.importorskip("textblob", reason="the extra `train` is not installed")
+
+
+def pieces(*parts):
+    return list(range(len(parts))), lambda ids: "".join(parts[i] for i in ids)
+
+
+def test_words_are_projected_to_all_their_tokens_and_tags_are_no_words():
+    parts = ("<v>", "two", " lo", "ud", " bells", " in", " the", " dark", "</v>", "<sum", "> so", " it", " stops", ".")
+    ids, decode = pieces(*parts)
+    gate = gate_of(ids, decode, pattern_tagger())
+    said = {p: g for p, g in zip(parts, gate.tokens, strict=True)}
+    assert not gate.fallback
+    assert all(said[p] for p in ("two", " lo", "ud", " bells", " dark", " stops"))
+    assert not any(said[p] for p in ("<v>", " in", " the", "</v>", "<sum", " it", "."))
+
+
+@pytest.mark.parametrize("tagger", [lambda text: [("one", "NN")], lambda text: 1 / 0])
+def test_a_tagger_that_fails_gates_nothing_and_says_so(tagger):
+    gate = gate_of(*pieces("two", " bells"), tagger)
+    assert gate.tokens == [1, 1] and gate.fallback
+
+
+def test_nothing_said_is_no_fallback():
+    gate = gate_of(*pieces("<v>", "</v>"), pattern_tagger())
+    assert gate.tokens == [0, 0] and not gate.fallback

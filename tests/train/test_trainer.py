@@ -1,0 +1,151 @@
+"""Training for real on the embedded model: it hears in the loss, resumes exactly, and what it saves answers.
+
+Runs where TRL is installed (`make train-test`): the vLLM of the other tests wants another transformers.
+"""
+
+import json
+
+import pytest
+import torch
+
+pytest.importorskip("trl", reason="the extra `train` is not installed beside vLLM; `make train-test` runs these")
+
+from avcurate.chains.training import TrainJob, read_metrics, run_training
+from avcurate.engines.base import ListSource, Request, Sampling
+from avcurate.engines.checkpoint import Checkpoint
+from avcurate.engines.transformers_engine import TransformersEngine
+from avcurate.errors import RecipeChanged, UserError
+from avcurate.media.decode import DecodeSpec, decode
+from avcurate.recipe import load_train
+from avcurate.train.omni import Omni, log_probabilities
+
+SMALL = {"prompts": 2, "group": 4, "micro_batch": 4, "max_tokens": 60, "steps": 4, "save_every": 2}
+
+
+def job_of(shards, out, **over):
+    return TrainJob(shards, out, load_train("train-demo-stage-1", {**SMALL, **over}))
+
+
+def weights(folder):
+    from safetensors.torch import load_file
+
+    return {k: v for f in sorted(folder.glob("*.safetensors")) for k, v in load_file(f).items()}
+
+
+@pytest.fixture(scope="module")
+def engine():
+    engine = TransformersEngine(Checkpoint("embedded"))
+    engine.setup()
+    return engine
+
+
+def requests_of(world, count, n=1):
+    folder, items = world
+    how = Sampling(temperature=1.0, max_tokens=40)
+    found = []
+    for item in items[:count]:
+        clip = decode(folder / "clips" / f"{item.clip.name}.mp4", DecodeSpec(max_frames=32, max_pixels=50176))
+        found.append(Request(f"{item.number}", item.draft.text, clip.audio, clip.frames, clip.fps, n, item.number, how))
+    return found
+
+
+def test_the_loss_reads_what_the_rollout_wrote_with_the_same_ears_and_eyes(engine, world):
+    """Log-probabilities of the training forward are those the rollout drew from; without media they are not."""
+    omni, requests = Omni(engine), requests_of(world, 3)
+    written = omni.rollouts(requests)
+    longest = max(map(len, written))
+    ids, mask = torch.zeros(3, longest, dtype=torch.long), torch.zeros(3, longest)
+    for i, one in enumerate(written):
+        ids[i, : len(one)], mask[i, : len(one)] = torch.tensor(one), 1
+    with torch.no_grad():
+        logits, _ = omni.forward(engine.model, requests, ids, mask)
+        alone, _ = omni.forward(engine.model, requests[1:2], ids[1:2], mask[1:2])
+    assert torch.allclose(logits[1][mask[1].bool()], alone[0][mask[1].bool()], atol=2e-4)
+    # greedy decoding again, one token at a time through the cache, takes what the training forward thinks likeliest
+    from dataclasses import replace
+
+    greedy = [replace(r, sampling=Sampling(temperature=0.0, max_tokens=12)) for r in requests]
+    again = omni.rollouts(greedy)
+    ids = torch.tensor([x[:6] for x in again])
+    with torch.no_grad():
+        logits, _ = omni.forward(engine.model, greedy, ids, torch.ones_like(ids, dtype=torch.float))
+        deaf, _ = omni.forward(
+            engine.model, [replace(r, audio=None) for r in greedy], ids, torch.ones_like(ids, dtype=torch.float)
+        )
+    banned = [engine.model.config.audio_token_id, engine.model.config.video_token_id]
+    logits[..., banned] = -torch.inf
+    assert (logits.argmax(-1) == ids).all()
+    heard, unheard = (log_probabilities(x, ids) for x in (logits, deaf))
+    assert (heard - unheard).abs().max() > 0.05
+
+
+def test_the_reference_reads_no_placeholder(engine, world):
+    omni, (request,) = Omni(engine), requests_of(world, 1)
+    seen = {}
+
+    def spy(**inputs):
+        seen.update(inputs)
+        return engine.model(**inputs)
+
+    ids = torch.tensor([[5, 6, 7]])
+    found = omni.entropy_without(spy, [request], ids, torch.ones(1, 3), "audio")
+    tokens = omni.tokens
+    assert found.shape == (1, 3) and "input_features" not in seen and "pixel_values_videos" in seen
+    assert not torch.isin(seen["input_ids"], torch.tensor(sorted(tokens.of("audio")))).any()
+    assert (seen["input_ids"] == tokens.video).any()
+    seen.clear()
+    omni.entropy_without(spy, [request], ids, torch.ones(1, 3), "both")
+    assert "pixel_values_videos" not in seen and not (seen["input_ids"] == tokens.video).any()
+
+
+@pytest.mark.slow
+def test_a_training_that_was_cut_off_ends_with_the_same_weights(shards, tmp_path):
+    whole = run_training(job_of(shards, tmp_path / "whole"))
+
+    def cut(step, steps, values):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    job = job_of(shards, tmp_path / "cut")
+    with pytest.raises(KeyboardInterrupt):
+        run_training(job, cut)
+    resumed = run_training(job)
+    a, b = weights(whole), weights(resumed)
+    assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+    one, two = (read_metrics(tmp_path / n / "metrics.jsonl") for n in ("whole", "cut"))
+    names = ("reward/total", "kl", "grad_norm", "completion/length")
+    assert [[x.get(n) for n in names] for x in one[:4]] == [[x.get(n) for n in names] for x in two[:4]]
+    assert [x["step"] for x in two[:4]] == [1, 2, 3, 4]
+    # the reference stays what it was: the policy has left it
+    assert one[0]["kl"] == 0 and one[3]["kl"] > 1e-7
+    with pytest.raises(RecipeChanged, match="another recipe"):
+        run_training(job_of(shards, tmp_path / "cut", learning_rate=1e-3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("over", [{}, {"lora_rank": 4}], ids=["all weights", "lora"])
+def test_mapo_trains_and_what_it_saves_answers(shards, world, tmp_path, over):
+    job = job_of(shards, tmp_path / "r", algo="mapo", steps=2, **over)
+    folder = run_training(job)
+    lines = read_metrics(tmp_path / "r/metrics.jsonl")
+    for name in ("delta_h/mean_abs", "omega/max", "mass/quarter_1", "mass/quarter_4", "loss/attention", "gate/share"):
+        assert all(line[name] > 0 for line in lines[:2]), name
+    assert all(0 < line["mass/quarter_1"] < 1 and line["gate/fallback"] == 0 for line in lines[:2])
+    before, after = weights(Checkpoint("embedded").folder), weights(folder)
+    assert before.keys() == after.keys()
+    moved = [k for k in before if not torch.equal(before[k].float(), after[k].float())]
+    assert moved and (not over or all("layers" in k and "_proj" in k for k in moved))
+    trained = TransformersEngine(Checkpoint(str(folder)))
+    trained.setup()
+    (reply,) = trained.generate(ListSource(requests_of(world, 1)))
+    assert reply.responses[0].tokens > 5 and reply.audio_tokens > 0 and reply.video_tokens > 0
+    trained.close()
+
+
+def test_what_cannot_be_trained_says_so(shards, tmp_path):
+    with pytest.raises(UserError, match="no multiple of micro_batch"):
+        run_training(job_of(shards, tmp_path / "r", micro_batch=3))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="holds no shards"):
+        run_training(TrainJob(tmp_path / "empty", tmp_path / "o", load_train("train-demo-stage-1")))
+    assert json.loads((shards / "shards.json").read_text())["fps"] == 2.0
