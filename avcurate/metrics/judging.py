@@ -61,7 +61,8 @@ _EXAMPLES: dict[Modality, tuple[tuple[str, str, float, str], ...]] = {
         ),
     ),
 }
-_OBJECT = re.compile(r"\{.*?\}", re.DOTALL)
+# NaN and Infinity are no scores; grammars let raw line breaks into strings
+_DECODER = json.JSONDecoder(parse_constant=lambda name: None, strict=False)
 
 
 def judge_prompt(modality: Modality, references: Sequence[str], caption: str) -> str:
@@ -79,9 +80,10 @@ def parse_judgement(text: str) -> tuple[float, str] | None:
 
     Reasoning before ``</think>`` is not looked at; a score outside [0, 1] is no score.
     """
-    for found in _OBJECT.finditer(without_reasoning(text)):
+    rest = without_reasoning(text)
+    for brace in re.finditer(r"\{", rest):
         try:
-            value: Any = json.loads(found.group(0), parse_constant=lambda name: None)
+            value: Any = _DECODER.raw_decode(rest, brace.start())[0]
         except ValueError:
             continue
         score = value.get("score") if isinstance(value, dict) else None

@@ -44,7 +44,7 @@ def test_scores_spread_and_replies_that_cannot_be_read(tmp_path):
         (1, "audio"): [judged(0.8), "<think>0.1?</think> " + judged(1)],
         (1, "video"): ["The caption is fine.", "Score: 5"],
         (2, "audio"): [judged(0.1), judged(7)],
-        (3, "audio"): ["```json\n" + judged(0.5) + "\n```", '{"score": true}'],
+        (3, "audio"): ["```json\n" + judged(0.5, "a {brace} in it") + "\n```", '{"score": true}'],
         (3, "video"): [judged(0.25), judged(0.75)],
     }
     job = JudgeJob(write(tmp_path / "c.jsonl", ROWS), tmp_path / "r", scripted(tmp_path, replies), n=2)
@@ -130,7 +130,7 @@ def text_model(tmp_path_factory):
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
         max_position_embeddings=512, eos_token_id=tokenizer.eos_token_id,
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder)

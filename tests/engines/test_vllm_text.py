@@ -28,5 +28,6 @@ def test_structured_output_holds_even_random_weights_to_the_schema(text_model): 
     whole = [x for x in held if x.finish_reason == "stop"]
     assert whole, [x.text for x in held]
     for response in whole:
-        score, reason = parse_judgement(response.text)
-        assert 0 <= score <= 1 and json.loads(response.text)["reason"] == reason
+        said = json.loads(response.text, strict=False)
+        assert set(said) == {"reason", "score"} and 0 <= said["score"] <= 1, response.text
+    assert any(parse_judgement(x.text) for x in whole)
