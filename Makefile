@@ -118,7 +118,7 @@ test-fast: setup-test
 
 # ratios against the obvious way, each in one run
 bench: setup-test
-	for b in consistency decode relabel runner chair detect swap pair prefill; do $(BIN)/python -m benchmarks.$$b || exit 1; done
+	for b in consistency decode relabel runner chair detect swap pair capture prefill; do $(BIN)/python -m benchmarks.$$b || exit 1; done
 
 lint: setup-test
 	$(BIN)/python -m ruff check --fix .
