@@ -278,7 +278,7 @@ def _judged(modality: str, what: str) -> tuple[Column, ...]:
 
 
 JUDGE: tuple[Column, ...] = (
-    Column("clip", pa.string(), "The clip."),
+    Column("clip", pa.string(), "The clip that the caption is of."),
     Column("row", pa.int64(), "1-based number of the record in the captions' file."),
     Column("caption", pa.string(), "The caption that is judged."),
     *_judged("audio", "heard"),
