@@ -36,8 +36,9 @@ def audit(swapped: RunDir, evaluated: RunDir | None = None) -> dict[str, Any]:
     """
     if not swapped.record()["stages"].get("swap", {}).get("complete"):
         raise UserError(f"{swapped.root} is no finished run of `avcurate swap`.", "Finish it, or give another.")
-    still = _still_heard(evaluated) if evaluated else {}
-    items = [_item(row, still) for t in swapped.parts("swap").rows() for row in t.to_pylist()]
+    rows = [row for t in swapped.parts("swap").rows() for row in t.to_pylist()]
+    still = _still_heard(evaluated, {row["counterfactual"] for row in rows}) if evaluated else {}
+    items = [_item(row, still) for row in rows]
     leaks: Counter[str] = Counter()
     for item in items:
         leaks.update(k for k in ("says_answer", "still_heard", "shared_words") if item[k])
@@ -65,7 +66,7 @@ def _item(row: Row, still: dict[str, list[str]]) -> Row:
         "video_captions": seen,
         "donor_captions": given,
         "answers": answers,
-        "says_answer": [a for a in answers if words_of(a) in said],
+        "says_answer": [a for a in answers if words_of(a).strip() and words_of(a) in said],
         "still_heard": still.get(row["counterfactual"], []),
         "shared_words": sorted(shared),
     }
@@ -79,15 +80,22 @@ def _texts(value: object) -> list[str]:
     return [value] if isinstance(value, str) and value else [str(v) for v in value] if isinstance(value, list) else []
 
 
-def _still_heard(evaluated: RunDir) -> dict[str, list[str]]:
+def _still_heard(evaluated: RunDir, clips: set[str]) -> dict[str, list[str]]:
     """Questions answered rightly under audio only, by the clip's file."""
     answered = read_eval(evaluated).get("a")
     if answered is None:
         raise UserError(f"{evaluated.root} never asked under audio only.", "Run `avcurate eval` with --conditions a.")
     right = {a.question_id for a in answered if a.score > 0.5}
     found: dict[str, list[str]] = {}
+    asked: set[str] = set()
     for table in evaluated.parts("eval").rows(columns=["question_id", "media", "question", "answer"]):
         for row in table.to_pylist():
+            asked.add(Path(row["media"]).as_posix())
             if row["question_id"] in right:
                 found.setdefault(Path(row["media"]).as_posix(), []).append(f"{row['question']} {row['answer']}")
+    if not asked & clips:
+        raise UserError(
+            f"{evaluated.root} was not asked about these counterfactual clips.",
+            "Run `avcurate eval` with --swapped and this run.",
+        )
     return found

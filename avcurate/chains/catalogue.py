@@ -52,12 +52,12 @@ class Clips:
         return Catalogue(
             audio=self._captions(self.audio),
             video=self._captions(self.video),
-            source=np.unique(np.array(self.sources), return_inverse=True)[1].astype(np.int64),
+            source=_numbered(self.sources),
             sound=_alike([np.array(f["fingerprint"] or [], np.uint32) for f in self.facts]),
             picture_seconds=np.where(seen, fact("seconds", 0.0), 0.0),
             sound_seconds=fact("sound_seconds", 0.0),
             level=fact("level_db", np.nan),
-            answers=tuple(tuple(words_of(a) for a in found) for found in self.answers),
+            answers=tuple(tuple(w for a in found if (w := words_of(a)).strip()) for found in self.answers),
             said=tuple(" ".join(words_of(c) for c in found) for found in self.audio),
         )
 
@@ -69,6 +69,12 @@ class Clips:
     def shown(self, i: int) -> str:
         """The clip's file where it has one, else its name."""
         return str(self.facts[i]["media"] or self.names[i])
+
+
+def _numbered(names: list[str]) -> Indices:
+    """The same number for the same name; an array of texts would take the longest one's room for each."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(n, len(numbers)) for n in names], np.int64)
 
 
 def _alike(prints: list[np.ndarray]) -> Indices:

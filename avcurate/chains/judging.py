@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ def run_judge(job: JudgeJob, begin: Begin = begin_nothing, engine: Engine | None
     if unknown:
         raise UserError(f"there is no field {sorted(unknown)[0]!r}.", f"Fields are: {', '.join(FIELDS)}.")
     column = {f: job.columns.get(f, f) for f in FIELDS}
-    truth = dict(_truths(job.truth, column["clip"])) if job.truth else None
+    truth = _truths(job.truth, column) if job.truth else None
     engine = engine or open_engine(job.model)
     judge = _Judge(job, engine, column, truth)
     identity = {
@@ -101,10 +102,31 @@ def run_judge(job: JudgeJob, begin: Begin = begin_nothing, engine: Engine | None
     return {"judge": tally}
 
 
-def _truths(path: Path, clip: str) -> Iterator[tuple[str, Row]]:
+def _truths(path: Path, column: dict[str, str]) -> dict[str, Row]:
+    """What is heard and seen by clip; a clip's records are put together."""
+    found: dict[str, Row] = {}
     for record in read_records(path):
-        if record.value is not None and record.value.get(clip) not in (None, ""):
-            yield str(record.value[clip]), record.value
+        raw = record.value or {}
+        if raw.get(column["clip"]) in (None, ""):
+            continue
+        held = found.setdefault(str(raw[column["clip"]]), {})
+        for name in (column["audio_caption"], column["video_caption"]):
+            given = raw.get(name)
+            texts = given if isinstance(given, list) else [] if given in (None, "") else [given]
+            held[name] = [*held.get(name, []), *texts]
+    return found
+
+
+def _finite(value: Any) -> float:
+    """A finite number.
+
+    Raises:
+        ValueError, TypeError: it is none.
+    """
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(value)
+    return number
 
 
 class _Judge:
@@ -149,7 +171,7 @@ class _Judge:
             row[f"{modality}_references"] = [t for t in texts if t.strip()]
             score = raw.get(self.column[f"human_{modality}"])
             try:
-                row[f"human_{modality}"] = None if score in (None, "") else float(score)
+                row[f"human_{modality}"] = None if score in (None, "") else _finite(score)
             except (TypeError, ValueError):
                 return RowError("human_score_not_a_number", f"{where}: {score!r} is no score.")
         if not row["audio_references"] and not row["video_references"]:

@@ -148,7 +148,7 @@ def ingest_questions(
         "annotations": digest(job.annotations),
         "format": ingest.format_name,
         "mapping": job.mapping,
-        "media": str(media.root.resolve()),
+        **media.identity(),
         "media_pattern": job.media_pattern,
         "only": sorted(job.only),
         "limit": job.limit,

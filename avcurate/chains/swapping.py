@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -19,7 +20,7 @@ from avcurate.runner.records import run_records
 from avcurate.runner.rundir import RunDir
 from avcurate.runner.stage import Row
 from avcurate.sources.records import Record, read_records
-from avcurate.store.atomic import sha256
+from avcurate.store.atomic import sha256, write_json
 from avcurate.store.lock import writer_lock
 
 FIELDS = ("clip", "donor")
@@ -105,6 +106,7 @@ class _Maker:
     def __init__(self, job: SwapJob) -> None:
         self.job = job
         self.media, self.donors = MediaFolder(job.media), MediaFolder(job.donors)
+        self._locks = [threading.Lock() for _ in range(64)]
 
     def row(self, record: Record) -> Row | RowError:
         try:
@@ -176,7 +178,13 @@ class _Maker:
         made_of = json.dumps([kind, clip_digest, donor_digest, spec, 1], sort_keys=True)
         stem = hashlib.sha256(made_of.encode()).hexdigest()[:20]
         target = self.job.run / kind / f"{stem}{suffix_of(picture)}"
-        made = swap(picture, donor, target, self.job.spec, {"avcurate": kind, **about})
+        facts = target.with_name(f"{stem}.json")
+        # several pairs of one clip share its twin
+        with self._locks[hash(target) % len(self._locks)]:
+            if target.is_file() and facts.is_file():
+                return f"{kind}/{target.name}", Swapped(**json.loads(facts.read_text("utf-8")))
+            made = swap(picture, donor, target, self.job.spec, {"avcurate": kind, **about})
+            write_json(facts, asdict(made))
         return f"{kind}/{target.name}", made
 
     def _name(self, record: Record, field_name: str) -> str:

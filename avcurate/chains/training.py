@@ -12,7 +12,7 @@ from typing import Any
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.errors import RecipeChanged, UserError
 from avcurate.recipe import TrainRecipe
-from avcurate.store.atomic import write_json
+from avcurate.store.atomic import sha256, write_json
 from avcurate.store.lock import writer_lock
 from avcurate.train.shards import read_shards, refuse_mismatch
 
@@ -73,7 +73,8 @@ def run_training(job: TrainJob, tick: Tick = lambda step, steps, values: None) -
     identity = {
         "model": checkpoint.identity(),
         "shards": {k: shards.facts[k] for k in ("rows", "split", "thresholds", "processor")},
-        "questions": [r["question_id"] for r in shards.rows],
+        "questions": {f.name: sha256(f) for f in sorted((job.shards / "data").iterdir())},
+        "media": str((job.media or shards.media).resolve()),
         "recipe": recipe.model_dump(mode="json", exclude={"name", "about", "save_every"}),
     }
     job.out.mkdir(parents=True, exist_ok=True)
@@ -127,12 +128,23 @@ def run_training(job: TrainJob, tick: Tick = lambda step, steps, values: None) -
         )
         trainer.remove_callback(transformers.PrinterCallback)
         trainer.add_callback(_log_callback(job.out / "metrics.jsonl", recipe.steps, tick))
-        last = (
-            transformers.trainer_utils.get_last_checkpoint(args.output_dir) if Path(args.output_dir).is_dir() else None
-        )
+        last = _last_checkpoint(Path(args.output_dir))
         trainer.train(resume_from_checkpoint=last)
         clips.close()
         return _save(trainer, engine, checkpoint, job.out / "model")
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end: the Trainer's state is written last."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rsplit("-", 1)[1]), reverse=True)
+    for checkpoint in found:
+        try:
+            json.loads((checkpoint / "trainer_state.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            shutil.rmtree(checkpoint)
+            continue
+        return str(checkpoint)
+    return None
 
 
 def _check(out: Path, identity: dict[str, Any]) -> None:
@@ -202,10 +214,9 @@ def _save(trainer: Any, engine: Any, checkpoint: Checkpoint, target: Path) -> Pa
     engine.processor.save_pretrained(target)
     if checkpoint.folder is not None:
         for file in checkpoint.folder.iterdir():
-            if file.suffix in (".json", ".jinja", ".txt") and file.name not in (
-                "config.json",
-                "generation_config.json",
-            ):
+            # an index of the base's shards would send readers to files that are not there
+            wanted = file.suffix in (".json", ".jinja", ".txt") and not file.name.endswith(".index.json")
+            if wanted and not (target / file.name).exists():
                 shutil.copy2(file, target / file.name)
     return target
 

@@ -41,6 +41,10 @@ class MediaFolder:
         self.root = root
         self.pattern = pattern
 
+    def identity(self) -> dict[str, str]:
+        """What the files found depend on."""
+        return {"media": str(self.root.resolve())}
+
     def find(self, name: str) -> str:
         """Path of a clip, relative to the folder.
 

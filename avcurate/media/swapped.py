@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -35,6 +37,16 @@ class SwappedFolder(MediaFolder):
         self.variant = variant
         self._originals = MediaFolder(originals, pattern)
         self.root = run
+
+    def identity(self) -> dict[str, str]:
+        """What the files found depend on: the run, the variant, and which file stands for which clip."""
+        files = json.dumps(self.files, sort_keys=True).encode()
+        return {
+            "media": str(self.root.resolve()),
+            "originals": str(self._originals.root.resolve()),
+            "variant": self.variant,
+            "files": hashlib.sha256(files).hexdigest()[:16],
+        }
 
     def find(self, name: str) -> str:
         """Path of the clip's variant, relative to the swap run.

@@ -26,6 +26,7 @@ class Item:
         ask: what the reviewer is asked; lines.
         keys: verdict by key.
         expected: the verdict that the run's own data imply.
+        part: what is played of the file, as a media fragment; empty for all of it.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Item:
     ask: tuple[str, ...]
     keys: dict[str, str]
     expected: str
+    part: str = ""
 
 
 def load_items(run: RunDir, limit: int, seed: int) -> list[Item]:
@@ -73,9 +75,11 @@ def _pairs(run: RunDir, seed: int) -> list[Item]:
 def _labels(run: RunDir) -> list[Item]:
     folder = Path(run.record()["input"]["media"])
     items = []
-    for table in run.parts("label").rows(columns=["question_id", "media", "question", "answer", "pem"]):
+    for table in run.parts("label").rows(columns=["question_id", "media", "start", "end", "question", "answer", "pem"]):
         for row in table.to_pylist():
             if row["pem"] in tuple(PEM):
                 ask = (row["question"], f"Answer: {row['answer']}", "Which evidence does it take?")
-                items.append(Item(row["question_id"], folder / row["media"], ask, PEM_KEYS, row["pem"]))
+                end = "" if row["end"] is None else f",{row['end']:g}"
+                part = f"#t={row['start'] or 0:g}{end}" if end or row["start"] else ""
+                items.append(Item(row["question_id"], folder / row["media"], ask, PEM_KEYS, row["pem"], part))
     return items

@@ -43,7 +43,7 @@ def make_server(run: RunDir, items: list[Item], reviewer: str, port: int = 0) ->
             if path == []:
                 self._send(200, "text/html; charset=utf-8", _page(nonce).encode(), POLICY.format(nonce))
             elif path and path[0] == "item" and (item := self._item(path)):
-                body = {"ask": item.ask, "keys": item.keys, "left": len(open_items) - int(path[1])}
+                body = {"ask": item.ask, "keys": item.keys, "part": item.part, "left": len(open_items) - int(path[1])}
                 self._send(200, "application/json", json.dumps(body).encode())
             elif path and path[0] == "clip" and (item := self._item(path)):
                 self._clip(item)

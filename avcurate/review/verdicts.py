@@ -37,7 +37,9 @@ def add_verdict(run: RunDir, reviewer: str, item: Item, verdict: str, seconds: f
     file = verdict_file(run, reviewer)
     file.parent.mkdir(exist_ok=True)
     line = {"item": item.id, "expected": item.expected, "verdict": verdict, "seconds": round(seconds, 1)}
+    torn = file.is_file() and file.stat().st_size > 0 and not file.read_bytes().endswith(b"\n")
     with file.open("a", encoding="utf-8") as f:
+        f.write("\n" if torn else "")
         f.write(json.dumps(line, ensure_ascii=False) + "\n")
         f.flush()
         os.fsync(f.fileno())

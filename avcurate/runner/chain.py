@@ -31,7 +31,8 @@ def run_stage(
     if executor not in ("local", "ray"):
         raise UserError(f"there is no executor {executor!r}.", "Executors are: local, ray.")
     check_unchanged(record, stage.name, stage.identity(), force=force)
-    record["stages"].setdefault(stage.name, {})["identity"] = stage.identity()
+    # until it has run to its end, what is stored may be of two kinds
+    record["stages"].setdefault(stage.name, {}).update({"identity": stage.identity(), "complete": False})
     run.save(record)
     work = StageRun(stage, upstream, run.parts(stage.name), options, watch)
     if executor == "ray":

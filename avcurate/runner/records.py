@@ -38,8 +38,8 @@ def run_records(
     """Turn records into rows of the table ``stage``.
 
     ``read`` takes the good records of a part and returns a row, or what is wrong, for each; what it raises is
-    everybody's error. With ``reuse`` a part that is there already, made of the same inputs, is left as it is:
-    only for a ``read`` that remembers nothing from part to part.
+    everybody's error. With ``reuse`` a part without dead rows that is there already, made of the same inputs, is left
+    as it is (not with ``force``): only for a ``read`` that remembers nothing from part to part.
 
     Raises:
         RecipeChanged: stored output was made from other inputs.
@@ -50,8 +50,9 @@ def run_records(
     fingerprint = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     tally, output, part = Tally(), run.parts(stage), 0
     while batch := list(islice(records, part_size)):
-        done = output.commit_of(part) if reuse else None
-        if done is not None and done.fingerprint == fingerprint and done.rows_in == len(batch):
+        done = output.commit_of(part) if reuse and not force else None
+        # what died is tried again: its cause may lie in files that the identity does not cover
+        if done is not None and not done.dead and done.fingerprint == fingerprint and done.rows_in == len(batch):
             tally.add_commit(done)
             tally.total = tally.done
             part += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     incomplete bytes; the folder is fsynced after it, so that the name itself survives.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # of a thread's own: two may write one file, and then the later rename stands
+    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         write(partial)
         with partial.open("rb") as f:

@@ -55,3 +55,21 @@ def test_both_clips_play_side_by_side_and_text_is_escaped(swapped):
         lengths = [browser.execute_async_script(play, v) for v in videos[:2]]
         assert all(abs(x - 2) < 0.1 for x in lengths), lengths
         assert not [e for e in browser.get_log("browser") if e["level"] == "SEVERE"]
+
+
+def test_an_evaluation_of_other_clips_proves_nothing(swapped, tmp_path):
+    from avcurate.chains.evaluation import EvalJob, run_eval
+    from avcurate.chains.label_pem import Job
+    from avcurate.recipe import load_recipe
+    from avcurate.sources.formats import read_avqa
+
+    (tmp_path / "clips").mkdir()
+    ffmpeg("-f", "lavfi", "-i", "testsrc=d=1", "-f", "lavfi", "-i", "sine=d=1", str(tmp_path / "clips/one.mp4"))
+    raw = {"id": 1, "video_name": "one", "question_text": "What?", "multi_choice": ["x", "y"], "answer": 0}
+    (tmp_path / "q.json").write_text(json.dumps([raw]))
+    line = {"question_id": read_avqa(raw).question_id, "setting": "a", "responses": ["<ans>x</ans>"]}
+    (tmp_path / "s.jsonl").write_text(json.dumps(line) + "\n")
+    recipe = load_recipe("eval", {"model.engine": "scripted", "model.model": str(tmp_path / "s.jsonl")})
+    run_eval(EvalJob(Job(tmp_path / "q.json", tmp_path / "clips", tmp_path / "e", recipe), ("a",)))
+    with pytest.raises(UserError, match="not asked about these"):
+        audit(swapped, RunDir(tmp_path / "e"))

@@ -8,7 +8,7 @@ from avcurate.chains.evaluation import EvalJob, compare_runs, read_eval, run_eva
 from avcurate.chains.label_pem import Job
 from avcurate.chains.pairing import PairJob, run_pair
 from avcurate.chains.swapping import SwapJob, run_swap
-from avcurate.errors import UserError
+from avcurate.errors import RecipeChanged, UserError
 from avcurate.metrics.evaluation import AVH, MIS, VAH
 from avcurate.recipe import load_pair, load_recipe
 from avcurate.report.evaluation import write_evaluation
@@ -147,6 +147,11 @@ def test_on_the_demo_world_answers_follow_what_is_shown_and_the_swapped_sound(wo
     # a forced PEM begins the response, and is what it names
     for pem in ("Audio", "Visual", "Audio-Visual"):
         assert {x.named for x in read_eval(RunDir(tmp_path / "factual"))[f"av+{pem}"]} == {(pem,)}
+    # another variant is another input, even in the same folders
+    from dataclasses import replace
+
+    with pytest.raises(RecipeChanged, match="ingest output was made otherwise"):
+        run_eval(replace(jobs["factual"], variant="counterfactual"))
     # asked again with nothing changed: nothing is asked
     again = run_eval(jobs["factual"])
     assert again["eval"].kept == len(rows)

@@ -142,3 +142,19 @@ def test_text_models_are_known_by_their_configuration(text_model):
     from avcurate.engines.checkpoint import Checkpoint
 
     assert Checkpoint(str(text_model)).reads_text_alone and not Checkpoint("embedded").reads_text_alone
+
+
+def test_references_of_several_records_are_put_together_and_scores_are_finite(tmp_path):
+    truth = [
+        {"clip": "a", "audio_caption": "dog"},
+        {"clip": "a", "audio_caption": ["a bark"]},
+        {"clip": "a", "video_caption": "yard"},
+    ]
+    rows = [{"clip": "a", "caption": "x"}, {"clip": "a", "caption": "y", "human_audio": float("nan")}]
+    replies = {(1, "audio"): [judged(1)], (1, "video"): [judged(1)]}
+    model = scripted(tmp_path, replies)
+    told = write(tmp_path / "truth.jsonl", truth)
+    tally = run_judge(JudgeJob(write(tmp_path / "c.jsonl", rows), tmp_path / "r", model, told))["judge"]
+    assert tally.dead == {"human_score_not_a_number": 1}
+    (row,) = [r for t in RunDir(tmp_path / "r").parts("judge").rows() for r in t.to_pylist()]
+    assert row["audio_references"] == ["dog", "a bark"] and row["video_references"] == ["yard"]

@@ -48,9 +48,22 @@ def test_every_pair_is_made_or_has_a_reason(folder):
     assert all(r["message"].startswith("record ") for r in dead_rows(RunDir(folder / "run")))
 
 
-def test_a_second_run_makes_nothing_again(folder, monkeypatch):
+def test_a_second_run_makes_nothing_again(folder):
     job = SwapJob(folder / "pairs.jsonl", folder / "clips", folder / "clips", folder / "run")
     run_swap(job)
     before = made(folder)
-    monkeypatch.setattr("avcurate.chains.swapping.swap", None)
+    times = {p: p.stat().st_mtime_ns for p in (folder / "run").rglob("*.m*")}
+    assert len(times) == 5
     assert run_swap(job)["swap"].kept == 3 and made(folder) == before
+    assert times == {p: p.stat().st_mtime_ns for p in (folder / "run").rglob("*.m*")}
+
+
+def test_what_died_is_tried_again_and_pairs_of_one_clip_share_its_twin(folder):
+    pairs = [("a", d) for d in ("b", "late", "b")] * 4
+    (folder / "pairs.jsonl").write_text("".join(json.dumps({"clip": c, "donor": d}) + "\n" for c, d in pairs))
+    job = SwapJob(folder / "pairs.jsonl", folder / "clips", folder / "clips", folder / "run", workers=4)
+    assert run_swap(job)["swap"].dead == {"media_missing": 4}
+    assert len(list((folder / "run/factual").glob("*.mp4"))) == 1
+    ffmpeg("-f", "lavfi", "-i", "sine=500:d=2", str(folder / "clips/late.wav"))
+    assert run_swap(job)["swap"].kept == 12
+    assert not list((folder / "run").rglob(".*.tmp"))

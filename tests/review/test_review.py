@@ -117,3 +117,11 @@ def test_a_person_reviews_by_keyboard(run):
         assert not [e for e in browser.get_log("browser") if e["level"] == "SEVERE" and "item/2" not in e["message"]]
     said = read_verdicts(run)["carl"]
     assert [said[i.id]["verdict"] for i in items] == ["as described", "something else"]
+
+
+def test_a_torn_line_costs_no_later_verdict(run):
+    items = load_items(run, 0, 0)
+    (run.root / "review").mkdir()
+    (run.root / "review/ann.jsonl").write_text('{"item": "cut o')
+    add_verdict(run, "ann", items[0], items[0].expected, 1.0)
+    assert list(read_verdicts(run)["ann"]) == [items[0].id]
