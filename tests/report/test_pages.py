@@ -10,7 +10,7 @@ from avcurate.report.captions import write_captions_page
 from avcurate.report.objects import write_objects_page
 from avcurate.runner.rundir import RunDir
 from tests.report.browser import chromium, requested
-from tests.test_objects import Brightness
+from tests.chains.test_objects import Brightness
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("PIL")
