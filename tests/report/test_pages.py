@@ -9,8 +9,8 @@ from avcurate.chains.objects import ObjectsJob, run_objects, summarise_objects
 from avcurate.report.captions import write_captions_page
 from avcurate.report.objects import write_objects_page
 from avcurate.runner.rundir import RunDir
-from tests.report.browser import chromium, requested
 from tests.chains.test_objects import Brightness
+from tests.report.browser import chromium, requested
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("PIL")
