@@ -32,7 +32,9 @@ def run_stage(
         raise UserError(f"there is no executor {executor!r}.", "Executors are: local, ray.")
     check_unchanged(record, stage.name, stage.identity(), force=force)
     # until it has run to its end, what is stored may be of two kinds
-    record["stages"].setdefault(stage.name, {}).update({"identity": stage.identity(), "complete": False})
+    begun = record["stages"].setdefault(stage.name, {})
+    begun["identity"] = stage.identity()
+    begun.pop("complete", None)
     run.save(record)
     work = StageRun(stage, upstream, run.parts(stage.name), options, watch)
     if executor == "ray":
