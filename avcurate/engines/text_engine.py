@@ -102,6 +102,7 @@ class TextEngine(Engine):
         return str(text) + request.prefix
 
     def _answer(self, batch: list[Request]) -> list[Reply]:
+        from avcurate.engines.decoding import decode_responses
         from avcurate.engines.sampling import SeededSampler
 
         torch, owner = self.torch, [i for i, r in enumerate(batch) for _ in range(r.n)]
@@ -116,8 +117,6 @@ class TextEngine(Engine):
         seeds = [r.seed + j for r in batch for j in range(r.n)]
         sampler = SeededSampler(seeds, batch[0].sampling, [])
         rows = torch.tensor(owner, device=self._device)
-        written: list[list[int]] = [[] for _ in owner]
-        live = list(range(len(owner)))
         with torch.inference_mode():
             position = mask.long().cumsum(-1).sub(1).clamp(min=0)
             out = self.model(
@@ -128,29 +127,9 @@ class TextEngine(Engine):
             )
             cache, logits = out.past_key_values, out.logits[:, -1][rows]
             cache.batch_select_indices(rows)
-            prompt_tokens, mask, position = mask.sum(1).tolist(), mask[rows], position[rows, -1:] + 1
-            for step in range(batch[0].sampling.max_tokens):
-                tokens = sampler.draw(logits)
-                for row, token in zip(live, tokens.tolist(), strict=True):
-                    written[row].append(token)
-                stay = [i for i, t in enumerate(tokens.tolist()) if t not in self._ends]
-                if not stay or step + 1 == batch[0].sampling.max_tokens:
-                    break
-                if len(stay) < len(live):
-                    index = torch.tensor(stay, device=self._device)
-                    cache.batch_select_indices(index)
-                    mask, position, tokens = mask[index], position[index], tokens[stay]
-                    sampler.keep(stay)
-                    live = [live[i] for i in stay]
-                mask = torch.cat([mask, mask.new_ones(len(live), 1)], 1)
-                out = self.model(
-                    input_ids=tokens.to(self._device)[:, None],
-                    attention_mask=mask,
-                    position_ids=position,
-                    past_key_values=cache,
-                    use_cache=True,
-                )
-                logits, position = out.logits[:, -1], position + 1
+        prompt_tokens = mask.sum(1).tolist()
+        prefilled = (cache, logits, mask[rows], position[rows, -1] + 1)
+        written = decode_responses(self.model, prefilled, sampler, self._ends)
         found = []
         for i, r in enumerate(batch):
             responses = []

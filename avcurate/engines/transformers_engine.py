@@ -221,6 +221,7 @@ class TransformersEngine(Engine):
 
     def sample(self, batch: list[Request]) -> Sampled:
         """Token ids of the responses to requests of one frame rate and one set of sampling values."""
+        from avcurate.engines.decoding import decode_responses
         from avcurate.engines.sampling import SeededSampler
 
         torch = self.torch
@@ -231,32 +232,8 @@ class TransformersEngine(Engine):
         seeds = [r.seed + j for r in batch for j in range(r.n)]
         sampler = SeededSampler(seeds, batch[0].sampling, self._banned)
         start.cache.batch_select_indices(rows)
-        logits, mask, position = start.logits[rows], start.mask[rows], start.next_position[rows]
-        written: list[list[int]] = [[] for _ in owner]
-        live = list(range(len(owner)))
-        with torch.inference_mode():
-            for step in range(batch[0].sampling.max_tokens):
-                tokens = sampler.draw(logits)
-                for row, token in zip(live, tokens.tolist(), strict=True):
-                    written[row].append(token)
-                stay = [i for i, t in enumerate(tokens.tolist()) if t not in self._ends]
-                if not stay or step + 1 == batch[0].sampling.max_tokens:
-                    break
-                if len(stay) < len(live):
-                    index = torch.tensor(stay, device=self._device)
-                    start.cache.batch_select_indices(index)
-                    mask, position, tokens = mask[index], position[index], tokens[stay]
-                    sampler.keep(stay)
-                    live = [live[i] for i in stay]
-                mask = torch.cat([mask, mask.new_ones(len(live), 1)], 1)
-                out = self.model(
-                    input_ids=tokens.to(self._device)[:, None],
-                    attention_mask=mask,
-                    position_ids=position[None, :, None].expand(3, -1, 1),
-                    past_key_values=start.cache,
-                    use_cache=True,
-                )
-                logits, position = out.logits[:, -1], position + 1
+        prefilled = (start.cache, start.logits[rows], start.mask[rows], start.next_position[rows])
+        written = decode_responses(self.model, prefilled, sampler, self._ends, axes=3)
         return Sampled(owner, seeds, written, start.ids, start.mask.sum(1).tolist(), first)
 
     def _reply(self, r: Request, i: int, sampled: Sampled) -> Reply:

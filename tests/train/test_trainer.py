@@ -17,6 +17,7 @@ from avcurate.engines.transformers_engine import TransformersEngine
 from avcurate.errors import RecipeChanged, UserError
 from avcurate.media.decode import DecodeSpec, decode
 from avcurate.recipe import load_train
+from avcurate.train.core.ablate import without
 from avcurate.train.omni import Omni, log_probabilities
 
 SMALL = {"prompts": 2, "group": 4, "micro_batch": 4, "max_tokens": 60, "steps": 4, "save_every": 2}
@@ -93,6 +94,10 @@ def test_the_reference_reads_no_placeholder(engine, world):
     assert found.shape == (1, 3) and "input_features" not in seen and "pixel_values_videos" in seen
     assert not torch.isin(seen["input_ids"], torch.tensor(sorted(tokens.of("audio")))).any()
     assert (seen["input_ids"] == tokens.video).any()
+    # a prompt made anew without a modality is the prompt with its tokens taken out by id
+    whole = engine.inputs([request])
+    bare, _ = without(whole["input_ids"], whole["attention_mask"], tokens, "audio", 0)
+    assert torch.equal(seen["input_ids"][:, :-3], bare)
     seen.clear()
     omni.entropy_without(spy, [request], ids, torch.ones(1, 3), "both")
     assert "pixel_values_videos" not in seen and not (seen["input_ids"] == tokens.video).any()

@@ -1,0 +1,52 @@
+"""Token after token from a prefilled prompt: responses of a batch leave it as they end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from avcurate.engines.sampling import SeededSampler
+
+
+def decode_responses(
+    model: Any, start: tuple[Any, Tensor, Tensor, Tensor], sampler: SeededSampler, ends: set[int], *, axes: int = 0
+) -> list[list[int]]:
+    """Token ids of R responses, the end token included where it came.
+
+    Args:
+        model: called with one token a row and the cache.
+        start: the cache of R prompts, their last logits (R, V), attention mask (R, L) and next positions (R,).
+        sampler: draws a token for each row; holds the longest response.
+        ends: ids that end a response.
+        axes: axes of a position (3 for time, height and width); 0 where a position is one number.
+    """
+    cache, logits, mask, position = start
+    device, longest = mask.device, sampler.sampling.max_tokens
+    written: list[list[int]] = [[] for _ in range(len(logits))]
+    live = list(range(len(logits)))
+    with torch.inference_mode():
+        for step in range(longest):
+            tokens = sampler.draw(logits)
+            for row, token in zip(live, tokens.tolist(), strict=True):
+                written[row].append(token)
+            stay = [i for i, t in enumerate(tokens.tolist()) if t not in ends]
+            if not stay or step + 1 == longest:
+                break
+            if len(stay) < len(live):
+                index = torch.tensor(stay, device=device)
+                cache.batch_select_indices(index)
+                mask, position, tokens = mask[index], position[index], tokens[stay]
+                sampler.keep(stay)
+                live = [live[i] for i in stay]
+            mask = torch.cat([mask, mask.new_ones(len(live), 1)], 1)
+            out = model(
+                input_ids=tokens.to(device)[:, None],
+                attention_mask=mask,
+                position_ids=position[None, :, None].expand(axes, -1, 1) if axes else position[:, None],
+                past_key_values=cache,
+                use_cache=True,
+            )
+            logits, position = out.logits[:, -1], position + 1
+    return written
