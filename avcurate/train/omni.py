@@ -19,6 +19,13 @@ from avcurate.train.capture import Capture, switched_on
 from avcurate.train.core.ablate import MediaTokens, Modality, media_keys
 from avcurate.train.core.relevance import entropy
 
+_OF = {
+    "input_features": "audio",
+    "feature_attention_mask": "audio",
+    "video_grid_thw": "video",
+    "video_second_per_grid": "video",
+}
+
 
 class Omni:
     """The engine's model and processor, for training.
@@ -80,7 +87,7 @@ class Omni:
         Returns:
             (B, T, V), and (B, T) in [0, 1] or ``None``.
         """
-        inputs = self.engine.inputs(requests)
+        inputs = self._inputs(requests)
         prompt = inputs["input_ids"].shape[1]
         device = inputs["input_ids"].device
         inputs["input_ids"] = torch.cat([inputs["input_ids"], completions.to(device)], 1)
@@ -94,6 +101,12 @@ class Omni:
             out = model(**inputs, position_ids=positions, use_cache=False, capture=watched)
         return out.logits[:, prompt - 1 : -1], watched.mass()[:, :-1]
 
+    def _inputs(self, requests: list[Request]) -> dict[str, Any]:
+        """What the engine makes of the requests; rollouts of one question go through the processor once."""
+        distinct = list({id(r): r for r in requests}.values())
+        place = {id(r): i for i, r in enumerate(distinct)}
+        return repeated(self.engine.inputs(distinct), distinct, [place[id(r)] for r in requests])
+
     def entropy_without(
         self, model: Any, requests: list[Request], completions: Tensor, mask: Tensor, modality: Modality
     ) -> Tensor:
@@ -103,17 +116,43 @@ class Omni:
         positions it would have had.
         """
         drop_audio, drop_video = modality in ("audio", "both"), modality in ("video", "both")
-        bare = [
-            replace(
+        bare = {
+            id(r): replace(
                 r,
                 audio=None if drop_audio else r.audio,
                 frames=None if drop_video else r.frames,
                 interleaved=False,
             )
             for r in requests
-        ]
+        }
         with torch.no_grad():
-            return entropy(self.forward(model, bare, completions, mask)[0])
+            return entropy(self.forward(model, [bare[id(r)] for r in requests], completions, mask)[0])
+
+
+def repeated(inputs: dict[str, Any], requests: list[Request], owner: list[int]) -> dict[str, Any]:
+    """A processor's output for ``requests``, as it would be for ``requests[i]`` for each i of ``owner``.
+
+    Rows of tokens and of audio features are taken by index; a video's patches, which lie end to end, as one piece.
+    """
+    have = {
+        "audio": [i for i, r in enumerate(requests) if r.audio is not None],
+        "video": [i for i, r in enumerate(requests) if r.frames is not None],
+    }
+    place = {kind: {i: n for n, i in enumerate(rows)} for kind, rows in have.items()}
+    taken = {kind: [where[i] for i in owner if i in where] for kind, where in place.items()}
+    found = {}
+    for name, value in inputs.items():
+        if name == "pixel_values_videos":
+            pieces = value.split(inputs["video_grid_thw"].prod(-1).tolist())
+            found[name] = torch.cat([pieces[i] for i in taken["video"]])
+        elif name in _OF:
+            rows = taken[_OF[name]]
+            found[name] = value[rows] if hasattr(value, "shape") else [value[i] for i in rows]
+        elif name in ("input_ids", "attention_mask"):
+            found[name] = value[owner]
+        else:
+            raise RuntimeError(f"the processor gave {name}, which this trainer does not know how to repeat.")
+    return found
 
 
 def _alike(requests: list[Request]) -> list[list[Request]]:

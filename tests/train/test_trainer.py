@@ -154,3 +154,18 @@ def test_what_cannot_be_trained_says_so(shards, tmp_path):
     with pytest.raises(UserError, match="holds no shards"):
         run_training(TrainJob(tmp_path / "empty", tmp_path / "o", load_train("train-demo-stage-1")))
     assert json.loads((shards / "shards.json").read_text())["fps"] == 2.0
+
+
+def test_rollouts_of_one_question_are_processed_once_and_repeated_exactly(engine, world):
+    from dataclasses import replace
+
+    from avcurate.train.omni import repeated
+
+    a, b, c = requests_of(world, 3)
+    b, c = replace(b, frames=None), replace(c, audio=None)
+    distinct, owner = [a, b, c], [0, 0, 2, 1, 1, 2]
+    expected = engine.inputs([distinct[i] for i in owner])
+    found = repeated(engine.inputs(distinct), distinct, owner)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(torch.as_tensor(found[name]), torch.as_tensor(value)), name
