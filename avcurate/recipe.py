@@ -147,16 +147,18 @@ class MapoSpec(_Strict):
 
 
 class TrainRecipe(_Strict):
-    """GRPO or MAPO on exported shards."""
+    """GRPO, MAPO or SFT on exported shards."""
 
     kind: Literal["train"]
     name: str
     about: str = ""
-    algo: Literal["grpo", "mapo"] = "grpo"
+    algo: Literal["grpo", "mapo", "sft"] = "grpo"
     prompt: str = "separate-then-fuse@1"
     accuracy_weight: float = Field(1.0, ge=0, description="Weight of the answer accuracy reward.")
     preference_weight: float = Field(0.2, ge=0, description="Weight of the modality preference and structure reward.")
     preference_form: Literal["conjunction", "halves"] = "conjunction"
+    format_weight: float = Field(0.0, ge=0, description="Weight of the reward for <think> and <answer>, each once.")
+    consistency_weight: float = Field(0.0, ge=0, description="Weight of the judge's word that reasons give the answer.")
     steps: int = Field(100, ge=1, description="Optimiser steps.")
     prompts: int = Field(12, ge=1, description="Questions of one step.")
     group: int = Field(4, ge=2, description="Rollouts of one question.")
@@ -169,6 +171,10 @@ class TrainRecipe(_Strict):
     top_k: int = Field(0, ge=0, description="0: off.")
     max_tokens: int = Field(1200, ge=1, description="Longest completion.")
     lora_rank: int = Field(0, ge=0, description="Rank of LoRA on all linear layers of the decoder; 0: full training.")
+    maam: bool = Field(False, description="Rollouts and losses under the modality-asymmetric attention mask.")
+    maam_scope: Literal["inner", "inner+open_tag", "span"] = Field(
+        "inner+open_tag", description="Which tokens of a part query under the mask; `inner` is the paper's letter."
+    )
     save_every: int = Field(50, ge=1, description="Steps between checkpoints.")
     seed: int = 0
     mapo: MapoSpec = MapoSpec()

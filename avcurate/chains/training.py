@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.errors import RecipeChanged, UserError
-from avcurate.recipe import TrainRecipe
+from avcurate.recipe import ModelSpec, TrainRecipe
 from avcurate.store.atomic import sha256, write_json
 from avcurate.store.lock import writer_lock
-from avcurate.train.shards import read_shards, refuse_mismatch
+from avcurate.train.consistency import ConsistencyJudge
+from avcurate.train.scoring import Scorer
+from avcurate.train.shards import SFT_COLUMNS, read_shards, refuse_mismatch
+
+METRICS = "metrics.jsonl"
 
 Tick = Callable[[int, int, dict[str, float]], None]
 
@@ -29,6 +34,8 @@ class TrainJob:
         model: ``embedded`` or a model folder or name.
         media: folder of the clips; by default the one the shards name.
         report_to: TRL's own switches (``trackio``, ``tensorboard``, ``wandb``).
+        judge: tells consistency, where the recipe rewards it.
+        rollout_url: a vLLM server that samples the rollouts; without it the trained model does.
     """
 
     shards: Path
@@ -38,6 +45,8 @@ class TrainJob:
     revision: str | None = None
     media: Path | None = None
     report_to: tuple[str, ...] = ()
+    judge: ModelSpec | None = None
+    rollout_url: str | None = None
     decode_workers: int = 2
 
 
@@ -46,92 +55,84 @@ def run_training(job: TrainJob, tick: Tick = lambda step, steps, values: None) -
 
     Raises:
         RecipeChanged: the folder holds a training of other shards, model or recipe.
-        UserError: shards that do not fit, or a missing package.
+        UserError: shards that do not fit, a missing package, or a judge or server that cannot be reached.
     """
-    checkpoint = Checkpoint(job.model, job.revision)
-    shards = read_shards(job.shards)
-    refuse_mismatch(shards.facts, job.recipe, checkpoint)
+    checkpoint, recipe = Checkpoint(job.model, job.revision), job.recipe
+    shards = read_shards(job.shards, columns=SFT_COLUMNS if recipe.algo == "sft" else ())
+    refuse_mismatch(shards.facts, recipe, checkpoint)
+    if job.rollout_url and recipe.maam:
+        raise UserError(
+            "a server cannot sample under MAAM: vLLM has no such mask, and rollouts would not be the policy's own.",
+            "Leave out --rollout-url, or train without --maam and use it at inference alone.",
+        )
     try:
-        import datasets
-        import transformers
+        import datasets  # noqa: F401
         import trl  # noqa: F401
 
+        from avcurate.train import parts, rl, sft
         from avcurate.train.omni import Omni
-        from avcurate.train.trainer import OmniTrainer
+        from avcurate.train.saving import save_model
     except ImportError as e:
         raise UserError(
             f"training needs {e.name or e}.",
             "Install it apart from vLLM, which needs another transformers: pip install 'avcurate[train]'.",
         ) from None
-    from trl import GRPOConfig
-
     from avcurate.engines.transformers_engine import TransformersEngine
     from avcurate.media.cache import ClipCache
     from avcurate.media.decode import DecodeSpec
 
-    recipe = job.recipe
     identity = {
         "model": checkpoint.identity(),
         "shards": {k: shards.facts[k] for k in ("rows", "split", "thresholds", "processor")},
         "questions": {f.name: sha256(f) for f in sorted((job.shards / "data").iterdir())},
         "media": str((job.media or shards.media).resolve()),
         "recipe": recipe.model_dump(mode="json", exclude={"name", "about", "save_every"}),
+        "judge": job.judge.model if job.judge else None,
     }
     job.out.mkdir(parents=True, exist_ok=True)
-    with writer_lock(job.out):
+    with writer_lock(job.out), ExitStack() as open_things:
         _check(job.out, identity)
-        engine = TransformersEngine(checkpoint, dtype="auto")
+        scorer = _scorer(job, open_things)
+        engine = TransformersEngine(checkpoint, dtype="auto", maam=recipe.maam_scope if recipe.maam else None)
         engine.setup()
         clips = ClipCache(job.media or shards.media, DecodeSpec(**recipe.media.model_dump()), job.decode_workers)
-        completions = recipe.prompts * recipe.group
-        if completions % recipe.micro_batch:
-            raise UserError(
-                f"{recipe.prompts} questions of {recipe.group} rollouts are no multiple of micro_batch "
-                f"{recipe.micro_batch}.",
-                "Change one of the three in the recipe.",
-            )
-        passes = completions // recipe.micro_batch
-        args = GRPOConfig(
-            output_dir=str(job.out / "checkpoints"),
-            max_steps=recipe.steps,
-            per_device_train_batch_size=recipe.micro_batch,
-            gradient_accumulation_steps=passes,
-            steps_per_generation=passes,
-            num_generations=recipe.group,
-            max_completion_length=recipe.max_tokens,
-            temperature=recipe.temperature,
-            learning_rate=recipe.learning_rate,
-            lr_scheduler_type="constant_with_warmup",
-            warmup_steps=min(5, recipe.steps // 10),
-            beta=0.0,
-            loss_type="grpo",
-            logging_steps=1,
-            save_steps=recipe.save_every,
-            save_total_limit=2,
-            seed=recipe.seed,
-            report_to=list(job.report_to),
-            remove_unused_columns=False,
-            gradient_checkpointing=engine._device != "cpu",
-            gradient_checkpointing_kwargs={"use_reentrant": False},
-            bf16=engine._device != "cpu",
-            disable_tqdm=True,
+        open_things.callback(clips.close)
+        made_of = parts.Parts(
+            Omni(engine), recipe, clips, shards.rows, job.out, job.report_to, _log_callback(job.out, recipe.steps, tick)
         )
-        data = datasets.Dataset.from_list([{"prompt": r["question"], "row": r} for r in shards.rows])
-        trainer = OmniTrainer(
-            Omni(engine),
-            recipe,
-            clips,
-            args,
-            train_dataset=data,
-            processing_class=engine.processor.tokenizer,
-            peft_config=_lora(recipe) if recipe.lora_rank else None,
-        )
-        trainer.remove_callback(transformers.PrinterCallback)
-        trainer.add_callback(_log_callback(job.out / "metrics.jsonl", recipe.steps, tick))
-        last = _last_checkpoint(Path(args.output_dir))
-        trainer.train(resume_from_checkpoint=last)
-        clips.close()
-        return _save(trainer, engine, checkpoint, job.out / "model")
+        if recipe.algo == "sft":
+            trainer = sft.make_trainer(made_of)
+        else:
+            served = _served(job, checkpoint, engine, open_things)
+            trainer = rl.make_trainer(made_of, scorer, served)
+        trainer.train(resume_from_checkpoint=_last_checkpoint(job.out / parts.CHECKPOINTS))
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        return save_model(model, engine.processor, checkpoint, job.out / "model")
+
+
+def _scorer(job: TrainJob, open_things: ExitStack) -> Scorer:
+    """Rewards, with a judge that answers."""
+    if job.judge is None:
+        return Scorer(job.recipe)
+    from avcurate.engines.open import open_engine
+
+    judge = ConsistencyJudge(open_engine(job.judge))
+    if job.recipe.consistency_weight:
+        judge.setup()
+        open_things.callback(judge.engine.close)
+    return Scorer(job.recipe, judge)
+
+
+def _served(job: TrainJob, checkpoint: Checkpoint, engine: Any, open_things: ExitStack) -> Any:
+    """The server that samples rollouts, where one is asked for."""
+    if not job.rollout_url:
+        return None
+    from avcurate.train.served import ServedRollouts
+
+    served = ServedRollouts(job.rollout_url, checkpoint, job.out / "policy", engine.banned)
+    served.setup()
+    open_things.callback(served.close)
+    return served
 
 
 def _last_checkpoint(folder: Path) -> str | None:
@@ -161,15 +162,8 @@ def _check(out: Path, identity: dict[str, Any]) -> None:
         write_json(file, now)
 
 
-def _lora(recipe: TrainRecipe) -> Any:
-    from peft import LoraConfig
-
-    # linear layers of the text decoder; towers and head stay as they are
-    pattern = r".*(?:^|\.)(?:language_model|model)\.layers\.\d+\.(?:self_attn|mlp)\..*_proj"
-    return LoraConfig(r=recipe.lora_rank, lora_alpha=2 * recipe.lora_rank, target_modules=pattern)
-
-
-def _log_callback(file: Path, steps: int, tick: Tick) -> Any:
+def _log_callback(out: Path, steps: int, tick: Tick) -> Any:
+    file = out / METRICS
     from transformers import TrainerCallback
 
     class Log(TrainerCallback):  # type: ignore[misc]
@@ -205,25 +199,9 @@ def read_metrics(file: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _save(trainer: Any, engine: Any, checkpoint: Checkpoint, target: Path) -> Path:
-    """The trained weights beside the processor's files, so that every engine loads the folder."""
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    if hasattr(model, "merge_and_unload"):
-        model = model.merge_and_unload()
-    model.save_pretrained(target, safe_serialization=True)
-    engine.processor.save_pretrained(target)
-    if checkpoint.folder is not None:
-        for file in checkpoint.folder.iterdir():
-            # an index of the base's shards would send readers to files that are not there
-            wanted = file.suffix in (".json", ".jinja", ".txt") and not file.name.endswith(".index.json")
-            if wanted and not (target / file.name).exists():
-                shutil.copy2(file, target / file.name)
-    return target
-
-
 def summarise_training(out: Path) -> dict[str, Any]:
     """First and last tenth of every logged value."""
-    lines = read_metrics(out / "metrics.jsonl")
+    lines = read_metrics(out / METRICS)
     names = sorted({k for line in lines for k in line} - {"step", "epoch"})
     tenth = max(1, len(lines) // 10)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -18,7 +18,16 @@ def train(
         str, typer.Option("--recipe", "-r", help="Recipe name or .yaml file; see `avcurate recipe ls`.")
     ] = "train-sffl-stage-1",
     model: Annotated[str, typer.Option("--model", "-m", help="`embedded`, or a model folder or name.")] = "embedded",
-    algo: Annotated[Literal["grpo", "mapo"] | None, typer.Option("--algo", help="Instead of the recipe's.")] = None,
+    algo: Annotated[
+        Literal["grpo", "mapo", "sft"] | None, typer.Option("--algo", help="Instead of the recipe's.")
+    ] = None,
+    stage: Annotated[
+        Literal["1", "2"] | None, typer.Option("--stage", help="SFFL's reward: 1 is PEM and structure, 2 adds answers.")
+    ] = None,
+    maam: Annotated[
+        bool | None,
+        typer.Option("--maam/--no-maam", help="Modality-asymmetric attention mask, in rollouts and losses."),
+    ] = None,
     media: Annotated[
         Path | None, typer.Option("--media", help="Folder of the clips; by default the one the shards name.")
     ] = None,
@@ -28,9 +37,19 @@ def train(
     report_to: Annotated[
         list[str] | None, typer.Option("--report-to", help="trackio, tensorboard or wandb; repeatable.")
     ] = None,
+    rollout_url: Annotated[
+        str | None,
+        typer.Option("--rollout-url", help="vLLM server that samples rollouts; it is given the weights each step."),
+    ] = None,
+    judge_url: Annotated[
+        str | None, typer.Option("--judge-url", help="OpenAI-compatible server that tells consistency.")
+    ] = None,
+    judge_model: Annotated[
+        str, typer.Option("--judge-model", help="The judge by name; a server that offers one model needs none.")
+    ] = "Qwen/Qwen3-30B-A3B-Instruct-2507",
     json_out: Json = False,
 ) -> None:
-    """Train a Qwen-Omni thinker on curated shards with GRPO or MAPO and PEM rewards.
+    """Train a Qwen-Omni thinker on curated shards: GRPO or MAPO with PEM rewards, or SFT as the baseline.
 
     Audio and video reach the rollouts and the loss. Run the same command again to go on from the last checkpoint.
     Writes OUT/metrics.jsonl, OUT/report.html and OUT/model, a folder that every engine loads. Needs the extra `train`,
@@ -39,12 +58,26 @@ def train(
     Example: avcurate train shards -m Qwen/Qwen2.5-Omni-7B -r train-sffl-stage-1 -o runs/stage-1
     """
     from avcurate.chains.training import TrainJob, read_metrics, run_training, summarise_training
-    from avcurate.recipe import load_train
+    from avcurate.recipe import load_train, parse_model
     from avcurate.report.training import write_training_page
+    from avcurate.train.rewards import STAGE_1, STAGE_2
 
-    overrides = {"algo": algo, "steps": steps, "lora_rank": lora, "seed": seed}
+    overrides: dict[str, Any] = {"algo": algo, "steps": steps, "lora_rank": lora, "seed": seed, "maam": maam}
+    if stage:
+        weights = {"1": STAGE_1, "2": STAGE_2}[stage]
+        overrides |= {"accuracy_weight": weights.accuracy, "preference_weight": weights.preference}
     chosen = load_train(recipe, overrides)
-    job = TrainJob(shards, out, chosen, model, media=media, report_to=tuple(report_to or ()))
+    judge = parse_model({"engine": "server", "model": judge_model, "urls": [judge_url]}) if judge_url else None
+    job = TrainJob(
+        shards,
+        out,
+        chosen,
+        model,
+        media=media,
+        report_to=tuple(report_to or ()),
+        judge=judge,
+        rollout_url=rollout_url,
+    )
     with bar("train", chosen.steps, "steps") as set_done:
 
         def tick(step: int, total: int, values: dict[str, float]) -> None:

@@ -6,6 +6,7 @@ so this module is only imported where a model is made.
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections.abc import Iterator
@@ -87,8 +88,8 @@ def _corpus() -> Iterator[str]:
         yield "Audio Visual Audio-Visual"
 
 
-def make_tokenizer() -> Any:
-    """A byte-level BPE tokenizer trained on the world's text, of the real ``Qwen2Tokenizer`` class."""
+def byte_level_bpe(texts: Iterator[str], size: int) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Vocabulary and merges of a byte-level BPE, split as Qwen2 splits, trained on texts."""
     bpe = Tokenizer(models.BPE(byte_fallback=False))
     bpe.normalizer = normalizers.NFC()
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
@@ -99,15 +100,17 @@ def make_tokenizer() -> Any:
     )
     bpe.decoder = decoders.ByteLevel()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    bpe.train_from_iterator(
-        _corpus(), trainers.BpeTrainer(vocab_size=900, initial_alphabet=alphabet, show_progress=False)
-    )
-    import json
-
+    bpe.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False))
     model = json.loads(bpe.to_str())["model"]
+    return model["vocab"], [tuple(m) for m in model["merges"]]
+
+
+def make_tokenizer() -> Any:
+    """A byte-level BPE tokenizer trained on the world's text, of the real ``Qwen2Tokenizer`` class."""
+    vocab, merges = byte_level_bpe(_corpus(), 900)
     tokenizer = hf.Qwen2Tokenizer(
-        vocab=model["vocab"],
-        merges=[tuple(m) for m in model["merges"]],
+        vocab=vocab,
+        merges=merges,
         unk_token=None,
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",

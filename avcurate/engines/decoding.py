@@ -8,10 +8,17 @@ import torch
 from torch import Tensor
 
 from avcurate.engines.sampling import SeededSampler
+from avcurate.maam.decoding import MaskRows
 
 
 def decode_responses(
-    model: Any, start: tuple[Any, Tensor, Tensor, Tensor], sampler: SeededSampler, ends: set[int], *, axes: int = 0
+    model: Any,
+    start: tuple[Any, Tensor, Tensor, Tensor],
+    sampler: SeededSampler,
+    ends: set[int],
+    *,
+    axes: int = 0,
+    rows: MaskRows | None = None,
 ) -> list[list[int]]:
     """Token ids of R responses, the end token included where it came.
 
@@ -21,6 +28,7 @@ def decode_responses(
         sampler: draws a token for each row; holds the longest response.
         ends: ids that end a response.
         axes: axes of a position (3 for time, height and width); 0 where a position is one number.
+        rows: which keys each new token reads (MAAM); all of them without.
     """
     cache, logits, mask, position = start
     device, longest = mask.device, sampler.sampling.max_tokens
@@ -41,9 +49,10 @@ def decode_responses(
                 sampler.keep(stay)
                 live = [live[i] for i in stay]
             mask = torch.cat([mask, mask.new_ones(len(live), 1)], 1)
+            read = mask if rows is None else rows.row(live, tokens.tolist(), mask)
             out = model(
                 input_ids=tokens.to(device)[:, None],
-                attention_mask=mask,
+                attention_mask=read,
                 position_ids=position[None, :, None].expand(axes, -1, 1) if axes else position[:, None],
                 past_key_values=cache,
                 use_cache=True,

@@ -35,7 +35,7 @@ class _Busy(Exception):
     """The server cannot answer now; another try may succeed."""
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """The server will not answer this request."""
 
 
@@ -137,7 +137,7 @@ class ServerEngine(Engine):
         body = body_of(request, self.model, self.options["frame_format"], self.checkpoint.video_kwargs)
         try:
             found = self._post(body)
-        except _Refused as e:
+        except Refused as e:
             return Failure(request.key, "request_refused", str(e))
         try:
             return self._reply(request, found)
@@ -175,7 +175,7 @@ class ServerEngine(Engine):
         """One request with retries, each on the least loaded server.
 
         Raises:
-            _Refused: the server says that this request is wrong.
+            Refused: the server says that this request is wrong.
             UserError: no server answered after all attempts; the run stops and can be resumed.
         """
         retrying = Retrying(
@@ -201,7 +201,7 @@ class ServerEngine(Engine):
             if reply.status_code in BUSY:
                 raise _Busy(f"{url}: {reply.status_code} {reply.text[:200]}")
             if reply.status_code >= 400:
-                raise _Refused(f"{reply.status_code}: {_message(reply)}")
+                raise Refused(f"{reply.status_code}: {_message(reply)}")
             found: dict[str, Any] = reply.json()
             with self._lock:
                 # additive increase: about one more in flight each time all of them have succeeded
@@ -222,7 +222,7 @@ class ServerEngine(Engine):
         body = body_of(request, self.model, self.options["frame_format"], self.checkpoint.video_kwargs, TOP)
         try:
             found = self._post(body)
-        except _Refused as e:
+        except Refused as e:
             raise UserError(
                 f"the server refused the canary: {e}",
                 "Start it with --trust-request-mm-kwargs; see the README.",

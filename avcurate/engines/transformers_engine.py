@@ -6,7 +6,7 @@ repeated. Knows the Qwen-Omni thinkers; torch is imported when the engine is set
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,9 @@ from avcurate.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from avcurate.maam.decoding import MaskRows
+    from avcurate.maam.mask import Scope
 
 THINKERS = {
     "qwen2_5_omni": "Qwen2_5OmniThinkerForConditionalGeneration",
@@ -62,21 +65,30 @@ class TransformersEngine(Engine):
         checkpoint: the model.
         max_sequences: responses generated at the same time.
         dtype: ``auto`` is float32 on CPU (bfloat16 is many times slower there) and bfloat16 on GPU.
+        maam: decode separate-then-fuse responses under the modality-asymmetric attention mask of this scope.
     """
 
     name = "transformers"
 
     def __init__(
-        self, checkpoint: Checkpoint, *, max_sequences: int = 96, dtype: str = "auto", device: str = "auto"
+        self,
+        checkpoint: Checkpoint,
+        *,
+        max_sequences: int = 96,
+        dtype: str = "auto",
+        device: str = "auto",
+        maam: Scope | None = None,
     ) -> None:
         self.checkpoint = checkpoint
         self.max_sequences = max_sequences
         self.dtype = dtype
         self.device = device
+        self.maam = maam
 
     def identity(self) -> dict[str, Any]:
-        """Model and number format; device and batch size do not change what is drawn."""
-        return {"engine": self.name, **self.checkpoint.identity(), "dtype": self.dtype}
+        """Model, number format and mask; device and batch size do not change what is drawn."""
+        mask = {"maam": self.maam} if self.maam else {}
+        return {"engine": self.name, **self.checkpoint.identity(), "dtype": self.dtype, **mask}
 
     def setup(self) -> None:
         """Load processor and weights (safetensors only, no remote code)."""
@@ -117,6 +129,16 @@ class TransformersEngine(Engine):
         ]
         ends = self.model.generation_config.eos_token_id
         self._ends = set(ends if isinstance(ends, list) else [ends])
+
+    @property
+    def banned(self) -> list[int]:
+        """Token ids that no response may hold: the placeholders of media."""
+        return list(self._banned)
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the model runs on the processor."""
+        return self._device == "cpu"
 
     def close(self) -> None:
         """Drop the model."""
@@ -233,8 +255,21 @@ class TransformersEngine(Engine):
         sampler = SeededSampler(seeds, batch[0].sampling, self._banned)
         start.cache.batch_select_indices(rows)
         prefilled = (start.cache, start.logits[rows], start.mask[rows], start.next_position[rows])
-        written = decode_responses(self.model, prefilled, sampler, self._ends, axes=3)
+        written = decode_responses(self.model, prefilled, sampler, self._ends, axes=3, rows=self._rows(start.ids[rows]))
         return Sampled(owner, seeds, written, start.ids, start.mask.sum(1).tolist(), first)
+
+    def _rows(self, prompts: Tensor) -> MaskRows | None:
+        if self.maam is None:
+            return None
+        from avcurate.maam.attention import refuse_attention
+        from avcurate.maam.decoding import MaskRows
+
+        refuse_attention(self.model.config.text_config._attn_implementation)
+        return MaskRows(prompts == self._audio_id, prompts == self._video_id, self.decode, self.maam)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of a response's token ids, without special tokens."""
+        return str(self.processor.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def _reply(self, r: Request, i: int, sampled: Sampled) -> Reply:
         responses = []
@@ -243,7 +278,7 @@ class TransformersEngine(Engine):
                 continue
             ids = sampled.written[row]
             ended = bool(ids) and ids[-1] in self._ends
-            text = self.processor.tokenizer.decode(ids, skip_special_tokens=True)
+            text = self.decode(ids)
             responses.append(Response(sampled.seeds[row], text, "stop" if ended else "length", len(ids)))
         audio, video = self._media_tokens(sampled.prompts[i])
         return Reply(r.key, tuple(responses), sampled.lengths[i], audio, video, sampled.first[i])

@@ -15,6 +15,10 @@ from torch import Tensor
 
 from avcurate.engines.base import Request
 from avcurate.engines.transformers_engine import TransformersEngine
+from avcurate.maam.attention import batch_mask, for_model
+from avcurate.maam.mask import Scope
+from avcurate.maam.traces import find_traces, offsets_of
+from avcurate.train.capture import NAME as CAPTURING
 from avcurate.train.capture import Capture, switched_on
 from avcurate.train.core.ablate import MediaTokens, Modality, media_keys
 from avcurate.train.core.relevance import entropy
@@ -49,8 +53,7 @@ class Omni:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of a completion."""
-        text: str = self.engine.processor.tokenizer.decode(list(ids), skip_special_tokens=True)
-        return text
+        return self.engine.decode(ids)
 
     def rollouts(self, requests: list[Request]) -> list[list[int]]:
         """Token ids of all responses, requests in order and their responses next to each other.
@@ -68,6 +71,15 @@ class Omni:
             model.train(training)
         return found
 
+    def prompts(self, requests: list[Request]) -> list[list[int]]:
+        """Token ids of the prompts, media included, as :meth:`forward` reads them."""
+        found: list[list[int]] = []
+        for group in _alike(requests):
+            inputs = self.engine.inputs(group)
+            for ids, mask in zip(inputs["input_ids"], inputs["attention_mask"], strict=True):
+                found.append(ids[mask.bool()].tolist())
+        return found
+
     def forward(
         self,
         model: Any,
@@ -75,7 +87,7 @@ class Omni:
         completions: Tensor,
         mask: Tensor,
         capture: tuple[Modality, frozenset[int]] | None = None,
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Tensor]:
         """Logits that predict the completions' tokens, and the attention mass of their queries.
 
         Args:
@@ -85,21 +97,44 @@ class Omni:
             capture: modality and layers whose attention is watched.
 
         Returns:
-            (B, T, V), and (B, T) in [0, 1] or ``None``.
+            (B, T, V), and (B, T) in [0, 1], empty without ``capture``. Under MAAM where the engine decodes under it.
         """
-        inputs = self._inputs(requests)
-        prompt = inputs["input_ids"].shape[1]
-        device = inputs["input_ids"].device
-        inputs["input_ids"] = torch.cat([inputs["input_ids"], completions.to(device)], 1)
-        inputs["attention_mask"] = torch.cat([inputs["attention_mask"], mask.to(device).long()], 1)
-        positions = self.engine.positions(inputs, any(r.interleaved for r in requests))
+        inputs = self.batch(requests, completions, mask, captured=capture is not None)
+        prompt = inputs["input_ids"].shape[1] - completions.shape[1]
         if capture is None:
-            out = model(**inputs, position_ids=positions, use_cache=False)
-            return out.logits[:, prompt - 1 : -1], None
+            out = model(**inputs, use_cache=False)
+            return out.logits[:, prompt - 1 : -1], out.logits.new_empty(0)
         watched = Capture(media_keys(inputs["input_ids"], self.tokens, capture[0]), prompt - 1, capture[1])
         with switched_on(model):
-            out = model(**inputs, position_ids=positions, use_cache=False, capture=watched)
+            out = model(**inputs, use_cache=False, capture=watched)
         return out.logits[:, prompt - 1 : -1], watched.mass()[:, :-1]
+
+    def batch(
+        self, requests: list[Request], completions: Tensor, mask: Tensor, *, captured: bool = False
+    ) -> dict[str, Any]:
+        """What the model is given for prompts with completions (B, T): tokens, media, positions and mask.
+
+        ``captured``: the mask is for the capturing attention, whatever the model's own is.
+        """
+        inputs = self._inputs(requests)
+        prompt, device = inputs["input_ids"].shape[1], inputs["input_ids"].device
+        inputs["input_ids"] = torch.cat([inputs["input_ids"], completions.to(device)], 1)
+        inputs["attention_mask"] = torch.cat([inputs["attention_mask"], mask.to(device).long()], 1)
+        inputs["position_ids"] = self.engine.positions(inputs, any(r.interleaved for r in requests))
+        if self.engine.maam is not None:
+            own = self.engine.model.config.text_config._attn_implementation
+            allowed = self._masked(inputs["input_ids"], inputs["attention_mask"], prompt, self.engine.maam)
+            inputs["attention_mask"] = for_model(allowed, CAPTURING if captured else own)
+        return inputs
+
+    def _masked(self, ids: Tensor, mask: Tensor, prompt: int, scope: Scope) -> Tensor:
+        """MAAM of prompts with completions; completions without well-formed parts are read causally."""
+        traces = []
+        for row, count in zip(ids[:, prompt:].tolist(), mask[:, prompt:].sum(1).tolist(), strict=True):
+            text, ends = offsets_of(row[: int(count)], self.decode)
+            traces.append(find_traces(text, ends, prompt).traces)
+        audio, video = (media_keys(ids, self.tokens, kind) for kind in ("audio", "video"))
+        return batch_mask(mask, audio, video, traces, scope)
 
     def _inputs(self, requests: list[Request]) -> dict[str, Any]:
         """What the engine makes of the requests; rollouts of one question go through the processor once."""
@@ -140,7 +175,7 @@ def repeated(inputs: dict[str, Any], requests: list[Request], owner: list[int]) 
     }
     place = {kind: {i: n for n, i in enumerate(rows)} for kind, rows in have.items()}
     taken = {kind: [where[i] for i in owner if i in where] for kind, where in place.items()}
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in inputs.items():
         if name == "pixel_values_videos":
             pieces = value.split(inputs["video_grid_thw"].prod(-1).tolist())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from avcurate.recipe import TrainRecipe
 from avcurate.schema import PEM, SCHEMA_VERSION
 
 COLUMNS = ["question_id", "media", "start", "end", "question", "choices", "answer", "pem"]
+SFT_COLUMNS = ("av_responses", "av_correct")
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,8 @@ class Shards:
     facts: dict[str, Any]
 
 
-def read_shards(folder: Path, split: str = "train") -> Shards:
-    """The questions of a split, in the order of the shards.
+def read_shards(folder: Path, split: str = "train", columns: Sequence[str] = ()) -> Shards:
+    """The questions of a split, in the order of the shards; ``columns`` come along.
 
     Raises:
         UserError: the folder holds no shards of this version, none of this split, or a row without a PEM.
@@ -44,7 +46,7 @@ def read_shards(folder: Path, split: str = "train") -> Shards:
     files = sorted((folder / "data").glob(f"{split}-*.parquet"))
     if not files:
         raise UserError(f"{folder} holds no Parquet shard of the split {split!r}.", "Export with --to parquet.")
-    rows = [row for file in files for row in pq.read_table(file, columns=COLUMNS).to_pylist()]
+    rows = [row for file in files for row in pq.read_table(file, columns=[*COLUMNS, *columns]).to_pylist()]
     labels = {str(p) for p in PEM}
     bad = next((r for r in rows if r["pem"] not in labels), None)
     if bad is not None:

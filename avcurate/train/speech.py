@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from avcurate.errors import UserError
-from avcurate.train.core.traces import offsets_of
+from avcurate.maam.traces import offsets_of
 
 Tagger = Callable[[str], list[tuple[str, str]]]
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from trl import GRPOConfig, GRPOTrainer
 
 from avcurate.engines.base import Request, Sampling
+from avcurate.maam.traces import malformed
 from avcurate.media.cache import ClipCache
 from avcurate.prompts import get_prompt
 from avcurate.recipe import TrainRecipe
@@ -31,7 +32,8 @@ from avcurate.train.core.objective import (
 )
 from avcurate.train.core.relevance import differential_entropy, entropy, inverse_relevance, relevance_mask
 from avcurate.train.omni import Omni, log_probabilities
-from avcurate.train.rewards import answer_accuracy, pem_match, preference_and_structure, structure
+from avcurate.train.scoring import Scorer
+from avcurate.train.served import ServedRollouts
 from avcurate.train.speech import gate_of, pattern_tagger
 
 QUARTERS = 4
@@ -44,12 +46,23 @@ class OmniTrainer(GRPOTrainer):  # type: ignore[misc]
         omni: the model that is trained.
         recipe: objective and rewards.
         clips: decodes the rows' media.
+        scorer: rewards of rollouts.
+        served: a vLLM server that samples the rollouts; without it the trained model does.
         args: TRL's arguments; its ``beta`` stays 0, the KL term is reckoned here.
         kwargs: for ``GRPOTrainer``; the dataset has a column ``row`` with a shard's row.
     """
 
-    def __init__(self, omni: Omni, recipe: TrainRecipe, clips: ClipCache, args: GRPOConfig, **kwargs: Any) -> None:
-        self.omni, self.recipe, self.clips = omni, recipe, clips
+    def __init__(
+        self,
+        omni: Omni,
+        recipe: TrainRecipe,
+        clips: ClipCache,
+        args: GRPOConfig,
+        scorer: Scorer,
+        served: ServedRollouts | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.omni, self.recipe, self.clips, self._scorer, self._served = omni, recipe, clips, scorer, served
         self._held: dict[int, Request] = {}
         gated = recipe.algo == "mapo" and recipe.mapo.gate == "pos"
         self._tagger = pattern_tagger() if gated else None
@@ -107,7 +120,7 @@ class OmniTrainer(GRPOTrainer):  # type: ignore[misc]
         for row in rows:
             self.clips.get(row["media"], row["start"], row["end"])
         requests = [self._request(row) for row in rows]
-        written = self.omni.rollouts(requests)
+        written = self._rollouts(requests)
         device = self.accelerator.device
         longest = max(map(len, written))
         ids = torch.zeros(len(written), longest, dtype=torch.long)
@@ -116,7 +129,7 @@ class OmniTrainer(GRPOTrainer):  # type: ignore[misc]
             ids[i, : len(one)] = torch.tensor(one)
             mask[i, : len(one)] = 1
         texts = [self.omni.decode(one) for one in written]
-        rewards, accuracy = self._score(rows, texts, mask)
+        rewards, accuracy = self._score([r for r in rows for _ in range(self.recipe.group)], texts, mask)
         owner = torch.arange(len(written)) // self.recipe.group
         self._held = dict(enumerate(requests))
         gate = mask.clone()
@@ -136,23 +149,25 @@ class OmniTrainer(GRPOTrainer):  # type: ignore[misc]
         }
         return {k: v.to(device) for k, v in batch.items()}
 
+    def _rollouts(self, requests: list[Request]) -> list[list[int]]:
+        if self._served is None:
+            return self.omni.rollouts(requests)
+        self._served.load(self.accelerator.unwrap_model(self.model), self.omni.engine.processor)
+        return self._served.rollouts(requests, self.omni.prompts(requests))
+
     def _score(self, rows: list[dict[str, Any]], texts: list[str], mask: Tensor) -> tuple[Tensor, Tensor]:
-        recipe, group = self.recipe, self.recipe.group
-        parts: dict[str, list[float]] = {"accuracy": [], "preference": [], "structure": [], "pem": []}
-        for i, text in enumerate(texts):
-            row = rows[i // group]
-            parts["accuracy"].append(answer_accuracy(text, row["answer"], row["choices"]))
-            parts["preference"].append(preference_and_structure(text, row["pem"], recipe.preference_form))
-            parts["structure"].append(structure(text))
-            parts["pem"].append(pem_match(text, row["pem"]))
-        found = {k: torch.tensor(v) for k, v in parts.items()}
-        rewards = recipe.accuracy_weight * found["accuracy"] + recipe.preference_weight * found["preference"]
-        for name, values in {**found, "total": rewards}.items():
-            self._record(f"reward/{name}", values.mean())
-        same = rewards.view(-1, group).std(1) == 0
+        scored = self._scorer(rows, texts)
+        rewards = torch.tensor(scored.total)
+        for name, values in {**scored.parts, "total": scored.total}.items():
+            self._record(f"reward/{name}", torch.tensor(values).mean())
+        if "consistency" in scored.parts:
+            self._record("reward/consistency_unread", torch.tensor(scored.unread / len(texts)))
+        if self.recipe.maam:
+            self._record("maam/malformed", torch.tensor(sum(map(bool, map(malformed, texts))) / len(texts)))
+        same = rewards.view(-1, self.recipe.group).std(1) == 0
         self._record("reward/groups_alike", same.float().mean())
         self._record("completion/length", mask.sum(1).mean())
-        return rewards, found["accuracy"]
+        return rewards, torch.tensor(scored.parts["accuracy"])
 
     def _record(self, name: str, value: Tensor) -> None:
         mode = "train" if self.model.training else "eval"
@@ -179,11 +194,10 @@ class OmniTrainer(GRPOTrainer):  # type: ignore[misc]
         ids, mask = part["completion_ids"], part["completion_mask"]
         longest = int(mask.sum(1).max())
         ids, mask, gate = ids[:, :longest], mask[:, :longest], part["gate"][:, :longest]
-        capture = None
-        if recipe.algo == "mapo":
-            last = self.omni.decoder_layers
-            capture = (mapo.modality, frozenset(range(max(0, last - mapo.layers), last)))
-        logits, mass = self.omni.forward(model, requests, ids, mask, capture)
+        last = self.omni.decoder_layers
+        layers = frozenset(range(max(0, last - mapo.layers), last))
+        logits, mass = self.omni.forward(model, requests, ids, mask, (mapo.modality, layers))
+        self._watch_mass(mass.detach(), mask)
         logp = log_probabilities(logits, ids, recipe.temperature)
         # one step on each rollout: the old policy is this one
         surrogate = clipped_surrogate(
@@ -196,7 +210,7 @@ class OmniTrainer(GRPOTrainer):  # type: ignore[misc]
                 other = log_probabilities(self.omni.forward(reference, requests, ids, mask)[0], ids, recipe.temperature)
             kl = kl_k3(logp, other, mask)
             self._record("kl", kl)
-        if mass is None:
+        if recipe.algo == "grpo":
             policy = reweighted_policy_loss(surrogate, torch.ones_like(mask), mask)
             return total_loss(policy, kl, kl.new_zeros(()), beta=recipe.beta, eta=0.0)
         context, reference = self._base()
@@ -207,21 +221,20 @@ class OmniTrainer(GRPOTrainer):  # type: ignore[misc]
         inverse = inverse_relevance(delta, mask, gate, base=mapo.base, cap=mapo.cap)
         how = AttentionLoss(mapo.exponent, mapo.floor, mapo.fail_at, mapo.prefactor_cap)
         attention = attention_loss(mass, inverse, mask, gate, part["advantages"], part["accuracy"], how)
-        self._watch(delta, omega, mass, mask)
+        self._record("delta_h/mean_abs", delta.abs()[mask.bool()].mean())
+        self._record("omega/max", omega[mask.bool()].max())
         self._record("loss/attention", attention)
         policy = reweighted_policy_loss(surrogate, omega, mask)
         return total_loss(policy, kl, attention, beta=recipe.beta, eta=mapo.eta)
 
-    def _watch(self, delta: Tensor, omega: Tensor, mass: Tensor, mask: Tensor) -> None:
-        """Statistics of the mask, and the mass by quarter of the completion."""
+    def _watch_mass(self, mass: Tensor, mask: Tensor) -> None:
+        """Attention mass by quarter of the completion."""
         tokens = mask.bool()
-        self._record("delta_h/mean_abs", delta.abs()[tokens].mean())
-        self._record("omega/max", omega[tokens].max())
         place = (torch.arange(mask.shape[1], device=mask.device)[None] / mask.sum(1, keepdim=True) * QUARTERS).floor()
         for quarter in range(QUARTERS):
             there = tokens & (place == quarter)
             if there.any():
-                self._record(f"mass/quarter_{quarter + 1}", mass.detach()[there].mean())
+                self._record(f"mass/quarter_{quarter + 1}", mass[there].mean())
 
 
 def _rewarded_here(**_: Any) -> list[float]:

@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from avcurate.train.core.ablate import MediaTokens, media_keys, without
-from avcurate.train.core.maam import Span, Traces, maam, maam_row
-from avcurate.train.core.traces import find_traces, offsets_of
+from avcurate.maam.mask import Span, Traces, maam, maam_row
+from avcurate.maam.traces import find_traces, offsets_of
 
 # 0 text, 1-2 video, 3-4 audio, 5 text | 6 <v> 7 8 </v>:9 | 10 <a> 11 </a>:12 | 13 answer
 AUDIO = torch.tensor([i in (3, 4) for i in range(14)])
@@ -120,21 +119,3 @@ def test_hidden_keys_get_no_attention_and_others_all_of_it():
     weights = torch.nn.functional.scaled_dot_product_attention(q, k, eye, attn_mask=mask)
     assert (weights[:, ~mask] == 0).all() and torch.allclose(weights.sum(-1), torch.ones(2, 14))
     assert torch.isfinite(weights).all()
-
-
-IDS = MediaTokens(audio=90, video=80, audio_start=91, audio_end=92, vision_start=81, vision_end=82)
-
-
-def test_a_modality_is_taken_out_by_id_even_where_both_interleave():
-    ids = torch.tensor([[0, 5, 81, 91, 80, 90, 80, 90, 92, 82, 6, 7], [5, 91, 90, 90, 92, 6, 7, 8, 9, 81, 80, 82]])
-    mask = torch.ones_like(ids)
-    mask[0, 0] = 0
-    deaf, kept = without(ids, mask, IDS, "audio", pad=0)
-    assert deaf.tolist() == [[0, 5, 81, 80, 80, 82, 6, 7], [5, 6, 7, 8, 9, 81, 80, 82]]
-    assert kept.tolist() == [[0] + [1] * 7, [1] * 8]
-    text, kept = without(ids, mask, IDS, "both", pad=0)
-    assert text.tolist() == [[0, 0, 5, 6, 7], [5, 6, 7, 8, 9]] and kept[0].tolist() == [0, 0, 1, 1, 1]
-    assert media_keys(ids, IDS, "audio").sum(1).tolist() == [2, 2]
-    assert media_keys(ids, IDS, "both").sum(1).tolist() == [4, 3]
-    blind, _ = without(ids, mask, IDS, "video", pad=0)
-    assert blind[1].tolist() == [5, 91, 90, 90, 92, 6, 7, 8, 9]

@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from avcurate.train.core.maam import Span, Traces
+from avcurate.maam.mask import Span, Traces
 
+LONGEST_CHARACTER = 8
 _TAG = {name: (re.compile(rf"<{name}>"), re.compile(rf"</{name}>")) for name in ("v", "a")}
 
 
@@ -23,19 +24,45 @@ class Found:
     malformed: str = ""
 
 
-def offsets_of(ids: Sequence[int], decode: Callable[[Sequence[int]], str]) -> tuple[str, list[int]]:
-    """The text of token ids, and where each token's text ends.
+class Transcript:
+    """The text of tokens as they are written, and where each token's text ends.
 
-    Prefixes are decoded, not single tokens: a character of several tokens shows only when it is whole, and then ends
-    where its last token does. Costs a decode per token; responses are short.
+    Tokens are decoded as few at a time as give whole characters: a character of several tokens ends where its last
+    token does. Right for tokenizers whose text is the concatenation of their tokens' bytes, as Qwen's.
     """
-    ends: list[int] = []
-    text = ""
-    for count in range(1, len(ids) + 1):
-        text = decode(ids[:count])
-        # an unfinished character decodes to the replacement mark and belongs to the token that finishes it
-        ends.append(len(text.rstrip("\ufffd")))
-    return text, ends
+
+    def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
+        self.ends: list[int] = []
+        self._decode = decode
+        self._text, self._open, self._waiting = "", "", list[int]()
+
+    @property
+    def text(self) -> str:
+        """All that is written; an unfinished character shows as a replacement mark."""
+        return self._text + self._open
+
+    def add(self, token: int) -> None:
+        """One more token."""
+        self._waiting.append(token)
+        self._open = self._decode(self._waiting)
+        whole = self._open.rstrip("\ufffd")
+        self.ends.append(len(self._text) + len(whole))
+        # no character is longer than four bytes: a mark that stays is one the model wrote
+        if whole == self._open or len(self._waiting) > LONGEST_CHARACTER:
+            self._text, self._open, self._waiting = self.text, "", []
+
+
+def offsets_of(ids: Sequence[int], decode: Callable[[Sequence[int]], str]) -> tuple[str, list[int]]:
+    """The text of token ids, and where each token's text ends."""
+    written = Transcript(decode)
+    for token in ids:
+        written.add(token)
+    return written.text, written.ends
+
+
+def malformed(text: str) -> str:
+    """Why a finished response gets no mask; empty where it does."""
+    return find_traces(text, range(1, len(text) + 1), 0).malformed
 
 
 def find_traces(text: str, ends: Sequence[int], first: int, *, complete: bool = True) -> Found:

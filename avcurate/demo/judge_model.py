@@ -1,0 +1,107 @@
+"""The embedded judge: a language model of half a million weights that judges captions of the demo world, and no others.
+
+Trained from scratch on CPU in minutes. The fixed part of the prompt (task and examples) goes through the model once a
+step, not once a row.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers as hf
+
+from avcurate.demo.architecture import CHAT_TEMPLATE, byte_level_bpe
+from avcurate.demo.verdicts import Lesson, corpus, lesson
+from avcurate.metrics.judging import Modality
+
+BATCH = 48
+MODALITIES: tuple[Modality, ...] = ("audio", "video")
+Report = Callable[[str, int, int, dict[str, float]], None]
+
+
+def make_tokenizer() -> Any:
+    """A byte-level BPE tokenizer of the judge's prompts and replies."""
+    vocab, merges = byte_level_bpe(corpus(400, seed=1), 1100)
+    tokenizer = hf.Qwen2Tokenizer(
+        vocab=vocab,
+        merges=merges,
+        unk_token=None,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        model_max_length=2048,
+    )
+    tokenizer.add_tokens(["<|im_start|>"], special_tokens=True)
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def make_model(tokenizer: Any) -> Any:
+    """A small Llama with random weights."""
+    config = hf.LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=3,
+        num_attention_heads=8,
+        num_key_value_heads=8,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return hf.LlamaForCausalLM(config)
+
+
+def train_judge(out: Path, steps: int = 1500, seed: int = 0, report: Report = lambda *_: None) -> None:
+    """Train and save the judge."""
+    torch.manual_seed(seed)
+    rng = random.Random(seed)
+    tokenizer = make_tokenizer()
+    model = make_model(tokenizer).train()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps, pct_start=0.1)
+    for step in range(1, steps + 1):
+        modality = MODALITIES[step % 2]
+        loss = _loss(model, tokenizer, [lesson(modality, rng) for _ in range(BATCH)])
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        report("judge", step, steps, {"loss": loss.item()})
+    model.eval().save_pretrained(out, safe_serialization=True)
+    tokenizer.save_pretrained(out)
+
+
+def _loss(model: Any, tokenizer: Any, lessons: list[Lesson]) -> torch.Tensor:
+    """Cross-entropy of the replies of lessons in one modality."""
+
+    def ids(text: str) -> list[int]:
+        found: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+        return found
+
+    shown = [
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": one.prompt}], tokenize=False, add_generation_prompt=True
+        )
+        for one in lessons
+    ]
+    cut = shown[0].rindex("\n\n") + 2
+    head = ids(shown[0][:cut])
+    prompts = [ids(text[cut:]) for text in shown]
+    replies = [[*ids(one.reply), tokenizer.eos_token_id] for one in lessons]
+    longest = max(len(p) + len(r) for p, r in zip(prompts, replies, strict=True))
+    rows = torch.full((len(lessons), longest), tokenizer.pad_token_id)
+    labels = torch.full((len(lessons), longest), -100)
+    for i, (p, r) in enumerate(zip(prompts, replies, strict=True)):
+        rows[i, : len(p) + len(r)] = torch.tensor(p + r)
+        labels[i, len(p) : len(p) + len(r)] = torch.tensor(r)
+    cache = model(input_ids=torch.tensor([head]), use_cache=True).past_key_values
+    cache.batch_repeat_interleave(len(lessons))
+    logits = model(input_ids=rows, past_key_values=cache, use_cache=True).logits
+    return torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)

@@ -1,0 +1,86 @@
+"""What every trainer is made of: shared arguments, LoRA, and where checkpoints and log lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import transformers
+
+from avcurate.errors import UserError
+from avcurate.media.cache import ClipCache
+from avcurate.recipe import TrainRecipe
+from avcurate.train.omni import Omni
+
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What every trainer needs.
+
+    Attributes:
+        rows: the shards' questions.
+        out: folder of the training.
+        log: a Trainer callback.
+    """
+
+    omni: Omni
+    recipe: TrainRecipe
+    clips: ClipCache
+    rows: list[dict[str, Any]]
+    out: Path
+    report_to: tuple[str, ...]
+    log: Any
+
+    def arguments(self) -> dict[str, Any]:
+        """Arguments that GRPO and SFT share."""
+        recipe, on_cpu = self.recipe, self.omni.engine.on_cpu
+        return {
+            "output_dir": str(self.out / CHECKPOINTS),
+            "max_steps": recipe.steps,
+            "per_device_train_batch_size": recipe.micro_batch,
+            "learning_rate": recipe.learning_rate,
+            "lr_scheduler_type": "constant_with_warmup",
+            "warmup_steps": min(5, recipe.steps // 10),
+            "logging_steps": 1,
+            "save_steps": recipe.save_every,
+            "save_total_limit": 2,
+            "seed": recipe.seed,
+            "report_to": list(self.report_to),
+            "remove_unused_columns": False,
+            "gradient_checkpointing": not on_cpu,
+            "gradient_checkpointing_kwargs": {"use_reentrant": False},
+            "bf16": not on_cpu,
+            "disable_tqdm": True,
+        }
+
+    def passes(self, count: int) -> int:
+        """Micro-batches of a step.
+
+        Raises:
+            UserError: they do not divide it.
+        """
+        if count % self.recipe.micro_batch:
+            raise UserError(
+                f"a step of {count} completions is no multiple of micro_batch {self.recipe.micro_batch}.",
+                "Change prompts, group or micro_batch in the recipe.",
+            )
+        return count // self.recipe.micro_batch
+
+    def finished(self, trainer: Any) -> Any:
+        """The trainer, with our log instead of the Trainer's printing."""
+        trainer.remove_callback(transformers.PrinterCallback)
+        trainer.add_callback(self.log)
+        return trainer
+
+
+def lora(rank: int) -> Any:
+    """LoRA on the linear layers of the text decoder; towers and head stay as they are. ``None`` for rank 0."""
+    if not rank:
+        return None
+    from peft import LoraConfig
+
+    pattern = r".*(?:^|\.)(?:language_model|model)\.layers\.\d+\.(?:self_attn|mlp)\..*_proj"
+    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=pattern)

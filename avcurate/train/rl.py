@@ -1,0 +1,45 @@
+"""A trainer for GRPO and MAPO, from a recipe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import datasets
+from trl import GRPOConfig
+
+from avcurate.train.parts import Parts, lora
+from avcurate.train.scoring import Scorer
+from avcurate.train.served import ServedRollouts
+from avcurate.train.trainer import OmniTrainer
+
+
+def make_trainer(parts: Parts, scorer: Scorer, served: ServedRollouts | None) -> Any:
+    """A trainer for GRPO or MAPO.
+
+    Raises:
+        UserError: sizes of the recipe that do not divide each other.
+    """
+    recipe = parts.recipe
+    passes = parts.passes(recipe.prompts * recipe.group)
+    args = GRPOConfig(
+        **parts.arguments(),
+        gradient_accumulation_steps=passes,
+        steps_per_generation=passes,
+        num_generations=recipe.group,
+        max_completion_length=recipe.max_tokens,
+        temperature=recipe.temperature,
+        beta=0.0,
+        loss_type="grpo",
+    )
+    trainer = OmniTrainer(
+        parts.omni,
+        recipe,
+        parts.clips,
+        args,
+        scorer,
+        served,
+        train_dataset=datasets.Dataset.from_list([{"prompt": r["question"], "row": r} for r in parts.rows]),
+        processing_class=parts.omni.engine.processor.tokenizer,
+        peft_config=lora(recipe.lora_rank),
+    )
+    return parts.finished(trainer)

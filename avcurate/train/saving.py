@@ -1,0 +1,55 @@
+"""Trained weights as a folder that every engine loads: whole, or for the servers that sample rollouts."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from avcurate.engines.checkpoint import Checkpoint
+
+PARTIAL = ".partial"
+
+
+def save_model(model: Any, processor: Any, checkpoint: Checkpoint, target: Path) -> Path:
+    """Write weights and the processor's files; a folder that is there is replaced when the new one is whole.
+
+    Args:
+        model: the thinker, maybe with LoRA, which is merged in the copy that is written and not in the model.
+        checkpoint: what training began from; its small files come along.
+    """
+    partial = target.with_name(target.name + PARTIAL)
+    shutil.rmtree(partial, ignore_errors=True)
+    bare, weights = merged(model)
+    bare.save_pretrained(partial, safe_serialization=True, state_dict=weights)
+    processor.save_pretrained(partial)
+    if checkpoint.folder is not None:
+        for file in checkpoint.folder.iterdir():
+            # an index of the base's shards would send readers to files that are not there
+            wanted = file.suffix in (".json", ".jinja", ".txt") and not file.name.endswith(".index.json")
+            if wanted and not (partial / file.name).exists():
+                shutil.copy2(file, partial / file.name)
+    shutil.rmtree(target, ignore_errors=True)
+    partial.rename(target)
+    return target
+
+
+def merged(model: Any) -> tuple[Any, dict[str, Any] | None]:
+    """The bare model, and its weights with LoRA's added; ``None``: its own, it has no LoRA."""
+    if not hasattr(model, "get_base_model"):
+        return model, None
+    bare = model.get_base_model()
+    weights = {}
+    layers = {
+        name: m for name, m in bare.named_modules() if hasattr(m, "get_delta_weight") and hasattr(m, "base_layer")
+    }
+    for name, value in bare.state_dict().items():
+        if ".lora_" in name:
+            continue
+        weights[name.replace(".base_layer.", ".")] = value
+    for name, layer in layers.items():
+        weight = layer.base_layer.weight
+        for adapter in layer.active_adapters:
+            weight = weight + layer.get_delta_weight(adapter).to(weight.dtype)
+        weights[f"{name}.weight"] = weight.detach()
+    return bare, weights

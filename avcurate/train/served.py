@@ -1,0 +1,107 @@
+"""Rollouts from a vLLM server that is given the policy's weights before each step.
+
+The weights are written as a checkpoint to a folder that both sides see, and the server is told to load them in place;
+no process group spans the two, so they need not share an environment, only a file system.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from avcurate.engines.base import Request
+from avcurate.engines.checkpoint import Checkpoint
+from avcurate.engines.server import Refused, ServerEngine
+from avcurate.engines.wire import body_of
+from avcurate.errors import UserError
+from avcurate.recipe import ModelSpec
+from avcurate.train.saving import save_model
+
+CACHES = ("reset_prefix_cache", "reset_mm_cache", "reset_encoder_cache")
+
+
+class ServedRollouts(ServerEngine):
+    """A vLLM server as the sampler of rollouts.
+
+    Args:
+        url: the server's address, ending in ``/v1``; one server, started with ``VLLM_SERVER_DEV_MODE=1``.
+        checkpoint: what training began from.
+        folder: where weights go; the server must see it under the same path.
+        banned: token ids that must not be drawn (placeholders of media).
+        parallel: requests in flight.
+    """
+
+    def __init__(
+        self, url: str, checkpoint: Checkpoint, folder: Path, banned: Sequence[int], parallel: int = 16
+    ) -> None:
+        super().__init__(ModelSpec(engine="server", model=checkpoint.model, urls=(url,), max_sequences=parallel))
+        self._folder, self._banned = folder, list(banned)
+        self._base = checkpoint
+
+    def load(self, model: Any, processor: Any) -> None:
+        """Give the server the policy as it is now.
+
+        Raises:
+            UserError: the server does not let weights be loaded, or failed to.
+        """
+        folder = save_model(model, processor, self._base, self._folder)
+        root = self.urls[0].removesuffix("/v1")
+        call = {"method": "reload_weights", "kwargs": {"weights_path": str(folder.resolve())}}
+        try:
+            reply = self._client.post(f"{root}/collective_rpc", json=call)
+            if reply.status_code == 404:
+                raise UserError(
+                    f"the server at {root} does not let its weights be replaced.",
+                    "Start it with VLLM_SERVER_DEV_MODE=1 in its environment, on an address only you can reach.",
+                )
+            reply.raise_for_status()
+            for cache in CACHES:
+                self._client.post(f"{root}/{cache}").raise_for_status()
+        except httpx.HTTPError as e:
+            raise UserError(
+                f"the server at {root} did not load the policy: {e}",
+                f"See its log; it must see {folder}. Then run the same command again.",
+            ) from None
+
+    def rollouts(self, requests: Sequence[Request], prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Token ids of all responses, requests in order and their responses next to each other.
+
+        Args:
+            requests: what to ask; prompts: the token ids the training forward will read, media included.
+
+        Raises:
+            UserError: the server is gone, refuses, or reads other tokens than training does.
+        """
+        futures = [self._pool.submit(self._rollout, r) for r in requests]
+        found: list[list[int]] = []
+        for request, prompt, future in zip(requests, prompts, futures, strict=True):
+            answer = future.result()
+            try:
+                theirs = answer["prompt_token_ids"]
+                choices = sorted(answer["choices"], key=lambda c: c["index"])
+                written = [list(c["token_ids"]) for c in choices]
+            except (KeyError, TypeError) as e:
+                raise UserError(
+                    f"the server's answer has no {e}: it must return token ids.", "Use vLLM 0.12 or newer."
+                ) from None
+            if list(theirs) != list(prompt):
+                raise UserError(
+                    f"question {request.key}: the server reads {len(theirs)} prompt tokens, training {len(prompt)}, or "
+                    "others: rollouts would answer another prompt than the one they train.",
+                    "Give server and training the same processor files, and the server --trust-request-mm-kwargs.",
+                )
+            if len(written) != request.n or not all(written):
+                raise UserError(f"question {request.key}: {len(written)} of {request.n} rollouts came back.")
+            found += written
+        return found
+
+    def _rollout(self, request: Request) -> dict[str, Any]:
+        body = body_of(request, self.model, self.options["frame_format"], self.checkpoint.video_kwargs)
+        body |= {"return_token_ids": True, "logit_bias": {str(i): -100 for i in self._banned}}
+        try:
+            return self._post(body)
+        except Refused as e:
+            raise UserError(f"question {request.key}: the server refused: {e}") from None

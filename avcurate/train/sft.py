@@ -1,0 +1,107 @@
+"""Supervised fine-tuning, the baseline: one stored chain of thought of each question is the target.
+
+TRL's SFTTrainer, given batches that hold audio and video: its own collators know images only.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import datasets
+import torch
+from trl import SFTConfig, SFTTrainer
+
+from avcurate.engines.base import Request, Sampling
+from avcurate.errors import UserError
+from avcurate.media.cache import ClipCache
+from avcurate.prompts import get_prompt
+from avcurate.recipe import TrainRecipe
+from avcurate.seeds import derive_seed
+from avcurate.train.omni import Omni
+from avcurate.train.parts import Parts, lora
+
+IGNORED = -100
+
+
+def pick_target(row: dict[str, Any], seed: int) -> str | None:
+    """One of the right responses under audio and video, by the question's own seed; ``None`` where there is none."""
+    texts = [
+        r["text"]
+        for r, right in zip(row["av_responses"], row["av_correct"], strict=False)
+        if right and r["finish_reason"] == "stop"
+    ]
+    return random.Random(derive_seed("sft", seed, row["question_id"])).choice(texts) if texts else None
+
+
+class OmniCollator:
+    """Rows with a ``target`` as the model's inputs, with labels on the target alone.
+
+    Args:
+        omni: the model; recipe: prompt; clips: decodes the rows' media.
+    """
+
+    def __init__(self, omni: Omni, recipe: TrainRecipe, clips: ClipCache) -> None:
+        self.omni, self.recipe, self.clips = omni, recipe, clips
+
+    def __call__(self, items: list[dict[str, Any]]) -> dict[str, Any]:
+        """A batch: tokens padded on the left before the response and on the right after it."""
+        rows = [item["row"] for item in items]
+        waiting = [self.clips.get(r["media"], r["start"], r["end"]) for r in rows]
+        requests = []
+        for row, clip in zip(rows, [w.result() for w in waiting], strict=True):
+            prompt = get_prompt(self.recipe.prompt).render(row["question"], row["choices"])
+            requests.append(Request(row["question_id"], prompt, clip.audio, clip.frames, clip.fps, 1, 0, Sampling()))
+        tokenizer = self.omni.engine.processor.tokenizer
+        end = tokenizer.eos_token_id
+        targets = [[*tokenizer.encode(item["target"], add_special_tokens=False), end] for item in items]
+        longest = max(map(len, targets))
+        ids = torch.full((len(items), longest), end)
+        mask = torch.zeros(len(items), longest)
+        for i, target in enumerate(targets):
+            ids[i, : len(target)], mask[i, : len(target)] = torch.tensor(target), 1
+        rates = {r.fps for r in requests}
+        if len(rates) > 1:
+            raise UserError(
+                f"clips of one batch are shown at {' and '.join(f'{x:.3g}' for x in sorted(rates))} frames per second.",
+                "Set micro_batch to 1, or raise media.max_frames so that no clip needs a lower rate.",
+            )
+        batch = self.omni.batch(requests, ids, mask)
+        labels = torch.full_like(batch["input_ids"], IGNORED)
+        labels[:, -longest:] = torch.where(mask.bool(), ids, torch.tensor(IGNORED)).to(labels)
+        return batch | {"labels": labels}
+
+
+class OmniSftTrainer(SFTTrainer):  # type: ignore[misc]
+    """SFTTrainer on batches of :class:`OmniCollator`."""
+
+    def _set_signature_columns_if_needed(self) -> None:
+        self._signature_columns = ["row", "target"]
+
+
+def make_trainer(parts: Parts) -> Any:
+    """A trainer on one chain of thought of each question.
+
+    Raises:
+        UserError: no question has a right response under audio and video, or sizes do not divide each other.
+    """
+    recipe = parts.recipe
+    pairs = [(row, pick_target(row, recipe.seed)) for row in parts.rows]
+    items = [{"row": {k: v for k, v in r.items() if not k.startswith("av_")}, "target": t} for r, t in pairs if t]
+    if not items:
+        raise UserError("no question of the shards has a right response under audio and video.", "Label more.")
+    args = SFTConfig(
+        **parts.arguments(),
+        gradient_accumulation_steps=parts.passes(recipe.prompts),
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+    )
+    trainer = OmniSftTrainer(
+        model=parts.omni.engine.model,
+        args=args,
+        train_dataset=datasets.Dataset.from_list(items),
+        data_collator=OmniCollator(parts.omni, recipe, parts.clips),
+        processing_class=parts.omni.engine.processor.tokenizer,
+        peft_config=lora(recipe.lora_rank),
+    )
+    return parts.finished(trainer)
