@@ -43,7 +43,7 @@ $(TRAIN_VENV)/.setup: pyproject.toml
 	$(TRAIN)/python -m pip install -q --upgrade pip
 	$(TRAIN)/python -m pip install -q "torch==2.13.0"
 	$(TRAIN)/python -m pip install -q --no-deps "torchvision==0.28.0"
-	$(TRAIN)/python -m pip install -q -e ".[train]" pytest
+	$(TRAIN)/python -m pip install -q -e ".[train]" pytest soundfile soxr tensorboard
 	echo "import avcurate.engines.torchvision_cpu" > $$($(TRAIN)/python -c "import site; print(site.getsitepackages()[0])")/zz_avcurate_torchvision.pth
 	touch $@
 

@@ -11,8 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Plan:
     """What the server does with the next requests: statuses, ``cut``, ``half``, ``slow`` or ``ok``."""
 
-    def __init__(self, *faults):
+    def __init__(self, *faults, says=None):
         self.faults = list(faults)
+        self.says = says or (lambda body, i: f"answer {body['seed'] + i}")
         self.lock = threading.Lock()
         self.served = 0
         self.bodies = []
@@ -64,7 +65,7 @@ def handler_of(plan):
                 data = [{"index": i, "embedding": [len(t), 1.0]} for i, t in enumerate(body["input"])]
                 return self.answer(200, {"data": data[::-1]})
             choices = [
-                {"index": i, "message": {"content": f"answer {body['seed'] + i}"}, "finish_reason": "stop"}
+                {"index": i, "message": {"content": plan.says(body, i)}, "finish_reason": "stop"}
                 for i in range(body["n"])
             ]
             usage = {"prompt_tokens": 9, "completion_tokens": 3 * body["n"]}

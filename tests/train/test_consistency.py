@@ -1,0 +1,107 @@
+"""Does the answer follow from its reasons: what is asked, how the reply is read, and a judge that fails."""
+
+import pytest
+
+from avcurate.engines.server import ServerEngine
+from avcurate.errors import UserError
+from avcurate.recipe import ModelSpec, load_train
+from avcurate.train.consistency import ConsistencyJudge, said_yes, split_response
+from avcurate.train.scoring import Scorer
+from tests.engines.fake_server import Plan, serve
+
+GOOD = "<think>The bell rings twice, so two.</think><answer>two</answer>"
+FUSED = "<mod>Audio</mod><v>a ring</v><a>two bells</a><sum>so two</sum><ans>two</ans>"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (GOOD, ("The bell rings twice, so two.", "two")),
+        (FUSED, ("Audio  a ring  two bells  so two", "two")),
+        ("<answer>two</answer>", None),
+        ("<think>reasons</think>", None),
+        ("<think>reasons</think><answer> </answer>", None),
+        ("nothing at all", None),
+    ],
+)
+def test_reasons_and_answer(text, wanted):
+    assert split_response(text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("reply", "wanted"),
+    [
+        ("yes", True),
+        ("No.", False),
+        ("<think>yes? no, the count differs</think>\nNO", False),
+        ("It seems fine.\n**Yes**, it does.", True),
+        ("nothing", None),
+        ("not at all", None),
+        ("yesterday", None),
+        ("", None),
+    ],
+)
+def test_yes_and_no_are_read_by_words(reply, wanted):
+    assert said_yes(reply) is wanted
+
+
+def judge_at(url, **options):
+    quick = {"attempts": 3, "max_wait_s": 0.05, "timeout_s": 1.0}
+    engine = ServerEngine(ModelSpec(engine="server", model="tiny", urls=(url,), options=quick | options))
+    judge = ConsistencyJudge(engine)
+    judge.setup()
+    return judge
+
+
+def says(body, _):
+    text = body["messages"][0]["content"]
+    text = text if isinstance(text, str) else text[-1]["text"]
+    return "maybe" if "unclear" in text else "yes" if "rings twice" in text else "no"
+
+
+TEXTS = [GOOD, GOOD.replace("The bell rings twice", "It is red"), GOOD.replace("The bell", "unclear"), "prose"]
+
+
+def test_scores_and_replies_that_cannot_be_read():
+    plan = Plan(says=says)
+    with serve(plan) as url:
+        judge = judge_at(url)
+        assert judge(["How many?"] * 4, TEXTS) == [1.0, 0.0, None, 0.0]
+        assert plan.served == 3 and all(b["temperature"] == 0 for b in plan.bodies)
+        judge.engine.close()
+
+
+def test_a_judge_that_stumbles_is_asked_again_and_one_that_is_gone_stops_the_run():
+    with serve(Plan(503, "slow", "cut", says=says)) as url:
+        judge = judge_at(url, attempts=6)
+        assert judge(["How many?"] * 4, TEXTS) == [1.0, 0.0, None, 0.0]
+        judge.engine.close()
+    with serve(Plan(*[500] * 50)) as url:
+        judge = judge_at(url)
+        with pytest.raises(UserError, match="no server answered after 3 attempts"):
+            judge(["How many?"], [GOOD])
+        judge.engine.close()
+    with pytest.raises(UserError, match="no OpenAI-compatible server answers"):
+        judge_at("http://127.0.0.1:9/v1")
+
+
+ROW = {"question": "How many?", "answer": "two", "choices": ["two", "three"], "pem": "Audio"}
+
+
+def test_the_total_is_weighed_and_unread_replies_are_counted():
+    recipe = load_train("train-mapo")
+    assert (recipe.accuracy_weight, recipe.format_weight, recipe.consistency_weight) == (2.0, 1.0, 1.0)
+    with pytest.raises(UserError, match="rewards consistency"):
+        Scorer(recipe)
+    with serve(Plan(says=says)) as url:
+        judge = judge_at(url)
+        scored = Scorer(recipe, judge)([ROW] * 4, TEXTS)
+        judge.engine.close()
+    assert scored.parts["consistency"] == [1, 0, 0, 0] and scored.unread == 1
+    assert scored.total == [4, 3, 3, 0]
+
+
+def test_sffl_rewards_need_no_judge():
+    scored = Scorer(load_train("train-sffl-stage-2"))([ROW, ROW], [FUSED, FUSED.replace("Audio", "Visual")])
+    assert scored.total == pytest.approx([1.2, 1.0]) and "consistency" not in scored.parts
+    assert Scorer(load_train("train-sffl-stage-1"))([ROW], [FUSED]).total == [1.0]
