@@ -20,6 +20,7 @@ from avcurate.recipe import TrainRecipe
 from avcurate.seeds import derive_seed
 from avcurate.train.omni import Omni
 from avcurate.train.parts import Parts, lora
+from avcurate.train.resume import ThinkerCheckpoints
 
 IGNORED = -100
 
@@ -72,7 +73,7 @@ class OmniCollator:
         return batch | {"labels": labels}
 
 
-class OmniSftTrainer(SFTTrainer):  # type: ignore[misc]
+class OmniSftTrainer(ThinkerCheckpoints, SFTTrainer):  # type: ignore[misc]
     """SFTTrainer on batches of :class:`OmniCollator`."""
 
     def _set_signature_columns_if_needed(self) -> None:

@@ -32,6 +32,7 @@ from avcurate.train.core.objective import (
 )
 from avcurate.train.core.relevance import differential_entropy, entropy, inverse_relevance, relevance_mask
 from avcurate.train.omni import Omni, log_probabilities
+from avcurate.train.resume import ThinkerCheckpoints
 from avcurate.train.scoring import Scorer
 from avcurate.train.served import ServedRollouts
 from avcurate.train.speech import gate_of, pattern_tagger
@@ -39,7 +40,7 @@ from avcurate.train.speech import gate_of, pattern_tagger
 QUARTERS = 4
 
 
-class OmniTrainer(GRPOTrainer):  # type: ignore[misc]
+class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
     """Trains on rows of shards.
 
     Args:
@@ -87,18 +88,6 @@ class OmniTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _set_signature_columns_if_needed(self) -> None:
         self._signature_columns = ["prompt", "row"]
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """Weights of a checkpoint. The Trainer's own way reads tensors by the names on disk, which are those of the
-        whole omni model and not of its thinker, and goes on without a word when none fits.
-        """
-        model = self.model if model is None else model
-        if self.recipe.lora_rank:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-            return
-        bare = self.accelerator.unwrap_model(model)
-        stored = type(bare).from_pretrained(resume_from_checkpoint, dtype=bare.dtype, use_safetensors=True)
-        bare.load_state_dict(stored.state_dict(), strict=True)
 
     def _request(self, row: dict[str, Any]) -> Request:
         clip = self.clips.get(row["media"], row["start"], row["end"]).result()

@@ -1,0 +1,24 @@
+"""Checkpoints of thinkers, loaded for what they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ThinkerCheckpoints:
+    """A mix-in for the Trainers."""
+
+    accelerator: Any
+    model: Any
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Weights of a checkpoint. The Trainer's own way reads tensors by the names on disk, which are those of the
+        whole omni model and not of its thinker, and goes on without a word when none fits.
+        """
+        model = self.model if model is None else model
+        bare = self.accelerator.unwrap_model(model)
+        if hasattr(bare, "get_base_model"):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]
+            return
+        stored = type(bare).from_pretrained(resume_from_checkpoint, dtype=bare.dtype, use_safetensors=True)
+        bare.load_state_dict(stored.state_dict(), strict=True)

@@ -1,0 +1,103 @@
+"""The supervised baseline: which response is the target, what the loss reads, and that it learns it."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+pytest.importorskip("trl", reason="the extra `train` is not installed beside vLLM; `make train-test` runs these")
+
+from avcurate.chains.training import TrainJob, read_metrics, run_training
+from avcurate.engines.checkpoint import Checkpoint
+from avcurate.engines.transformers_engine import TransformersEngine
+from avcurate.errors import UserError
+from avcurate.media.cache import ClipCache
+from avcurate.media.decode import DecodeSpec
+from avcurate.recipe import load_train
+from avcurate.train.omni import Omni
+from avcurate.train.sft import OmniCollator, pick_target
+from avcurate.train.shards import SFT_COLUMNS, read_shards
+
+SMALL = {"algo": "sft", "prompts": 4, "micro_batch": 2, "steps": 4, "save_every": 2, "learning_rate": 1e-3}
+
+
+@pytest.fixture(scope="module")
+def told(shards, tmp_path_factory):
+    """The shards with responses under audio and video, as exports have them."""
+    out = tmp_path_factory.mktemp("told")
+    (out / "data").mkdir()
+    (out / "shards.json").write_text((shards / "shards.json").read_text())
+    table = pq.read_table(shards / "data/train-00000.parquet")
+    texts = [[f"<think>Way {i}.</think><answer>{a}</answer>" for i in range(4)] for a in table["answer"].to_pylist()]
+    responses = [[{"seed": i, "text": t, "finish_reason": "stop", "tokens": 9} for i, t in enumerate(x)] for x in texts]
+    table = table.append_column("av_responses", pa.array(responses))
+    table = table.append_column("av_correct", pa.array([[False, True, True, False]] * len(texts)))
+    pq.write_table(table, out / "data/train-00000.parquet")
+    return out
+
+
+def test_the_target_is_one_of_the_right_responses_by_the_questions_own_seed(told):
+    rows = read_shards(told, columns=SFT_COLUMNS).rows
+    picked = [pick_target(r, 0) for r in rows]
+    assert {p.split(".")[0][-5:] for p in picked} == {"Way 1", "Way 2"}
+    assert picked == [pick_target(r, 0) for r in rows] and picked != [pick_target(r, 1) for r in rows]
+    assert [pick_target(r, 0) for r in reversed(rows)] == picked[::-1]
+    assert pick_target(rows[0] | {"av_correct": [False] * 4}, 0) is None
+    cut = [r | {"finish_reason": "length"} for r in rows[0]["av_responses"]]
+    assert pick_target(rows[0] | {"av_responses": cut}, 0) is None
+
+
+def test_the_loss_is_on_the_target_alone_and_media_are_there(told):
+    engine = TransformersEngine(Checkpoint("embedded"))
+    engine.setup()
+    shards = read_shards(told, columns=SFT_COLUMNS)
+    recipe = load_train("train-demo-sft")
+    clips = ClipCache(shards.media, DecodeSpec(**recipe.media.model_dump()), 2)
+    items = [{"row": r, "target": t} for r, t in zip(shards.rows[:2], ("short", "a longer target"), strict=True)]
+    batch = OmniCollator(Omni(engine), recipe, clips)(items)
+    clips.close()
+    for row, item in enumerate(items):
+        told_ids = batch["labels"][row][batch["labels"][row] != -100].tolist()
+        assert engine.processor.tokenizer.decode(told_ids) == item["target"] + "<|im_end|>"
+        where = (batch["labels"][row] != -100).nonzero().flatten()
+        assert torch.equal(batch["input_ids"][row][where], batch["labels"][row][where])
+        assert batch["attention_mask"][row][where].all()
+    assert batch["input_features"].shape[0] == 2 and batch["pixel_values_videos"].shape[0] > 0
+    engine.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 8])
+def test_sft_learns_its_targets_resumes_exactly_and_logs_to_tensorboard(told, tmp_path, rank):
+    def job(out, **more):
+        return TrainJob(told, tmp_path / out, load_train("train-demo-sft", {**SMALL, "lora_rank": rank}), **more)
+
+    whole = run_training(job("whole", report_to=("tensorboard",)))
+    lines = read_metrics(tmp_path / "whole/metrics.jsonl")
+    assert lines[3]["loss"] < lines[0]["loss"]
+    assert any(tmp_path.rglob("events.out.tfevents*"))
+
+    def cut(step, steps, values):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_training(job("cut"), cut)
+    resumed = run_training(job("cut"))
+    from safetensors.torch import load_file
+
+    one, two = (load_file(p / "model.safetensors") for p in (whole, resumed))
+    assert all(torch.equal(one[k], two[k]) for k in one)
+
+
+def test_shards_without_right_responses_are_refused(told, shards, tmp_path):
+    out = tmp_path / "wrong"
+    (out / "data").mkdir(parents=True)
+    (out / "shards.json").write_text(json.dumps(json.loads((told / "shards.json").read_text())))
+    table = pq.read_table(told / "data/train-00000.parquet").drop(["av_correct"])
+    table = table.append_column("av_correct", pa.array([[False] * 4] * table.num_rows))
+    pq.write_table(table, out / "data/train-00000.parquet")
+    with pytest.raises(UserError, match="no question of the shards has a right response"):
+        run_training(TrainJob(out, tmp_path / "o", load_train("train-demo-sft", SMALL)))
