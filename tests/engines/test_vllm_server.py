@@ -1,10 +1,6 @@
 """label-pem through a real vLLM server: the canary passes, tokens are counted, labels are true."""
 
-import os
-import socket
-import subprocess
 import sys
-import time
 
 import pytest
 
@@ -14,51 +10,18 @@ from avcurate.demo.build import build_world
 from avcurate.engines.checkpoint import EMBEDDED_FOLDER
 from avcurate.recipe import load_recipe
 from avcurate.runner.rundir import RunDir
+from tests.engines.vllm_process import vllm_server
 
 pytest.importorskip("vllm", reason="vLLM is not installed (make setup-test installs it)")
 
 pytestmark = pytest.mark.slow
-START_SECONDS = 420
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """A vLLM server with the shipped model: its URL."""
-    import httpx
-
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    command = [
-        sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(EMBEDDED_FOLDER),
-        "--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
-        "--enforce-eager", "--max-model-len", "1024", "--max-num-seqs", "32", "--gpu-memory-utilization", "0.2",
-        "--limit-mm-per-prompt", '{"audio":1,"video":1,"image":0}', "--trust-request-mm-kwargs",
-        "--enable-prompt-tokens-details", "--skip-mm-profiling", "--no-enable-chunked-prefill",
-        "--max-num-batched-tokens", "4096",
-    ]  # fmt: skip
-    environment = os.environ | {
-        "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1",
-        "OMP_WAIT_POLICY": "PASSIVE", "VLLM_LOGGING_LEVEL": "WARNING",
-    }  # fmt: skip
-    log = tmp_path_factory.mktemp("server") / "log.txt"
-    with log.open("w") as out:
-        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out, start_new_session=True)
-    url = f"http://127.0.0.1:{port}/v1"
-    try:
-        for _ in range(START_SECONDS):
-            assert process.poll() is None, log.read_text()[-3000:]
-            try:
-                if httpx.get(f"{url}/models", timeout=2).status_code == 200:
-                    break
-            except httpx.HTTPError:
-                time.sleep(1)
-        else:
-            pytest.fail(f"vLLM did not start in {START_SECONDS} s: {log.read_text()[-3000:]}")
+    with vllm_server(sys.executable, EMBEDDED_FOLDER, tmp_path_factory.mktemp("server")) as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def test_labels_through_a_server_are_true_and_every_modality_is_accounted_for(server, tmp_path):

@@ -1,0 +1,116 @@
+"""Rollouts from a real vLLM server that is given the policy each step, in an environment of its own."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("trl", reason="the extra `train` is not installed beside vLLM; `make train-test` runs these")
+
+from avcurate.chains.training import TrainJob, read_metrics, run_training
+from avcurate.engines.base import Request, Sampling
+from avcurate.engines.checkpoint import EMBEDDED_FOLDER, Checkpoint
+from avcurate.engines.transformers_engine import TransformersEngine
+from avcurate.errors import UserError
+from avcurate.media.decode import DecodeSpec, decode
+from avcurate.recipe import load_train
+from avcurate.train.omni import Omni
+from avcurate.train.saving import merged, save_model
+from avcurate.train.served import ServedRollouts
+from tests.conftest import REPO
+from tests.engines.fake_server import Plan, serve
+from tests.engines.vllm_process import vllm_server
+
+pytestmark = pytest.mark.slow
+SMALL = {"prompts": 2, "group": 2, "micro_batch": 4, "max_tokens": 24, "steps": 2, "learning_rate": 1e-3}
+
+
+def python_with_vllm():
+    """The interpreter of the other environment; vLLM and TRL want different transformers."""
+    for python in (os.environ.get("AVCURATE_VLLM_PYTHON"), REPO / ".venv/bin/python"):
+        if python and Path(python).exists():
+            found = subprocess.run([python, "-c", "import importlib.util as i, sys; sys.exit(not i.find_spec('vllm'))"])
+            if found.returncode == 0:
+                return str(python)
+    pytest.skip("no environment with vLLM beside this one (make setup-test, or name one in AVCURATE_VLLM_PYTHON)")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    python = python_with_vllm()
+    with vllm_server(python, EMBEDDED_FOLDER, tmp_path_factory.mktemp("vllm"), VLLM_SERVER_DEV_MODE="1") as url:
+        yield url
+
+
+def requests_of(world, count, n):
+    folder, items = world
+    found = []
+    for item in items[:count]:
+        clip = decode(folder / "clips" / f"{item.clip.name}.mp4", DecodeSpec(max_frames=32, max_pixels=50176))
+        how = Sampling(temperature=0.0, max_tokens=24)
+        found.append(Request(f"{item.number}", item.draft.text, clip.audio, clip.frames, clip.fps, n, 7, how))
+    return found
+
+
+def test_the_server_writes_what_the_policy_would_also_after_its_weights_changed(server, world, tmp_path):
+    from peft import LoraConfig, get_peft_model
+
+    engine = TransformersEngine(Checkpoint("embedded"))
+    engine.setup()
+    omni, requests = Omni(engine), requests_of(world, 3, 1)
+    served = ServedRollouts(server, Checkpoint("embedded"), tmp_path / "policy", engine.banned)
+    served.setup()
+    before = omni.rollouts(requests)
+    assert served.rollouts(requests, omni.prompts(requests)) == before
+    with pytest.raises(UserError, match="the server reads"):
+        served.rollouts(requests[:1], [omni.prompts(requests[:1])[0][:-1]])
+    policy = get_peft_model(engine.model, LoraConfig(r=2, target_modules=r".*layers\.\d+\.mlp\..*_proj"))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, value in policy.named_parameters():
+            if "lora_B" in name:
+                value.normal_(std=0.5)
+    after = omni.rollouts(requests)
+    assert after != before
+    served.load(policy, engine.processor)
+    assert served.rollouts(requests, omni.prompts(requests)) == after
+    served.close()
+
+
+def test_merging_for_the_server_leaves_the_policy_as_it_was(tmp_path):
+    from peft import LoraConfig, get_peft_model
+
+    engine = TransformersEngine(Checkpoint("embedded"))
+    engine.setup()
+    policy = get_peft_model(engine.model, LoraConfig(r=2, target_modules=r".*layers\.\d+\.mlp\..*_proj"))
+    with torch.no_grad():
+        for name, value in policy.named_parameters():
+            if "lora_B" in name:
+                value.normal_()
+    before = {k: v.clone() for k, v in policy.state_dict().items()}
+    _, ours = merged(policy)
+    save_model(policy, engine.processor, Checkpoint("embedded"), tmp_path / "m")
+    assert all(torch.equal(v, before[k]) for k, v in policy.state_dict().items())
+    theirs = policy.merge_and_unload().state_dict()
+    assert ours.keys() == theirs.keys() and all(torch.allclose(ours[k], theirs[k]) for k in theirs)
+    assert not (tmp_path / "m.partial").exists()
+
+
+def test_a_training_with_served_rollouts(server, shards, tmp_path):
+    recipe = load_train("train-demo-stage-1", {**SMALL, "algo": "mapo"})
+    run_training(TrainJob(shards, tmp_path / "r", recipe, rollout_url=server))
+    lines = read_metrics(tmp_path / "r/metrics.jsonl")
+    assert [x["step"] for x in lines[:2]] == [1, 2] and all(x["completion/length"] > 1 for x in lines[:2])
+
+
+def test_servers_that_cannot_serve_say_so(shards, tmp_path):
+    with pytest.raises(UserError, match="vLLM has no such mask"):
+        recipe = load_train("train-demo-stage-1", {**SMALL, "maam": True})
+        run_training(TrainJob(shards, tmp_path / "a", recipe, rollout_url="http://127.0.0.1:9/v1"))
+    with pytest.raises(UserError, match="no OpenAI-compatible server answers"):
+        recipe = load_train("train-demo-stage-1", SMALL)
+        run_training(TrainJob(shards, tmp_path / "b", recipe, rollout_url="http://127.0.0.1:9/v1"))
+    with serve(Plan(404)) as url, pytest.raises(UserError, match="VLLM_SERVER_DEV_MODE=1"):
+        run_training(TrainJob(shards, tmp_path / "c", load_train("train-demo-stage-1", SMALL), rollout_url=url))
