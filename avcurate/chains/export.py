@@ -37,16 +37,12 @@ def export_run(run: RunDir, out: Path, to: str, validation: float, min_confidenc
     """
     if to not in FORMS:
         raise UserError(f"there is no export form {to!r}.", f"Forms are: {', '.join(FORMS)}.")
-    if out.exists() and any(out.iterdir()):
-        raise UserError(f"{out} is not empty.", "Give a new folder with -o.")
-    record = run.record()
-    if not record["stages"].get("label", {}).get("complete"):
-        raise UserError(f"{run.root} is not labelled yet.", "Run `avcurate label-pem` to its end first.")
+    record = refuse_export(run, out)
     ending = "jsonl" if to == "jsonl" else "parquet"
     rows: dict[str, int] = {}
     for split in ("train", "validation"):
         rows[split] = 0
-        for i, table in enumerate(_shards(run, split, validation, min_confidence, seed)):
+        for i, table in enumerate(labelled(run, split, validation, min_confidence, seed)):
             write = _write_jsonl if to == "jsonl" else write_parquet
             write_atomic(out / "data" / f"{split}-{i:05d}.{ending}", lambda p, t=table, w=write: w(t, p))  # type: ignore[misc]
             rows[split] += table.num_rows
@@ -62,6 +58,7 @@ def export_run(run: RunDir, out: Path, to: str, validation: float, min_confidenc
         "min_confidence": min_confidence,
         "fps": recipe["media"]["fps"],
         "sample_rate": 16_000,
+        "prompt": recipe["prompt"],
         "processor": {"model": recipe["model"]["model"], "revision": recipe["model"]["revision"]},
         "media": str(Path(record["input"]["media"]).resolve()),
         "thresholds": record["stages"]["label"]["identity"],
@@ -72,7 +69,22 @@ def export_run(run: RunDir, out: Path, to: str, validation: float, min_confidenc
     return facts | {"out": str(out)}
 
 
-def _shards(run: RunDir, split: str, validation: float, min_confidence: float, seed: int) -> Iterator[pa.Table]:
+def refuse_export(run: RunDir, out: Path) -> dict[str, Any]:
+    """The run's record.
+
+    Raises:
+        UserError: it is not labelled to its end, or ``out`` holds something.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out} is not empty.", "Give a new folder with -o.")
+    record = run.record()
+    if not record["stages"].get("label", {}).get("complete"):
+        raise UserError(f"{run.root} is not labelled yet.", "Run `avcurate label-pem` to its end first.")
+    return record
+
+
+def labelled(run: RunDir, split: str, validation: float, min_confidence: float, seed: int) -> Iterator[pa.Table]:
+    """Tables of about ``SHARD_ROWS`` rows that have a label, of one split."""
     held: list[pa.Table] = []
     count = 0
     for table in run.parts("label").rows():

@@ -102,7 +102,9 @@ def report(run: RunArg, json_out: Json = False) -> None:
 def export(
     run: RunArg,
     out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the shards.")],
-    to: Annotated[str, typer.Option("--to", help="parquet, jsonl or hf (a Hugging Face dataset folder).")] = "parquet",
+    to: Annotated[
+        str, typer.Option("--to", help="parquet, jsonl, hf (a Hugging Face dataset folder) or ms-swift.")
+    ] = "parquet",
     validation: Annotated[float, typer.Option("--validation", help="Share of source videos.", min=0, max=0.9)] = 0.05,
     min_confidence: Annotated[
         float, typer.Option("--min-confidence", help="Least label confidence.", min=0, max=1)
@@ -117,11 +119,25 @@ def export(
       avcurate export runs/pem -o shards
 
       avcurate export runs/pem -o shards-jsonl --to jsonl --validation 0.1
+
+      avcurate export runs/pem -o swift --to ms-swift
     """
     from avcurate.chains.export import export_run
+    from avcurate.chains.export_swift import export_swift
     from avcurate.runner.rundir import RunDir
 
-    made = export_run(RunDir(run), out, to, validation, min_confidence, seed)
+    if to == "ms-swift":
+        with bar("media", 0, "questions") as progress:
+            made = export_swift(
+                RunDir(run),
+                out,
+                validation,
+                min_confidence,
+                seed,
+                tick=lambda done, total: progress(done, total=total),
+            )
+    else:
+        made = export_run(RunDir(run), out, to, validation, min_confidence, seed)
     if json_out:
         print_json(made)
     else:
