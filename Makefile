@@ -90,7 +90,7 @@ CURATED ?= runs/curate-train
 .PHONY: curate-train
 curate-train: setup setup-train
 	test -e $(WORLD)/world.json || $(BIN)/avcurate demo build -o $(WORLD) --questions 240 --seed 31
-	test -e $(HELD)/world.json || $(BIN)/avcurate demo build -o $(HELD) --questions 150 --seed 41
+	test -e $(HELD)/world.json || $(BIN)/avcurate demo build -o $(HELD) --questions 120 --seed 41
 	$(BIN)/avcurate label-pem $(WORLD)/questions.json --media $(WORLD)/clips -o $(CURATED)/pem
 	test -e $(CURATED)/shards/shards.json || $(BIN)/avcurate export $(CURATED)/pem --validation 0 -o $(CURATED)/shards
 	$(BIN)/avcurate eval $(HELD)/benchmark.json --media $(HELD)/clips --temperature 1 --n 4 --conditions av -o $(CURATED)/eval-before
@@ -102,6 +102,10 @@ curate-train: setup setup-train
 	      -m $(CURATED)/$$algo-$$stage/model -o $(CURATED)/eval-$$algo-$$stage --against $(CURATED)/eval-before || exit 1; \
 	  done || exit 1; \
 	done
+	for run in before grpo-1 grpo-2 mapo-1 mapo-2; do $(BIN)/avcurate attend $(CURATED)/eval-$$run || exit 1; done
+	$(BIN)/avcurate demo table --world $(HELD) before=$(CURATED)/eval-before \
+	  "GRPO, stage 1=$(CURATED)/eval-grpo-1" "GRPO, stage 2=$(CURATED)/eval-grpo-2" \
+	  "MAPO, stage 1=$(CURATED)/eval-mapo-1" "MAPO, stage 2=$(CURATED)/eval-mapo-2"
 
 test: setup-test setup-train
 	$(BIN)/python -m ruff check .

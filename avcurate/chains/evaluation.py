@@ -24,6 +24,7 @@ from avcurate.metrics.evaluation import (
     paired_interval,
 )
 from avcurate.metrics.pem import pem_of
+from avcurate.recipe import Recipe
 from avcurate.runner.chain import run_stage
 from avcurate.runner.execute import Options, Tally
 from avcurate.runner.rundir import RunDir
@@ -63,6 +64,7 @@ def run_eval(job: EvalJob, begin: Begin = begin_nothing, engine: Engine | None =
         RecipeChanged, RunLocked, UserError: see each.
     """
     recipe, conditions = job.job.recipe, _conditions(job)
+    _refuse_mask(recipe)
     run = RunDir(job.job.run)
     folder = None
     if job.swapped is not None:
@@ -87,6 +89,19 @@ def run_eval(job: EvalJob, begin: Begin = begin_nothing, engine: Engine | None =
             run, record, stage, run.parts("questions"), options, begin("eval"), force=job.job.force
         )
     return tallies
+
+
+def _refuse_mask(recipe: Recipe) -> None:
+    if "maam" in recipe.model.options and recipe.model.engine != "transformers":
+        raise UserError(
+            f"engine {recipe.model.engine!r} cannot decode under MAAM: it has no such mask.",
+            "Use --engine transformers.",
+        )
+    if "maam" in recipe.model.options and not recipe.prompt.startswith("separate-then-fuse"):
+        raise UserError(
+            f"MAAM masks separate-then-fuse responses, not those of prompt {recipe.prompt!r}.",
+            "Add --prompt separate-then-fuse.",
+        )
 
 
 def _conditions(job: EvalJob) -> list[Condition]:
@@ -166,7 +181,8 @@ def _answered(row: Row, seed: int) -> Iterator[tuple[str, Answered]]:
 def summarise_eval(run: RunDir) -> dict[str, Any]:
     """Measures per condition: over all questions, per task, and how often the named PEM is the question's.
 
-    ``avhbench`` is the papers' average where all three of its tasks are there.
+    ``avhbench`` is the papers' average where all three of its tasks are there; ``malformed``, under MAAM, the share of
+    responses that it left to plain causal attention.
     """
     found: dict[str, Any] = {}
     for name, answered in read_eval(run).items():
@@ -178,9 +194,24 @@ def summarise_eval(run: RunDir) -> dict[str, Any]:
         if set(AVHBENCH_QUESTIONS) <= told.keys():
             found[name]["avhbench"] = avhbench_average({t: told[t]["accuracy"] for t in AVHBENCH_QUESTIONS})
     record = run.record()
+    if "maam" in record["recipe"]["model"]["options"]:
+        for name, rate in _malformed(run).items():
+            found[name]["malformed"] = rate
     stages = {k: v for k, v in record["stages"].items() if "in" in v}
     model = record["recipe"]["model"]["model"]
     return {"run": str(run.root), "model": model, "conditions": found, "stages": stages}
+
+
+def _malformed(run: RunDir) -> dict[str, float]:
+    """Share of responses by condition that MAAM left to plain causal attention, for want of well-formed parts."""
+    from avcurate.maam.traces import malformed
+
+    texts: dict[str, list[str]] = defaultdict(list)
+    for table in run.parts("eval").rows(columns=["asked"]):
+        for row in table.to_pylist():
+            for a in row["asked"]:
+                texts[a["condition"]] += a["texts"]
+    return {name: sum(bool(malformed(t)) for t in said) / len(said) for name, said in texts.items() if said}
 
 
 def _measures(answered: list[Answered]) -> dict[str, Any]:

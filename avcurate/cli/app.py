@@ -10,6 +10,7 @@ import typer
 
 from avcurate import __version__
 from avcurate.cli import (
+    attend,
     audit,
     benchmark,
     caption,
@@ -48,6 +49,7 @@ app.command("plan")(label.plan)
 app.command("caption")(caption.caption)
 app.command("dominance")(dominance.dominance)
 app.command("eval")(evaluate.evaluate)
+app.command("attend")(attend.attend)
 app.command("hallucination")(hallucination.hallucination)
 app.command("judge")(judge.judge)
 app.command("objects")(objects.objects)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -115,6 +115,51 @@ def check(
     print_json(found) if json_out else print_confusion(found)
 
 
+@app.command("table")
+def table(
+    groups: Annotated[list[str], typer.Argument(help="NAME=RUN, or NAME=RUN,RUN,… for several seeds, of eval runs.")],
+    world: Annotated[Path, typer.Option("--world", help="Folder of the held-out world.")],
+    json_out: Json = False,
+) -> None:
+    """Eval runs on one world side by side: PEM accuracy, answers, answers under conflict, attention by quarter.
+
+    Several runs of a name are seeds: mean ± standard deviation. Attention is shown where `avcurate attend` has run.
+
+    Example: avcurate demo table before=runs/eval-0 grpo=runs/eval-grpo mapo=runs/eval-mapo --world held
+    """
+    from rich.table import Table
+
+    from avcurate.chains.demo_table import table as make
+    from avcurate.errors import UserError
+    from avcurate.report.terminal import console
+
+    named: dict[str, list[Path]] = {}
+    for group in groups:
+        name, _, runs = group.partition("=")
+        if not name or not runs:
+            raise UserError(f"{group!r} is not NAME=RUN.", "For example: before=runs/eval-before")
+        named[name] = [Path(r) for r in runs.split(",")]
+    rows = make(named, world / "truth.jsonl")
+    if json_out:
+        print_json(rows)
+        return
+
+    def shown(row: dict[str, Any], *keys: str) -> str:
+        cells = []
+        for k in keys:
+            value = row.get(k)
+            sd = "" if not value or value["sd"] is None or len(keys) > 1 else f" ± {value['sd']:.3f}"
+            cells.append(f"{value['mean']:.3f}{sd}" if value else "–")
+        return " ".join(cells)
+
+    out = Table("", "runs", "PEM", "answers", "under conflict", "audio, by quarter", "video, by quarter")
+    for row in rows:
+        quarters = [shown(row, *(f"{m}_{q}" for q in (1, 2, 3, 4))) for m in ("audio", "video")]
+        cells = [shown(row, k) for k in ("pem", "answers", "conflict")]
+        out.add_row(row["name"], str(row["runs"]), *cells, *quarters)
+    console().print(out)
+
+
 @app.command("train-model")
 def train_model(
     out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the checkpoint.")],
@@ -156,3 +201,20 @@ def train_model(
     with make_progress() as shown, TrainLog(work, shown) as log:
         train(bank, out, work, spec, log.report)
     typer.echo(f"Checkpoint: {out}; log and curve: {work}")
+
+
+@app.command("train-judge")
+def train_judge(
+    out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the checkpoint.")],
+    steps: Annotated[int, typer.Option("--steps", help="Optimiser steps.", min=1)] = 3000,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of everything.")] = 0,
+) -> None:
+    """Train the embedded judge from scratch, on CPU: it judges captions of the demo world, and no others.
+
+    Example: avcurate demo train-judge -o my-judge
+    """
+    from avcurate.demo.judge_model import train_judge as train
+
+    with bar("judge", steps, "steps") as progress:
+        train(out, steps, seed, lambda step, total, values: progress(step, total, f"loss {values['loss']:.3f}"))
+    typer.echo(f"Checkpoint: {out}.  Next: avcurate judge captions.jsonl -m {out} -o runs/judge")

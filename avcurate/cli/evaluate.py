@@ -31,6 +31,8 @@ from avcurate.cli.label import (
     mapping_of,
 )
 
+# see train.maam_scope: the first inner token is predicted by the opening tag
+MAAM = "inner+open_tag"
 ALL = "a,v,av,av+Audio,av+Visual,av+Audio-Visual"
 
 
@@ -50,6 +52,10 @@ def evaluate(
     variant: Annotated[
         Literal["counterfactual", "factual", "silent"], typer.Option("--variant", help="Which clips of --swapped.")
     ] = "counterfactual",
+    maam: Annotated[
+        bool,
+        typer.Option("--maam", help="Decode under the modality-asymmetric attention mask; engine transformers only."),
+    ] = False,
     recipe: RecipeName = "eval",
     model: Model = None,
     engine: EngineName = None,
@@ -89,6 +95,7 @@ def evaluate(
         "n": n,
         "seed": seed,
         "sampling.temperature": temperature,
+        "model.options.maam": MAAM if maam else None,
     }
     job = Job(
         annotations=annotations,

@@ -22,7 +22,7 @@ BATCH = 32
 STEPS = 3000
 # the order of four sounds is what takes longest to learn
 TURNS: tuple[Modality, ...] = ("audio", "audio", "video")
-Report = Callable[[str, int, int, dict[str, float]], None]
+Report = Callable[[int, int, dict[str, float]], None]
 
 
 def make_tokenizer() -> Any:
@@ -75,7 +75,7 @@ def train_judge(out: Path, steps: int = STEPS, seed: int = 0, report: Report = l
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         schedule.step()
-        report("judge", step, steps, {"loss": loss.item()})
+        report(step, steps, {"loss": loss.item()})
     model.eval().save_pretrained(out, safe_serialization=True)
     tokenizer.save_pretrained(out)
 

@@ -32,6 +32,8 @@ def lines_of(summary: dict[str, Any]) -> list[list[str]]:
                     _percent(found["pem_accuracy"]) if task == "all" else "",
                 ]
             )
+        if "malformed" in found:
+            lines.append(["", "no MAAM (malformed)", "", _percent(found["malformed"]), *[""] * 7])
         if "avhbench" in found:
             lines.append(["", "AVHBench Avg.", "", _percent(found["avhbench"]), *[""] * 7])
     return lines

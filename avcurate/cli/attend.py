@@ -1,0 +1,46 @@
+"""``attend``: attention of responses to sound and picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from avcurate.cli.console import bar, print_json
+from avcurate.cli.label import Json, Limit, Workers
+
+
+def attend(
+    run: Annotated[Path, typer.Argument(help="A finished run of `avcurate eval` on an omni model.")],
+    condition: Annotated[str, typer.Option("--condition", help="Whose responses are read.")] = "av",
+    layers: Annotated[int, typer.Option("--layers", help="The decoder's last layers that are averaged.", min=1)] = 5,
+    limit: Limit = 0,
+    decode_workers: Workers = 2,
+    json_out: Json = False,
+) -> None:
+    """Show how much attention responses pay to sound and to picture, from their first quarter to their last.
+
+    The model reads its own responses again, in one pass each; no attention matrix is kept. Writes RUN/attention.json.
+
+    Example: avcurate attend runs/avhbench --condition av
+    """
+    from rich.table import Table
+
+    from avcurate.chains.attention import MODALITIES, AttendJob, run_attend
+    from avcurate.report.terminal import console
+
+    with bar("attend", 0, "questions") as progress:
+        found = run_attend(
+            AttendJob(run, condition, layers, limit, decode_workers),
+            lambda done, total: progress(done, total=total),
+        )
+    if json_out:
+        print_json(found)
+        return
+    shown = Table("attention to", "all", "1st quarter", "2nd", "3rd", "4th")
+    for modality in MODALITIES:
+        values = [found[modality]["all"], *found[modality]["quarters"]]
+        shown.add_row(modality, *["–" if v is None else f"{v:.3f}" for v in values])
+    console().print(shown)
+    typer.echo(f"{found['responses']:,} responses, {found['skipped']:,} skipped (media).  {run / 'attention.json'}")
