@@ -16,10 +16,12 @@ from avcurate.recipe import ModelSpec, TrainRecipe
 from avcurate.store.atomic import sha256, write_json
 from avcurate.store.lock import writer_lock
 from avcurate.train.consistency import ConsistencyJudge
+from avcurate.train.media import Rows
 from avcurate.train.scoring import Scorer
 from avcurate.train.shards import SFT_COLUMNS, read_shards, refuse_mismatch
 
 METRICS = "metrics.jsonl"
+DEAD = "dead.jsonl"
 
 Tick = Callable[[int, int, dict[str, float]], None]
 
@@ -98,7 +100,13 @@ def run_training(job: TrainJob, tick: Tick = lambda step, steps, values: None) -
         clips = ClipCache(job.media or shards.media, DecodeSpec(**recipe.media.model_dump()), job.decode_workers)
         open_things.callback(clips.close)
         made_of = parts.Parts(
-            Omni(engine), recipe, clips, shards.rows, job.out, job.report_to, _log_callback(job.out, recipe.steps, tick)
+            Omni(engine),
+            recipe,
+            Rows(clips, job.out / DEAD),
+            shards.rows,
+            job.out,
+            job.report_to,
+            _log_callback(job.out, recipe.steps, tick),
         )
         if recipe.algo == "sft":
             trainer = sft.make_trainer(made_of)
@@ -209,8 +217,10 @@ def summarise_training(out: Path) -> dict[str, Any]:
         values = [line[name] for line in part if line.get(name) is not None]
         return sum(values) / len(values) if values else None
 
+    dead = out / DEAD
     return {
         "out": str(out),
+        "dead": len(dead.read_text("utf-8").splitlines()) if dead.is_file() else 0,
         "steps": lines[-1]["step"] if lines else 0,
         "values": {n: {"first": mean(lines[:tenth], n), "last": mean(lines[-tenth:], n)} for n in names},
     }

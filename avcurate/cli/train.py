@@ -93,4 +93,8 @@ def train(
     for name, value in summary["values"].items():
         if value["first"] is not None and value["last"] is not None:
             typer.echo(f"{name:<28} {value['first']:>10.4f} → {value['last']:.4f}")
+    if summary["dead"]:
+        typer.echo(
+            f"{summary['dead']} questions were left out, their clips cannot be read: {out / 'dead.jsonl'}", err=True
+        )
     typer.echo(f"Model: {folder}  Report: {page}")

@@ -9,8 +9,8 @@ from typing import Any
 import transformers
 
 from avcurate.errors import UserError
-from avcurate.media.cache import ClipCache
 from avcurate.recipe import TrainRecipe
+from avcurate.train.media import Rows
 from avcurate.train.omni import Omni
 
 CHECKPOINTS = "checkpoints"
@@ -28,7 +28,7 @@ class Parts:
 
     omni: Omni
     recipe: TrainRecipe
-    clips: ClipCache
+    media: Rows
     rows: list[dict[str, Any]]
     out: Path
     report_to: tuple[str, ...]

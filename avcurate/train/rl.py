@@ -34,7 +34,7 @@ def make_trainer(parts: Parts, scorer: Scorer, served: ServedRollouts | None) ->
     trainer = OmniTrainer(
         parts.omni,
         recipe,
-        parts.clips,
+        parts.media,
         args,
         scorer,
         served,

@@ -14,10 +14,10 @@ from trl import SFTConfig, SFTTrainer
 
 from avcurate.engines.base import Request, Sampling
 from avcurate.errors import UserError
-from avcurate.media.cache import ClipCache
 from avcurate.prompts import get_prompt
 from avcurate.recipe import TrainRecipe
 from avcurate.seeds import derive_seed
+from avcurate.train.media import Rows
 from avcurate.train.omni import Omni
 from avcurate.train.parts import Parts, lora
 from avcurate.train.resume import ThinkerCheckpoints
@@ -39,18 +39,27 @@ class OmniCollator:
     """Rows with a ``target`` as the model's inputs, with labels on the target alone.
 
     Args:
-        omni: the model; recipe: prompt; clips: decodes the rows' media.
+        omni: the model; recipe: prompt; rows: reads the rows' media.
     """
 
-    def __init__(self, omni: Omni, recipe: TrainRecipe, clips: ClipCache) -> None:
-        self.omni, self.recipe, self.clips = omni, recipe, clips
+    def __init__(self, omni: Omni, recipe: TrainRecipe, rows: Rows) -> None:
+        self.omni, self.recipe, self.rows = omni, recipe, rows
 
     def __call__(self, items: list[dict[str, Any]]) -> dict[str, Any]:
-        """A batch: tokens padded on the left before the response and on the right after it."""
-        rows = [item["row"] for item in items]
-        waiting = [self.clips.get(r["media"], r["start"], r["end"]) for r in rows]
-        requests = []
-        for row, clip in zip(rows, [w.result() for w in waiting], strict=True):
+        """A batch: tokens padded on the left before the response and on the right after it.
+
+        Rows whose clip cannot be read are left out.
+
+        Raises:
+            UserError: none is left, or clips are shown at several frame rates.
+        """
+        self.rows.ahead(item["row"] for item in items)
+        read = [(item, clip) for item in items if (clip := self.rows.clip(item["row"])) is not None]
+        if not read:
+            raise UserError("no clip of this batch can be read.", "See dead.jsonl beside the log, and --media.")
+        items, requests = [item for item, _ in read], list[Request]()
+        for item, clip in read:
+            row = item["row"]
             prompt = get_prompt(self.recipe.prompt).render(row["question"], row["choices"])
             requests.append(Request(row["question_id"], prompt, clip.audio, clip.frames, clip.fps, 1, 0, Sampling()))
         tokenizer = self.omni.engine.processor.tokenizer
@@ -101,7 +110,7 @@ def make_trainer(parts: Parts) -> Any:
         model=parts.omni.engine.model,
         args=args,
         train_dataset=datasets.Dataset.from_list(items),
-        data_collator=OmniCollator(parts.omni, recipe, parts.clips),
+        data_collator=OmniCollator(parts.omni, recipe, parts.media),
         processing_class=parts.omni.engine.processor.tokenizer,
         peft_config=lora(recipe.lora_rank),
     )

@@ -16,8 +16,9 @@ from torch import Tensor
 from trl import GRPOConfig, GRPOTrainer
 
 from avcurate.engines.base import Request, Sampling
+from avcurate.errors import UserError
 from avcurate.maam.traces import malformed
-from avcurate.media.cache import ClipCache
+from avcurate.media.decode import DecodedClip
 from avcurate.prompts import get_prompt
 from avcurate.recipe import TrainRecipe
 from avcurate.seeds import derive_seed
@@ -31,6 +32,7 @@ from avcurate.train.core.objective import (
     total_loss,
 )
 from avcurate.train.core.relevance import differential_entropy, entropy, inverse_relevance, relevance_mask
+from avcurate.train.media import Rows
 from avcurate.train.omni import Omni, log_probabilities
 from avcurate.train.resume import ThinkerCheckpoints
 from avcurate.train.scoring import Scorer
@@ -46,7 +48,7 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
     Args:
         omni: the model that is trained.
         recipe: objective and rewards.
-        clips: decodes the rows' media.
+        rows: reads the rows' media.
         scorer: rewards of rollouts.
         served: a vLLM server that samples the rollouts; without it the trained model does.
         args: TRL's arguments; its ``beta`` stays 0, the KL term is reckoned here.
@@ -57,13 +59,13 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
         self,
         omni: Omni,
         recipe: TrainRecipe,
-        clips: ClipCache,
+        rows: Rows,
         args: GRPOConfig,
         scorer: Scorer,
         served: ServedRollouts | None = None,
         **kwargs: Any,
     ) -> None:
-        self.omni, self.recipe, self.clips, self._scorer, self._served = omni, recipe, clips, scorer, served
+        self.omni, self.recipe, self.rows, self._scorer, self._served = omni, recipe, rows, scorer, served
         self._held: dict[int, Request] = {}
         gated = recipe.algo == "mapo" and recipe.mapo.gate == "pos"
         self._tagger = pattern_tagger() if gated else None
@@ -89,8 +91,19 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
     def _set_signature_columns_if_needed(self) -> None:
         self._signature_columns = ["prompt", "row"]
 
-    def _request(self, row: dict[str, Any]) -> Request:
-        clip = self.clips.get(row["media"], row["start"], row["end"]).result()
+    def _readable(self, rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Request]]:
+        """The step's questions and their requests; one whose clip cannot be read gives its place to a neighbour."""
+        told = [(row, clip) for row in rows if (clip := self.rows.clip(row)) is not None]
+        self._record("media/unreadable", torch.tensor(1 - len(told) / len(rows)))
+        if not told:
+            raise UserError(
+                f"no clip of this step can be read (question {rows[0]['question_id']}: {rows[0]['media']}).",
+                "See dead.jsonl beside the log, and --media.",
+            )
+        told = [told[i % len(told)] for i in range(len(rows))]
+        return [row for row, _ in told], [self._request(row, clip) for row, clip in told]
+
+    def _request(self, row: dict[str, Any], clip: DecodedClip) -> Request:
         recipe = self.recipe
         return Request(
             key=row["question_id"],
@@ -106,9 +119,8 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
         """Rollouts of a step's questions, their rewards and advantages; groups lie next to each other."""
         rows = [item["row"] for item in inputs[:: self.recipe.group]]
-        for row in rows:
-            self.clips.get(row["media"], row["start"], row["end"])
-        requests = [self._request(row) for row in rows]
+        self.rows.ahead(rows)
+        rows, requests = self._readable(rows)
         written = self._rollouts(requests)
         device = self.accelerator.device
         longest = max(map(len, written))

@@ -16,6 +16,7 @@ from avcurate.errors import UserError
 from avcurate.media.cache import ClipCache
 from avcurate.media.decode import DecodeSpec
 from avcurate.recipe import load_train
+from avcurate.train.media import Rows
 from avcurate.train.omni import Omni
 from avcurate.train.sft import OmniCollator, pick_target
 from avcurate.train.shards import SFT_COLUMNS, read_shards
@@ -49,14 +50,14 @@ def test_the_target_is_one_of_the_right_responses_by_the_questions_own_seed(told
     assert pick_target(rows[0] | {"av_responses": cut}, 0) is None
 
 
-def test_the_loss_is_on_the_target_alone_and_media_are_there(told):
+def test_the_loss_is_on_the_target_alone_and_media_are_there(told, tmp_path):
     engine = TransformersEngine(Checkpoint("embedded"))
     engine.setup()
     shards = read_shards(told, columns=SFT_COLUMNS)
     recipe = load_train("train-demo-sft")
     clips = ClipCache(shards.media, DecodeSpec(**recipe.media.model_dump()), 2)
     items = [{"row": r, "target": t} for r, t in zip(shards.rows[:2], ("short", "a longer target"), strict=True)]
-    batch = OmniCollator(Omni(engine), recipe, clips)(items)
+    batch = OmniCollator(Omni(engine), recipe, Rows(clips, tmp_path / "dead.jsonl"))(items)
     clips.close()
     for row, item in enumerate(items):
         told_ids = batch["labels"][row][batch["labels"][row] != -100].tolist()

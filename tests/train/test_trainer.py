@@ -170,3 +170,37 @@ def test_rollouts_of_one_question_are_processed_once_and_repeated_exactly(engine
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert torch.equal(torch.as_tensor(found[name]), torch.as_tensor(value)), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algo", ["grpo", "sft"])
+def test_a_clip_that_cannot_be_read_is_written_down_and_stops_nobody(shards, tmp_path, algo):
+    """Half the clips are gone; the other questions are trained on."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    broken = tmp_path / "shards"
+    (broken / "data").mkdir(parents=True)
+    (broken / "shards.json").write_text((shards / "shards.json").read_text())
+    rows = pq.read_table(shards / "data/train-00000.parquet").slice(0, 4)
+    rows = rows.set_column(
+        rows.column_names.index("media"),
+        "media",
+        [["gone.mp4" if i % 2 else m.as_py() for i, m in enumerate(rows["media"])]],
+    )
+    text = {"text": "<think>x</think><answer>y</answer>", "finish_reason": "stop"}
+    rows = rows.append_column("av_responses", pa.array([[text]] * 4)).append_column(
+        "av_correct", pa.array([[True]] * 4)
+    )
+    pq.write_table(rows, broken / "data/train-00000.parquet")
+    recipe = load_train("train-demo-stage-1", {**SMALL, "algo": algo, "prompts": 4, "max_tokens": 8, "steps": 2})
+    run_training(TrainJob(broken, tmp_path / "out", recipe))
+    dead = [json.loads(line) for line in (tmp_path / "out/dead.jsonl").read_text().splitlines()]
+    assert {d["question_id"] for d in dead} == {rows["question_id"][i].as_py() for i in (1, 3)} and len(dead) == 2
+    assert all(d["reason"] == "media_missing" and d["media"] == "gone.mp4" for d in dead), dead
+    lines = read_metrics(tmp_path / "out/metrics.jsonl")
+    assert algo == "sft" or all(line["media/unreadable"] == 0.5 for line in lines[:2])
+    none = rows.set_column(rows.column_names.index("media"), "media", [["gone.mp4"] * 4])
+    pq.write_table(none, broken / "data/train-00000.parquet")
+    with pytest.raises(UserError, match="can be read"):
+        run_training(TrainJob(broken, tmp_path / "none", recipe))

@@ -1,0 +1,94 @@
+"""Attention of an eval run's responses, and eval runs side by side."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from avcurate.chains.attention import AttendJob, _means, run_attend
+from avcurate.chains.demo_table import table
+from avcurate.chains.evaluation import EvalJob, read_eval, run_eval, summarise_eval
+from avcurate.chains.label_pem import Job
+from avcurate.errors import UserError
+from avcurate.maam.traces import malformed
+from avcurate.recipe import load_recipe
+from avcurate.runner.rundir import RunDir
+
+
+def test_quarters_by_hand():
+    found = _means([[0.1, 0.2, 0.3, 0.4], [0.5] * 8, [0.9]])
+    assert found["quarters"] == pytest.approx([(0.1 + 0.5 + 0.9) / 3, 0.35, 0.4, 0.45])
+    assert found["all"] == pytest.approx((0.25 + 0.5 + 0.9) / 3)
+    assert _means([]) == {"all": None, "quarters": [None] * 4}
+
+
+@pytest.fixture(scope="module")
+def asked(world, tmp_path_factory):
+    folder, _ = world
+    made = {}
+    for name, options in (("plain", {}), ("masked", {"model.options.maam": "inner+open_tag"})):
+        run = tmp_path_factory.mktemp(name) / "run"
+        job = Job(folder / "benchmark.json", folder / "clips", run, load_recipe("eval", {"n": 1, **options}), limit=24)
+        run_eval(EvalJob(job, ("a", "av")))
+        made[name] = run
+    return made
+
+
+@pytest.mark.slow
+def test_responses_without_a_picture_pay_it_no_attention(asked):
+    both = run_attend(AttendJob(asked["plain"], limit=12))
+    assert both["responses"] == 12 and both["skipped"] == 0
+    for modality in ("audio", "video"):
+        assert 0 < both[modality]["all"] < 1 and all(0 < q < 1 for q in both[modality]["quarters"])
+    deaf = run_attend(AttendJob(asked["plain"], condition="a", limit=12))
+    assert deaf["video"]["all"] == 0 and deaf["audio"]["all"] > 0
+    assert json.loads((asked["plain"] / "attention.json").read_text()) == deaf
+    with pytest.raises(UserError, match="did not ask under"):
+        run_attend(AttendJob(asked["plain"], condition="v"))
+
+
+@pytest.mark.slow
+def test_under_maam_answers_are_others_and_what_it_left_alone_is_counted(asked):
+    plain, masked = (read_eval(RunDir(asked[n]))["av"] for n in ("plain", "masked"))
+    assert [a.question_id for a in plain] == [a.question_id for a in masked]
+    run = RunDir(asked["masked"])
+    texts = [
+        t
+        for x in run.parts("eval").rows(columns=["asked"])
+        for r in x.to_pylist()
+        for a in r["asked"]
+        if a["condition"] == "av"
+        for t in a["texts"]
+    ]
+    rate = summarise_eval(run)["conditions"]["av"]["malformed"]
+    assert rate == pytest.approx(sum(map(bool, map(malformed, texts))) / len(texts))
+    assert "malformed" not in summarise_eval(RunDir(asked["plain"]))["conditions"]["av"]
+
+
+def test_engines_and_prompts_without_the_mask_are_refused(world, tmp_path):
+    folder, _ = world
+    for over, message in (
+        ({"model.engine": "server", "model.urls": ["http://127.0.0.1:9/v1"]}, "'server' cannot decode under MAAM"),
+        ({"prompt": "cot"}, "masks separate-then-fuse"),
+    ):
+        recipe = load_recipe("eval", {"model.options.maam": "span", **over})
+        with pytest.raises(UserError, match=message):
+            run_eval(EvalJob(Job(folder / "benchmark.json", folder / "clips", tmp_path / "r", recipe), ("av",)))
+
+
+@pytest.mark.slow
+def test_the_table_against_counting_by_hand(asked, world):
+    folder, items = world
+    (row,) = table({"x": [asked["plain"]]}, folder / "truth.jsonl")
+    answered = read_eval(RunDir(asked["plain"]))["av"]
+    assert row["runs"] == 1 and row["answers"]["mean"] == pytest.approx(sum(a.score for a in answered) / len(answered))
+    truths = [i.truth() for i in items[:24]]
+    hard = [t["conflict"] and t["type"] in ("object_count", "sound_count") for t in truths]
+    scores = [a.score for a, h in zip(answered, hard, strict=True) if h]
+    assert scores and row["conflict"]["mean"] == pytest.approx(sum(scores) / len(scores))
+    both = table({"x": [asked["plain"], asked["masked"]]}, folder / "truth.jsonl")[0]
+    assert both["runs"] == 2 and both["answers"]["sd"] is not None
+    other = Path(asked["plain"]).parent / "truth.jsonl"
+    other.write_text((folder / "truth.jsonl").read_text().replace("demo_101_", "demo_102_"))
+    with pytest.raises(UserError, match="does not tell of"):
+        table({"x": [asked["plain"]]}, other)
