@@ -121,8 +121,9 @@ test-fast: setup-test
 	$(BIN)/python -m pytest -m "not slow"
 
 # ratios against the obvious way, each in one run
-bench: setup-test
+bench: setup-test setup-train
 	for b in consistency decode relabel runner chair detect swap pair capture prefill; do $(BIN)/python -m benchmarks.$$b || exit 1; done
+	$(TRAIN)/python -m benchmarks.train_step
 
 lint: setup-test
 	$(BIN)/python -m ruff check --fix .

@@ -206,15 +206,15 @@ def train_model(
 @app.command("train-judge")
 def train_judge(
     out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the checkpoint.")],
-    steps: Annotated[int, typer.Option("--steps", help="Optimiser steps.", min=1)] = 3000,
     seed: Annotated[int, typer.Option("--seed", help="Seed of everything.")] = 0,
 ) -> None:
     """Train the embedded judge from scratch, on CPU: it judges captions of the demo world, and no others.
 
     Example: avcurate demo train-judge -o my-judge
     """
+    from avcurate.demo.judge_model import PHASES
     from avcurate.demo.judge_model import train_judge as train
 
-    with bar("judge", steps, "steps") as progress:
-        train(out, steps, seed, lambda step, total, values: progress(step, total, f"loss {values['loss']:.3f}"))
+    with bar("judge", sum(p.steps for p in PHASES), "steps") as progress:
+        train(out, PHASES, seed, lambda step, total, values: progress(step, total, f"loss {values['loss']:.3f}"))
     typer.echo(f"Checkpoint: {out}.  Next: avcurate judge captions.jsonl -m {out} -o runs/judge")

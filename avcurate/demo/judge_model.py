@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,20 @@ from avcurate.demo.architecture import CHAT_TEMPLATE, byte_level_bpe
 from avcurate.demo.verdicts import Lesson, corpus, lesson
 from avcurate.metrics.judging import Modality
 
-BATCH = 32
-STEPS = 3000
-# the order of four sounds is what takes longest to learn
-TURNS: tuple[Modality, ...] = ("audio", "audio", "video")
+BATCH = 48
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Steps at a learning rate that rises and falls once, and which modality is asked about in turn."""
+
+    steps: int
+    rate: float
+    turns: tuple[Modality, ...]
+
+
+# copying is learned at once at a high rate; the order of four sounds takes longest, at a low one
+PHASES = (Phase(1600, 2e-3, ("audio", "video")), Phase(1000, 7e-4, ("audio", "audio", "video")))
 Report = Callable[[int, int, dict[str, float]], None]
 
 
@@ -59,23 +70,26 @@ def make_model(tokenizer: Any) -> Any:
     return hf.LlamaForCausalLM(config)
 
 
-def train_judge(out: Path, steps: int = STEPS, seed: int = 0, report: Report = lambda *_: None) -> None:
+def train_judge(out: Path, phases: tuple[Phase, ...] = PHASES, seed: int = 0, report: Report = lambda *_: None) -> None:
     """Train and save the judge."""
     torch.manual_seed(seed)
-    rng = random.Random(seed)
     tokenizer = make_tokenizer()
     model = make_model(tokenizer).train()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, total_steps=steps, pct_start=0.1)
-    for step in range(1, steps + 1):
-        modality = TURNS[step % len(TURNS)]
-        loss = _loss(model, tokenizer, [lesson(modality, rng) for _ in range(BATCH)])
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        report(step, steps, {"loss": loss.item()})
+    done, total = 0, sum(p.steps for p in phases)
+    for number, phase in enumerate(phases):
+        rng = random.Random(seed + number)
+        optimiser = torch.optim.AdamW(model.parameters(), lr=phase.rate, betas=(0.9, 0.98), weight_decay=0.01)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, phase.rate, total_steps=phase.steps, pct_start=0.1)
+        for step in range(1, phase.steps + 1):
+            modality = phase.turns[step % len(phase.turns)]
+            loss = _loss(model, tokenizer, [lesson(modality, rng) for _ in range(BATCH)])
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            schedule.step()
+            done += 1
+            report(done, total, {"loss": loss.item()})
     model.eval().save_pretrained(out, safe_serialization=True)
     tokenizer.save_pretrained(out)
 

@@ -1,0 +1,95 @@
+"""One optimiser step of GRPO, MAPO and MAPO under MAAM: rollouts, rewards, losses, on the same questions.
+
+Needs the extra `train`. On CPU the embedded model says what the parts cost against each other and nothing of absolute
+times; on a GPU give a checkpoint: python -m benchmarks.train_step --model Qwen/Qwen2.5-Omni-7B
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from avcurate.chains.training import TrainJob, run_training
+from avcurate.demo.build import Item, build_world
+from avcurate.recipe import load_train
+from avcurate.schema import SCHEMA_VERSION
+
+STEPS = 4
+WAYS = {"grpo": {"algo": "grpo"}, "mapo": {"algo": "mapo"}, "mapo_maam": {"algo": "mapo", "maam": True}}
+
+
+def shards(folder: Path, items: list[Item], clips: Path, model: str) -> Path:
+    """Questions of a demo world with their true PEMs, as `avcurate export` writes them."""
+    rows = [
+        {
+            "question_id": f"q{i.number}",
+            "media": f"{i.clip.name}.mp4",
+            "start": None,
+            "end": None,
+            "question": i.draft.text,
+            "choices": list(i.draft.choices),
+            "answer": i.draft.answer,
+            "pem": i.truth()["pem"],
+        }
+        for i in items
+        if i.truth()["pem"]
+    ]
+    (folder / "data").mkdir(parents=True)
+    table = pa.Table.from_pylist(rows)
+    for name in ("start", "end"):
+        table = table.set_column(table.column_names.index(name), name, pa.nulls(len(rows), pa.float64()))
+    pq.write_table(table, folder / "data/train-00000.parquet")
+    facts = {
+        "schema_version": SCHEMA_VERSION,
+        "fps": 2.0,
+        "sample_rate": 16_000,
+        "processor": {"model": model, "revision": None},
+        "media": str(clips),
+        "rows": {"train": len(rows), "validation": 0},
+        "split": {},
+        "thresholds": {},
+    }
+    (folder / "shards.json").write_text(json.dumps(facts))
+    return folder
+
+
+def main() -> None:
+    """Print seconds a step relative to GRPO's, and on a GPU its seconds and peak memory."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", default="embedded")
+    model = parser.parse_args().model
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        items = build_world(root / "world", 60, seed=11, workers=2)
+        made = shards(root / "shards", items, root / "world/clips", model)
+        found = {name: steps(made, root / name, model, over) for name, over in WAYS.items()}
+    base = found["grpo"]["seconds"]
+    for name, told in found.items():
+        shown = {"what": f"train step: {name} / grpo, time", "ratio": round(told["seconds"] / base, 2)}
+        print(json.dumps(shown | ({} if told["peak_gb"] is None else told)), flush=True)
+
+
+def steps(made: Path, out: Path, model: str, over: dict[str, object]) -> dict[str, float | None]:
+    """Median seconds of the steps after the first."""
+    import torch
+
+    at = []
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    # a small learning rate: completions stay as long as they were, so that steps can be compared
+    recipe = load_train("train-demo-stage-1", {"steps": STEPS, "learning_rate": 1e-6, "save_every": 100, **over})
+    run_training(TrainJob(made, out, recipe, model), lambda step, total, values: at.append(time.perf_counter()))
+    taken = [b - a for a, b in zip(at, at[1:STEPS], strict=False)]
+    peak = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else None
+    return {"seconds": round(statistics.median(taken), 3), "peak_gb": peak}
+
+
+if __name__ == "__main__":
+    main()
