@@ -7,6 +7,7 @@ times; on a GPU give a checkpoint: python -m benchmarks.train_step --model Qwen/
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import tempfile
@@ -86,7 +87,7 @@ def steps(made: Path, out: Path, model: str, over: dict[str, object]) -> dict[st
     # a small learning rate: completions stay as long as they were, so that steps can be compared
     recipe = load_train("train-demo-stage-1", {"steps": STEPS, "learning_rate": 1e-6, "save_every": 100, **over})
     run_training(TrainJob(made, out, recipe, model), lambda step, total, values: at.append(time.perf_counter()))
-    taken = [b - a for a, b in zip(at, at[1:STEPS], strict=False)]
+    taken = [b - a for a, b in itertools.pairwise(at[:STEPS])]
     peak = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else None
     return {"seconds": round(statistics.median(taken), 3), "peak_gb": peak}
 

@@ -16,7 +16,12 @@ def judge(
         Path, typer.Argument(help="Table with clip and caption, and audio_caption and video_caption (or --truth).")
     ],
     out: Run,
-    model: Annotated[str, typer.Option("--model", "-m", help="A language model by name or folder.")] = "Qwen/Qwen3-32B",
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", "-m", help="A language model by name or folder; `embedded-judge` knows the demo world."
+        ),
+    ] = "Qwen/Qwen3-32B",
     engine: EngineName = None,
     url: Url = None,
     truth: Annotated[

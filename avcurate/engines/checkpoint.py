@@ -16,6 +16,7 @@ from avcurate.errors import UserError
 
 EMBEDDED = "embedded"
 EMBEDDED_FOLDER = Path(__file__).parent.parent / "demo" / "checkpoint"
+SHIPPED = {EMBEDDED: EMBEDDED_FOLDER, "embedded-judge": EMBEDDED_FOLDER.with_name("judge")}
 
 # video sizes that the processors' own classes use; a value saved in a checkpoint does not override them
 _FAMILY_PIXELS = {
@@ -34,8 +35,8 @@ class Checkpoint:
     @cached_property
     def folder(self) -> Path | None:
         """Local folder, or ``None`` where the name is one for the model hub."""
-        if self.model == EMBEDDED:
-            return EMBEDDED_FOLDER
+        if self.model in SHIPPED:
+            return SHIPPED[self.model]
         local = Path(self.model).expanduser()
         if local.is_dir():
             return local
