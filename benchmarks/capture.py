@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from avcurate.train.capture import Capture, switched_on
+from avcurate.train.capture import Capture, switch_on
 from benchmarks.harness import seconds
 
 LENGTH, ROWS = 2048, 256
@@ -44,10 +44,10 @@ def ours(decoder: torch.nn.Module) -> torch.Tensor:
     """Rows of the completion alone."""
     ids, keys = inputs()
     capture = Capture(keys, LENGTH - ROWS, LAYERS)
-    with switched_on(decoder):
-        decoder(input_ids=ids, use_cache=False, capture=capture)
-        mass = capture.mass()
-        (-(mass + 1e-6).log()).mean().backward()
+    switch_on(decoder)
+    decoder(input_ids=ids, use_cache=False, capture=capture)
+    mass = capture.mass()
+    (-(mass + 1e-6).log()).mean().backward()
     return mass.detach()
 
 

@@ -82,7 +82,9 @@ def run_attend(job: AttendJob, tick: Callable[[int, int], None] = lambda done, t
         Checkpoint(model["model"], model["revision"]), dtype=model["dtype"], maam=model["options"].get("maam")
     )
     engine.setup()
-    clips = ClipCache(Path(record["input"]["media"]), DecodeSpec(**recipe["media"]), job.decode_workers)
+    clips = ClipCache(
+        Path(record["stages"]["ingest"]["identity"]["media"]), DecodeSpec(**recipe["media"]), job.decode_workers
+    )
     try:
         found = _read_again(job, Omni(engine), recipe, clips, rows, tick)
     finally:
@@ -120,6 +122,8 @@ def _read_again(
             for modality in MODALITIES:
                 masses[modality] += _mass(omni, alike, modality, layers)
         tick(min(first + BATCH, len(rows)), len(rows))
+    if not masses["audio"]:
+        raise UserError(f"no clip of {job.run} can be read again.", "Put the media back where the run found them.")
     told = {m: _means(masses[m]) for m in MODALITIES}
     return told | {"responses": len(masses["audio"]), "skipped": skipped, "layers": sorted(layers)}
 
@@ -135,7 +139,9 @@ def _request(
     clip = clips.get(row["media"], row["start"], row["end"]).result()
     audio, frames = show(clip, condition.setting, recipe["ablation"])
     text = next(a["texts"][0] for a in row["asked"] if a["condition"] == job.condition)
-    ids = omni.engine.processor.tokenizer.encode(text, add_special_tokens=False)
+    # a forced PEM is stored with the response, and is part of the prompt here
+    text = text.removeprefix(condition.prefix)
+    ids = omni.engine.processor.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
     prompt = get_prompt(recipe["prompt"]).render(row["question"], row["choices"])
     request = Request(
         row["question_id"],

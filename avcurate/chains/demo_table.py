@@ -52,7 +52,7 @@ def measures(run: RunDir, truth: Path, condition: str = "av") -> dict[str, float
     attention = run.root / FILE
     if attention.is_file():
         told = json.loads(attention.read_text("utf-8"))
-        for modality in MODALITIES:
+        for modality in MODALITIES if told["condition"] == condition else ():
             for quarter, value in enumerate(told[modality]["quarters"], 1):
                 if value is not None:
                     found[f"{modality}_{quarter}"] = value

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -151,8 +152,7 @@ def _json_lines(rows: list[Row]) -> Iterator[str]:
 def _line(row: Row, video: str, audio: str) -> Row:
     prompt = SEPARATE_THEN_FUSE.render(row["question"], row["choices"])
     # a question that holds a placeholder of its own would ask for media that are not there
-    for mark in ("<video>", "<audio>", "<image>"):
-        prompt = prompt.replace(mark, mark.strip("<>"))
+    prompt = re.sub(r"<+(video|audio|image)>+", r"\1", prompt)
     return {
         "messages": [{"role": "user", "content": f"<video><audio>{prompt}"}],
         "videos": [video],

@@ -16,7 +16,7 @@ from avcurate.recipe import ModelSpec, TrainRecipe
 from avcurate.store.atomic import sha256, write_json
 from avcurate.store.lock import writer_lock
 from avcurate.train.consistency import ConsistencyJudge
-from avcurate.train.media import Rows
+from avcurate.train.media import Rows, read_dead
 from avcurate.train.scoring import Scorer
 from avcurate.train.shards import SFT_COLUMNS, read_shards, refuse_mismatch
 
@@ -67,6 +67,20 @@ def run_training(job: TrainJob, tick: Tick = lambda step, steps, values: None) -
             "a server cannot sample under MAAM: vLLM has no such mask, and rollouts would not be the policy's own.",
             "Leave out --rollout-url, or train without --maam and use it at inference alone.",
         )
+    if recipe.algo == "sft":
+        if job.rollout_url:
+            raise UserError("SFT makes no rollouts, so no server can make them.", "Leave out --rollout-url.")
+        asked = shards.facts.get("prompt", recipe.prompt)
+        if asked != recipe.prompt:
+            raise UserError(
+                f"the shards' responses answer prompt {asked!r}, this training asks {recipe.prompt!r}.",
+                f"Set prompt: {asked} in the recipe; `train-demo-sft` has it.",
+            )
+    if recipe.maam and not recipe.prompt.startswith("separate-then-fuse"):
+        raise UserError(
+            f"MAAM masks separate-then-fuse responses, not those of prompt {recipe.prompt!r}.",
+            "Set prompt: separate-then-fuse@1 in the recipe.",
+        )
     try:
         import datasets  # noqa: F401
         import trl  # noqa: F401
@@ -90,20 +104,23 @@ def run_training(job: TrainJob, tick: Tick = lambda step, steps, values: None) -
         "media": str((job.media or shards.media).resolve()),
         "recipe": recipe.model_dump(mode="json", exclude={"name", "about", "save_every"}),
         "judge": job.judge.model if job.judge else None,
+        "rollouts": "server" if job.rollout_url else "model",
     }
     job.out.mkdir(parents=True, exist_ok=True)
     with writer_lock(job.out), ExitStack() as open_things:
         _check(job.out, identity)
-        scorer = _scorer(job, open_things)
-        engine = TransformersEngine(checkpoint, dtype="auto", maam=recipe.maam_scope if recipe.maam else None)
+        # weights that take the updates themselves must not be rounded to bfloat16 after each; LoRA's are float32
+        dtype = "auto" if recipe.lora_rank else "float32"
+        engine = TransformersEngine(checkpoint, dtype=dtype, maam=recipe.maam_scope if recipe.maam else None)
         engine.setup()
         clips = ClipCache(job.media or shards.media, DecodeSpec(**recipe.media.model_dump()), job.decode_workers)
         open_things.callback(clips.close)
+        rows = Rows(clips, job.out / DEAD)
         made_of = parts.Parts(
             Omni(engine),
             recipe,
-            Rows(clips, job.out / DEAD),
-            shards.rows,
+            rows,
+            _askable(shards.rows, rows, engine),
             job.out,
             job.report_to,
             _log_callback(job.out, recipe.steps, tick),
@@ -112,10 +129,27 @@ def run_training(job: TrainJob, tick: Tick = lambda step, steps, values: None) -
             trainer = sft.make_trainer(made_of)
         else:
             served = _served(job, checkpoint, engine, open_things)
-            trainer = rl.make_trainer(made_of, scorer, served)
+            trainer = rl.make_trainer(made_of, _scorer(job, open_things), served)
         trainer.train(resume_from_checkpoint=_last_checkpoint(job.out / parts.CHECKPOINTS))
+        if trainer.state.global_step < recipe.steps:
+            raise UserError(
+                f"training ended after {trainer.state.global_step} of {recipe.steps} steps.", "See its log."
+            )
         model = trainer.accelerator.unwrap_model(trainer.model)
         return save_model(model, engine.processor, checkpoint, job.out / "model")
+
+
+def _askable(questions: list[dict[str, Any]], rows: Rows, engine: Any) -> list[dict[str, Any]]:
+    """Questions whose words are only words: one that holds a placeholder would ask for media that are not there."""
+    marks = engine.processor.tokenizer.all_special_tokens
+    found = []
+    for row in questions:
+        mark = next((m for m in marks if any(m in text for text in (row["question"], *row["choices"]))), None)
+        if mark is None:
+            found.append(row)
+        else:
+            rows.bury(row, "special_token_in_question", f"the question or a choice holds the special token {mark}")
+    return found
 
 
 def _scorer(job: TrainJob, open_things: ExitStack) -> Scorer:
@@ -184,10 +218,9 @@ def _log_callback(out: Path, steps: int, tick: Tick) -> Any:
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
             """One line."""
-            values = {
-                k: v for k, v in (logs or {}).items() if isinstance(v, (int, float)) and not k.startswith("train_")
-            }
-            if not values:
+            values = {k: v for k, v in (logs or {}).items() if isinstance(v, (int, float))}
+            # the Trainer's closing words are no step
+            if not values or "train_runtime" in values:
                 return
             with file.open("a", encoding="utf-8") as f:
                 f.write(json.dumps({"step": state.global_step, **values}) + "\n")
@@ -217,10 +250,9 @@ def summarise_training(out: Path) -> dict[str, Any]:
         values = [line[name] for line in part if line.get(name) is not None]
         return sum(values) / len(values) if values else None
 
-    dead = out / DEAD
     return {
         "out": str(out),
-        "dead": len(dead.read_text("utf-8").splitlines()) if dead.is_file() else 0,
+        "dead": len(read_dead(out / DEAD)),
         "steps": lines[-1]["step"] if lines else 0,
         "values": {n: {"first": mean(lines[:tenth], n), "last": mean(lines[-tenth:], n)} for n in names},
     }

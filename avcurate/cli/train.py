@@ -22,7 +22,8 @@ def train(
         Literal["grpo", "mapo", "sft"] | None, typer.Option("--algo", help="Instead of the recipe's.")
     ] = None,
     stage: Annotated[
-        Literal["1", "2"] | None, typer.Option("--stage", help="SFFL's reward: 1 is PEM and structure, 2 adds answers.")
+        Literal["1", "2"] | None,
+        typer.Option("--stage", help="SFFL's reward and prompt: 1 is PEM and structure, 2 adds answers."),
     ] = None,
     maam: Annotated[
         bool | None,
@@ -66,6 +67,7 @@ def train(
     if stage:
         weights = {"1": STAGE_1, "2": STAGE_2}[stage]
         overrides |= {"accuracy_weight": weights.accuracy, "preference_weight": weights.preference}
+        overrides |= {"format_weight": 0.0, "consistency_weight": 0.0, "prompt": "separate-then-fuse@1"}
     chosen = load_train(recipe, overrides)
     judge = parse_model({"engine": "server", "model": judge_model, "urls": [judge_url]}) if judge_url else None
     job = TrainJob(

@@ -32,7 +32,11 @@ class Phase:
 
 
 # copying is learned at once at a high rate; the order of four sounds takes longest, at a low one
-PHASES = (Phase(1600, 2e-3, ("audio", "video")), Phase(1000, 7e-4, ("audio", "audio", "video")))
+PHASES = (
+    Phase(1600, 2e-3, ("audio", "video")),
+    Phase(1000, 7e-4, ("audio", "audio", "video")),
+    Phase(700, 1e-3, ("audio", "audio", "audio", "video")),
+)
 Report = Callable[[int, int, dict[str, float]], None]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avcurate.engines.base import Engine
+from avcurate.errors import UserError
 from avcurate.recipe import ModelSpec
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def open_engine(spec: ModelSpec, interleaved: bool = False) -> Engine:
     checkpoint = Checkpoint(spec.model, spec.revision)
     options: dict[str, Any] = {"max_sequences": spec.max_sequences, "dtype": spec.dtype, **spec.options}
     if checkpoint.reads_text_alone:
+        if "maam" in options:
+            raise UserError(f"{spec.model} reads text alone: there is nothing for MAAM to mask.", "Name an omni model.")
         from avcurate.engines.text_engine import TextEngine
 
         return TextEngine(checkpoint, **options)

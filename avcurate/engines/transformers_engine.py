@@ -25,6 +25,17 @@ THINKERS = {
     "qwen2_5_omni": "Qwen2_5OmniThinkerForConditionalGeneration",
     "qwen3_omni_moe": "Qwen3OmniMoeThinkerForConditionalGeneration",
 }
+# scopes of avcurate.maam.mask, named here so that torch is not imported for them
+SCOPES = ("inner", "inner+open_tag", "span")
+MARKS = (
+    "audio_token_id",
+    "video_token_id",
+    "image_token_id",
+    "audio_start_token_id",
+    "audio_end_token_id",
+    "vision_start_token_id",
+    "vision_end_token_id",
+)
 TOP = 20
 
 
@@ -83,6 +94,8 @@ class TransformersEngine(Engine):
         self.max_sequences = max_sequences
         self.dtype = dtype
         self.device = device
+        if maam is not None and maam not in SCOPES:
+            raise UserError(f"there is no scope {maam!r} of MAAM.", f"Scopes are: {', '.join(SCOPES)}.")
         self.maam = maam
 
     def identity(self) -> dict[str, Any]:
@@ -124,15 +137,14 @@ class TransformersEngine(Engine):
         self.model.eval().to(self._device)
         config = self.model.config
         self._audio_id, self._video_id = config.audio_token_id, config.video_token_id
-        self._banned = [
-            i for i in (self._audio_id, self._video_id, getattr(config, "image_token_id", None)) if i is not None
-        ]
+        # a mark without its media breaks the positions of whoever reads the response
+        self._banned = sorted({getattr(config, name) for name in MARKS if isinstance(getattr(config, name, None), int)})
         ends = self.model.generation_config.eos_token_id
         self._ends = set(ends if isinstance(ends, list) else [ends])
 
     @property
     def banned(self) -> list[int]:
-        """Token ids that no response may hold: the placeholders of media."""
+        """Token ids that no response may hold: placeholders of media and their marks."""
         return list(self._banned)
 
     @property

@@ -6,6 +6,7 @@ in the decoded text and mapped back: a token belongs to a part where any of its 
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from avcurate.maam.mask import Span, Traces
 
 LONGEST_CHARACTER = 8
-_TAG = {name: (re.compile(rf"<{name}>"), re.compile(rf"</{name}>")) for name in ("v", "a")}
+_TAG = {name: (re.compile(rf"<{name}>", re.I), re.compile(rf"</{name}>", re.I)) for name in ("v", "a")}
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,27 @@ def offsets_of(ids: Sequence[int], decode: Callable[[Sequence[int]], str]) -> tu
 
 
 def malformed(text: str) -> str:
-    """Why a finished response gets no mask; empty where it does."""
-    return find_traces(text, range(1, len(text) + 1), 0).malformed
+    """Why a finished response was not read under the whole mask: a part is missing or malformed; empty where it was."""
+    found = find_traces(text, range(1, len(text) + 1), 0)
+    missing = [name for name, part in (("v", found.traces.visual), ("a", found.traces.audio)) if part is None]
+    return found.malformed or (f"there is no <{missing[0]}>" if missing else "")
+
+
+def decoded_traces(text: str, ends: Sequence[int], first: int) -> Traces:
+    """The parts of a response as decoding saw them, so that a loss reads what the rollout read.
+
+    A part that is never closed stays masked to the end. From the token on that makes a response malformed, which it
+    then stays, nothing is masked.
+    """
+    found = find_traces(text, ends, first, complete=False)
+    if not found.malformed:
+        return found.traces
+
+    def broken(count: int) -> bool:
+        return bool(find_traces(text[: ends[count - 1]], ends[:count], first, complete=False).malformed)
+
+    at = bisect.bisect_left(range(1, len(ends) + 1), True, key=broken)
+    return find_traces(text[: ends[at - 1]], ends[:at], first, complete=False).traces if at else Traces()
 
 
 def find_traces(text: str, ends: Sequence[int], first: int, *, complete: bool = True) -> Found:

@@ -7,8 +7,6 @@ of scores over the modality's keys and over all keys; the mass is exp of their d
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -67,23 +65,19 @@ def register() -> str:
     return NAME
 
 
-@contextmanager
-def switched_on(model: Any) -> Iterator[None]:
-    """Run a model's text decoder through the capturing attention inside the block.
+def switch_on(model: Any) -> None:
+    """Run a model's text decoder through the capturing attention from now on.
+
+    It is sdpa where nothing is captured. It must stay on until after ``backward``: gradient checkpointing runs layers
+    again, and would find another attention there.
 
     Raises:
         UserError: gradient checkpointing is re-entrant; it would lose the mass's gradient without a word.
     """
     refuse_reentrant(model)
     name = register()
-    changed = [(m.config, m.config._attn_implementation) for m in _decoders(model)]
-    for config, _ in changed:
-        config._attn_implementation = name
-    try:
-        yield
-    finally:
-        for config, before in changed:
-            config._attn_implementation = before
+    for module in _decoders(model):
+        module.config._attn_implementation = name
 
 
 def refuse_reentrant(model: Any) -> None:
@@ -154,7 +148,9 @@ def _rows(
     query: Tensor, key: Tensor, mask: Tensor | None, wanted: Tensor, scale: float, first: int, last: int
 ) -> Tensor:
     """Mass of some rows, per head: (B, heads, rows)."""
-    scores = (query[:, :, first:last].float() @ key.float().transpose(-1, -2)) * scale
+    # under autocast the product would be reckoned in bfloat16, and the mass be per cents off
+    with torch.autocast(query.device.type, enabled=False):
+        scores = (query[:, :, first:last].float() @ key.float().transpose(-1, -2)) * scale
     length = key.shape[2]
     if mask is None:
         rows = torch.arange(first, last, device=query.device)[:, None]

@@ -29,13 +29,14 @@ _ANSWER = re.compile(rf"<(?:{'|'.join(ANSWER_TAGS)})>", re.IGNORECASE)
 
 
 def split_response(text: str) -> tuple[str, str] | None:
-    """(reasoning, answer) of a response; ``None`` where it has no answer tag or nothing before it."""
-    # the reasoning may be in <think>, so it is not taken off before the answer is looked for
-    found = list(_ANSWER.finditer(text))
-    answer = tagged(text, ANSWER_TAGS)
-    if not found or answer is None or not answer.strip():
+    """(reasoning, answer) of a response; ``None`` where it has not one answer, or nothing before it."""
+    # the answer is the one that accuracy is told of; a second one would have the first count as its reason
+    rest = without_reasoning(text)
+    found = list(_ANSWER.finditer(rest))
+    answer = tagged(rest, ANSWER_TAGS)
+    if len(found) != 1 or answer is None or not answer.strip():
         return None
-    reasoning = _TAGS.sub(" ", text[: found[-1].start()]).strip()
+    reasoning = _TAGS.sub(" ", text[: len(text) - len(rest) + found[0].start()]).strip()
     return (reasoning, answer.strip()) if reasoning else None
 
 
@@ -81,7 +82,9 @@ class ConsistencyJudge:
             if both is None:
                 continue
             said[i] = None
-            prompt = _PROMPT.format(question=question, reasoning=both[0], answer=both[1])
+            # what was written must not close the marks around it
+            fields = [re.sub(r"<{2,}|>{2,}", " ", part) for part in (question, *both)]
+            prompt = _PROMPT.format(question=fields[0], reasoning=fields[1], answer=fields[2])
             requests.append(Request(str(i), prompt, None, None, 1.0, 1, 0, self._sampling))
         for reply in self.engine.generate(ListSource(requests)) if requests else ():
             if isinstance(reply, Failure):

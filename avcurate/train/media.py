@@ -1,9 +1,9 @@
-"""Clips of the rows that are trained on; one that cannot be read is written down and stops nobody."""
+"""Questions that are trained on and their clips; what cannot be read is written down and stops nobody."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,12 @@ class Rows:
 
     Args:
         clips: decodes and keeps clips.
-        dead: gets a line for each question whose clip cannot be read, once.
+        dead: gets a line for each question that cannot be trained on, once.
     """
 
     def __init__(self, clips: ClipCache, dead: Path) -> None:
         self._clips, self._file = clips, dead
-        self._dead: set[str] = set()
-        if dead.is_file():
-            self._dead = {json.loads(line)["question_id"] for line in dead.read_text("utf-8").splitlines()}
+        self._dead = {told["question_id"] for told in read_dead(dead)}
 
     def ahead(self, rows: Iterable[dict[str, Any]]) -> None:
         """Begin to decode."""
@@ -36,9 +34,34 @@ class Rows:
         try:
             return self._clips.get(row["media"], row["start"], row["end"]).result()
         except MediaError as e:
-            if row["question_id"] not in self._dead:
-                self._dead.add(row["question_id"])
-                told = {"question_id": row["question_id"], "media": row["media"], "reason": e.reason, "message": str(e)}
-                with self._file.open("a", encoding="utf-8") as f:
-                    f.write(json.dumps(told, ensure_ascii=False) + "\n")
+            self.bury(row, e.reason, str(e))
             return None
+
+    def bury(self, row: dict[str, Any], reason: str, message: str) -> None:
+        """Write down that a question is not trained on."""
+        if row["question_id"] in self._dead:
+            return
+        self._dead.add(row["question_id"])
+        told = {"question_id": row["question_id"], "media": row["media"], "reason": reason, "message": message}
+        # a line that a crash cut off must not swallow this one
+        torn = self._file.is_file() and not self._file.read_bytes().endswith(b"\n") and self._file.stat().st_size > 0
+        with self._file.open("a", encoding="ascii") as f:
+            f.write(("\n" if torn else "") + json.dumps(told) + "\n")
+
+    def readable(self, items: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], DecodedClip]]:
+        """Items (with a ``row``) whose clip can be read, with it."""
+        for item in items:
+            clip = self.clip(item["row"])
+            if clip is not None:
+                yield item, clip
+
+
+def read_dead(file: Path) -> list[dict[str, Any]]:
+    """Questions that were not trained on; a line that a crash cut off is left out."""
+    found = []
+    for line in file.read_text("ascii", errors="replace").split("\n") if file.is_file() else ():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found

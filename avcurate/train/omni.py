@@ -17,9 +17,9 @@ from avcurate.engines.base import Request
 from avcurate.engines.transformers_engine import TransformersEngine
 from avcurate.maam.attention import batch_mask, for_model
 from avcurate.maam.mask import Scope
-from avcurate.maam.traces import find_traces, offsets_of
+from avcurate.maam.traces import decoded_traces, offsets_of
 from avcurate.train.capture import NAME as CAPTURING
-from avcurate.train.capture import Capture, switched_on
+from avcurate.train.capture import Capture, switch_on
 from avcurate.train.core.ablate import MediaTokens, Modality, media_keys
 from avcurate.train.core.relevance import entropy
 
@@ -66,7 +66,9 @@ class Omni:
         found: list[list[int]] = []
         try:
             for group in _alike(requests):
-                found += self.engine.sample(group).written
+                count = max(1, self.engine.max_sequences // max(r.n for r in group))
+                for first in range(0, len(group), count):
+                    found += self.engine.sample(group[first : first + count]).written
         finally:
             model.train(training)
         return found
@@ -105,8 +107,8 @@ class Omni:
             out = model(**inputs, use_cache=False)
             return out.logits[:, prompt - 1 : -1], out.logits.new_empty(0)
         watched = Capture(media_keys(inputs["input_ids"], self.tokens, capture[0]), prompt - 1, capture[1])
-        with switched_on(model):
-            out = model(**inputs, use_cache=False, capture=watched)
+        switch_on(model)
+        out = model(**inputs, use_cache=False, capture=watched)
         return out.logits[:, prompt - 1 : -1], watched.mass()[:, :-1]
 
     def batch(
@@ -128,11 +130,11 @@ class Omni:
         return inputs
 
     def _masked(self, ids: Tensor, mask: Tensor, prompt: int, scope: Scope) -> Tensor:
-        """MAAM of prompts with completions; completions without well-formed parts are read causally."""
+        """MAAM of prompts with completions, as they were decoded under it."""
         traces = []
         for row, count in zip(ids[:, prompt:].tolist(), mask[:, prompt:].sum(1).tolist(), strict=True):
             text, ends = offsets_of(row[: int(count)], self.decode)
-            traces.append(find_traces(text, ends, prompt).traces)
+            traces.append(decoded_traces(text, ends, prompt))
         audio, video = (media_keys(ids, self.tokens, kind) for kind in ("audio", "video"))
         return batch_mask(mask, audio, video, traces, scope)
 

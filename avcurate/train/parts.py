@@ -54,6 +54,8 @@ class Parts:
             "gradient_checkpointing_kwargs": {"use_reentrant": False},
             "bf16": not on_cpu,
             "disable_tqdm": True,
+            # batches are on the device already
+            "dataloader_pin_memory": False,
         }
 
     def passes(self, count: int) -> int:

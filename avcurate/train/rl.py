@@ -7,6 +7,7 @@ from typing import Any
 import datasets
 from trl import GRPOConfig
 
+from avcurate.errors import UserError
 from avcurate.train.parts import Parts, lora
 from avcurate.train.scoring import Scorer
 from avcurate.train.served import ServedRollouts
@@ -17,9 +18,14 @@ def make_trainer(parts: Parts, scorer: Scorer, served: ServedRollouts | None) ->
     """A trainer for GRPO or MAPO.
 
     Raises:
-        UserError: sizes of the recipe that do not divide each other.
+        UserError: too few questions, or sizes of the recipe that do not divide each other.
     """
     recipe = parts.recipe
+    if len(parts.rows) < recipe.prompts:
+        raise UserError(
+            f"the shards hold {len(parts.rows)} questions to train on, fewer than a step's {recipe.prompts}.",
+            "Label more, or lower prompts in the recipe.",
+        )
     passes = parts.passes(recipe.prompts * recipe.group)
     args = GRPOConfig(
         **parts.arguments(),

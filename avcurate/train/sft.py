@@ -5,6 +5,7 @@ TRL's SFTTrainer, given batches that hold audio and video: its own collators kno
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import Any
 
@@ -39,24 +40,24 @@ class OmniCollator:
     """Rows with a ``target`` as the model's inputs, with labels on the target alone.
 
     Args:
-        omni: the model; recipe: prompt; rows: reads the rows' media.
+        omni: the model; recipe: prompt; rows: reads the rows' media; everyone: all items, for a batch without a clip.
     """
 
-    def __init__(self, omni: Omni, recipe: TrainRecipe, rows: Rows) -> None:
-        self.omni, self.recipe, self.rows = omni, recipe, rows
+    def __init__(self, omni: Omni, recipe: TrainRecipe, rows: Rows, everyone: list[dict[str, Any]]) -> None:
+        self.omni, self.recipe, self.rows, self.everyone = omni, recipe, rows, everyone
 
     def __call__(self, items: list[dict[str, Any]]) -> dict[str, Any]:
         """A batch: tokens padded on the left before the response and on the right after it.
 
-        Rows whose clip cannot be read are left out.
+        Rows whose clip cannot be read are left out; where none is left, another of all items stands in.
 
         Raises:
             UserError: none is left, or clips are shown at several frame rates.
         """
         self.rows.ahead(item["row"] for item in items)
-        read = [(item, clip) for item in items if (clip := self.rows.clip(item["row"])) is not None]
+        read = list(self.rows.readable(items)) or list(itertools.islice(self.rows.readable(self.everyone), 1))
         if not read:
-            raise UserError("no clip of this batch can be read.", "See dead.jsonl beside the log, and --media.")
+            raise UserError("no clip of the shards can be read.", "See dead.jsonl beside the log, and --media.")
         items, requests = [item for item, _ in read], list[Request]()
         for item, clip in read:
             row = item["row"]
@@ -64,7 +65,10 @@ class OmniCollator:
             requests.append(Request(row["question_id"], prompt, clip.audio, clip.frames, clip.fps, 1, 0, Sampling()))
         tokenizer = self.omni.engine.processor.tokenizer
         end = tokenizer.eos_token_id
-        targets = [[*tokenizer.encode(item["target"], add_special_tokens=False), end] for item in items]
+        targets = [
+            [*tokenizer.encode(item["target"], add_special_tokens=False, split_special_tokens=True), end]
+            for item in items
+        ]
         longest = max(map(len, targets))
         ids = torch.full((len(items), longest), end)
         mask = torch.zeros(len(items), longest)
@@ -97,6 +101,11 @@ def make_trainer(parts: Parts) -> Any:
     """
     recipe = parts.recipe
     pairs = [(row, pick_target(row, recipe.seed)) for row in parts.rows]
+    for row, target in pairs:
+        if target is None:
+            parts.media.bury(
+                row, "no_right_response", "no right, finished response under audio and video to learn from"
+            )
     items = [{"row": {k: v for k, v in r.items() if not k.startswith("av_")}, "target": t} for r, t in pairs if t]
     if not items:
         raise UserError("no question of the shards has a right response under audio and video.", "Label more.")
@@ -110,7 +119,7 @@ def make_trainer(parts: Parts) -> Any:
         model=parts.omni.engine.model,
         args=args,
         train_dataset=datasets.Dataset.from_list(items),
-        data_collator=OmniCollator(parts.omni, recipe, parts.media),
+        data_collator=OmniCollator(parts.omni, recipe, parts.media, items),
         processing_class=parts.omni.engine.processor.tokenizer,
         peft_config=lora(recipe.lora_rank),
     )

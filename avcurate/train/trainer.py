@@ -8,6 +8,7 @@ groups, checkpoints, resume, logging, accelerate and LoRA are TRL's. Written aga
 from __future__ import annotations
 
 import copy
+import itertools
 from contextlib import nullcontext
 from typing import Any
 
@@ -92,16 +93,14 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
         self._signature_columns = ["prompt", "row"]
 
     def _readable(self, rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Request]]:
-        """The step's questions and their requests; one whose clip cannot be read gives its place to a neighbour."""
-        told = [(row, clip) for row in rows if (clip := self.rows.clip(row)) is not None]
+        """The step's questions and their requests; one whose clip cannot be read gives its place to another."""
+        told = list(self.rows.readable({"row": row} for row in rows))
         self._record("media/unreadable", torch.tensor(1 - len(told) / len(rows)))
+        told = told or list(itertools.islice(self.rows.readable(self.train_dataset), 1))
         if not told:
-            raise UserError(
-                f"no clip of this step can be read (question {rows[0]['question_id']}: {rows[0]['media']}).",
-                "See dead.jsonl beside the log, and --media.",
-            )
+            raise UserError("no clip of the shards can be read.", "See dead.jsonl beside the log, and --media.")
         told = [told[i % len(told)] for i in range(len(rows))]
-        return [row for row, _ in told], [self._request(row, clip) for row, clip in told]
+        return [item["row"] for item, _ in told], [self._request(item["row"], clip) for item, clip in told]
 
     def _request(self, row: dict[str, Any], clip: DecodedClip) -> Request:
         recipe = self.recipe

@@ -60,6 +60,11 @@ def test_under_maam_answers_are_others_and_what_it_left_alone_is_counted(asked):
         if a["condition"] == "av"
         for t in a["texts"]
     ]
+    told = [
+        [r["asked"] for x in RunDir(asked[n]).parts("eval").rows(columns=["asked"]) for r in x.to_pylist()]
+        for n in asked
+    ]
+    assert told[0] != told[1]
     rate = summarise_eval(run)["conditions"]["av"]["malformed"]
     assert rate == pytest.approx(sum(map(bool, map(malformed, texts))) / len(texts))
     assert "malformed" not in summarise_eval(RunDir(asked["plain"]))["conditions"]["av"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from avcurate.maam.mask import Span, Traces, maam, maam_row
-from avcurate.maam.traces import find_traces, offsets_of
+from avcurate.maam.traces import decoded_traces, find_traces, malformed, offsets_of
 
 # 0 text, 1-2 video, 3-4 audio, 5 text | 6 <v> 7 8 </v>:9 | 10 <a> 11 </a>:12 | 13 answer
 AUDIO = torch.tensor([i in (3, 4) for i in range(14)])
@@ -89,6 +89,39 @@ def test_malformed_parts_get_no_mask(text):
     whole, ends = offsets_of(ids, decode)
     found = find_traces(whole, ends, 0)
     assert found.malformed and found.traces == Traces()
+
+
+def test_a_response_is_under_the_mask_whatever_the_case_of_its_tags_and_counted_where_it_is_not():
+    ids, decode = split_oddly(TEXT.replace("<v>", "<V>").replace("</v>", "</V>"))
+    assert (
+        find_traces(*offsets_of(ids, decode), 0).traces
+        == find_traces(*offsets_of(split_oddly(TEXT)[0], split_oddly(TEXT)[1]), 0).traces
+    )
+    assert malformed(TEXT) == "" and "no <v>" in malformed("just words") and "no <a>" in malformed("<v>x</v>")
+
+
+@pytest.mark.parametrize("shift", range(3))
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<v>red</v><a>never closed",
+        "<v>red</v><a>bell</a> and <v>again</v> more",
+        "<v>red<a>over</v>lap</a>",
+        "no parts",
+        TEXT,
+    ],
+)
+def test_the_loss_reads_broken_responses_as_they_were_decoded(text, shift):
+    ids, decode = split_oddly("x" * shift + text)
+    first, length = 6, 6 + len(ids)
+    audio = torch.tensor([i in (3, 4) for i in range(length)])
+    video = torch.tensor([i in (1, 2) for i in range(length)])
+    whole = maam(length, decoded_traces(*offsets_of(ids, decode), first), audio, video)
+    for written in range(1, len(ids) + 1):
+        found = find_traces(*offsets_of(ids[:written], decode), first, complete=False)
+        at = first + written - 1
+        row = maam_row(at, found.traces, audio[: at + 1], video[: at + 1])
+        assert (row == whole[at, : at + 1]).all(), (written, decode(ids[:written]))
 
 
 @pytest.mark.parametrize("shift", [None, 0, 1, 2, 3])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from avcurate.errors import UserError
-from avcurate.train.capture import Capture, switched_on
+from avcurate.train.capture import Capture, switch_on
 
 
 def model_of(layers=3, seed=0):
@@ -41,8 +41,8 @@ def test_mass_logits_and_gradients_are_those_of_eager_attention(reduce):
     model, (ids, mask, keys), layers = model_of(), inputs(), frozenset({1, 2})
     wanted, logits = eager_mass(model, ids, mask, keys, 8, layers, reduce)
     capture = Capture(keys, 8, layers, reduce)
-    with switched_on(model):
-        out = model(input_ids=ids, attention_mask=mask, capture=capture)
+    switch_on(model)
+    out = model(input_ids=ids, attention_mask=mask, capture=capture)
     assert torch.allclose(out.logits[mask.bool()], logits[mask.bool()], atol=1e-5)
     assert torch.allclose(capture.mass(), wanted, atol=1e-5) and capture.mass().shape == (2, 4)
     loss = lambda mass: -(mass + 1e-6).log().mean()  # noqa: E731
@@ -61,15 +61,13 @@ def test_mass_logits_and_gradients_are_those_of_eager_attention(reduce):
     assert by_name["model.layers.2.self_attn.q_proj.weight"].abs().sum() > 0
 
 
-def test_an_ordinary_pass_is_left_alone_and_the_setting_comes_back():
+def test_an_ordinary_pass_is_left_alone():
     model, (ids, mask, keys) = model_of(), inputs()
     before = model(input_ids=ids, attention_mask=mask).logits
-    with switched_on(model):
-        inside = model(input_ids=ids, attention_mask=mask).logits
-    assert model.config._attn_implementation == "sdpa"
+    switch_on(model)
+    inside = model(input_ids=ids, attention_mask=mask).logits
     assert torch.allclose(before[mask.bool()], inside[mask.bool()], atol=1e-6)
     capture = Capture(keys, 8, frozenset({1}))
-    model(input_ids=ids, attention_mask=mask)
     with pytest.raises(RuntimeError, match="were not captured"):
         capture.mass()
 
@@ -83,22 +81,22 @@ def test_checkpointing_keeps_the_gradient_or_is_refused():
         model.train()
         model.zero_grad()
         capture = Capture(keys, 8, layers)
-        with switched_on(model):
-            model(input_ids=ids, attention_mask=mask, capture=capture)
-            capture.mass().sum().backward()
+        switch_on(model)
+        model(input_ids=ids, attention_mask=mask, capture=capture)
+        capture.mass().sum().backward()
         grads.append(model.model.layers[0].self_attn.q_proj.weight.grad.clone())
     assert torch.allclose(*grads, atol=1e-7) and grads[0].abs().sum() > 0
     model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": True})
-    with pytest.raises(UserError, match="re-entrant"), switched_on(model):
-        pass
+    with pytest.raises(UserError, match="re-entrant"):
+        switch_on(model)
 
 
 def test_a_row_without_the_modality_has_no_mass_and_a_finite_gradient():
     model, (ids, mask, keys) = model_of(), inputs()
     keys = torch.zeros_like(keys)
     capture = Capture(keys, 8, frozenset({1}))
-    with switched_on(model):
-        model(input_ids=ids, attention_mask=mask, capture=capture)
+    switch_on(model)
+    model(input_ids=ids, attention_mask=mask, capture=capture)
     assert (capture.mass() == 0).all()
     (-(capture.mass() + 1e-6).log()).sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)

@@ -101,6 +101,7 @@ def test_merging_for_the_server_leaves_the_policy_as_it_was(tmp_path):
 def test_a_training_with_served_rollouts(server, shards, tmp_path):
     recipe = load_train("train-demo-stage-1", {**SMALL, "algo": "mapo"})
     run_training(TrainJob(shards, tmp_path / "r", recipe, rollout_url=server))
+    assert (tmp_path / "r/policy/model.safetensors").exists()
     lines = read_metrics(tmp_path / "r/metrics.jsonl")
     assert [x["step"] for x in lines[:2]] == [1, 2] and all(x["completion/length"] > 1 for x in lines[:2])
 

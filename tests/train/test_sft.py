@@ -57,7 +57,7 @@ def test_the_loss_is_on_the_target_alone_and_media_are_there(told, tmp_path):
     recipe = load_train("train-demo-sft")
     clips = ClipCache(shards.media, DecodeSpec(**recipe.media.model_dump()), 2)
     items = [{"row": r, "target": t} for r, t in zip(shards.rows[:2], ("short", "a longer target"), strict=True)]
-    batch = OmniCollator(Omni(engine), recipe, Rows(clips, tmp_path / "dead.jsonl"))(items)
+    batch = OmniCollator(Omni(engine), recipe, Rows(clips, tmp_path / "dead.jsonl"), items)(items)
     clips.close()
     for row, item in enumerate(items):
         told_ids = batch["labels"][row][batch["labels"][row] != -100].tolist()

@@ -18,6 +18,7 @@ from avcurate.errors import RecipeChanged, UserError
 from avcurate.media.decode import DecodeSpec, decode
 from avcurate.recipe import load_train
 from avcurate.train.core.ablate import without
+from avcurate.train.media import read_dead
 from avcurate.train.omni import Omni, log_probabilities
 
 SMALL = {"prompts": 2, "group": 4, "micro_batch": 4, "max_tokens": 60, "steps": 4, "save_every": 2}
@@ -148,7 +149,34 @@ def test_mapo_trains_and_what_it_saves_answers(shards, world, tmp_path, over):
     trained.close()
 
 
+def test_checkpointed_layers_run_again_as_they_ran_before(engine, world):
+    """On a GPU layers are run again in ``backward``, long after the forward pass."""
+    import copy
+
+    omni, requests = Omni(engine), requests_of(world, 2)
+    ids, mask = torch.full((2, 5), 7), torch.ones(2, 5)
+    grads = []
+    for checkpointing in (False, True):
+        model = copy.deepcopy(engine.model).train()
+        if checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        logits, mass = omni.forward(model, requests, ids, mask, ("audio", frozenset({1})))
+        (log_probabilities(logits, ids).sum() + mass.sum()).backward()
+        grads.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
+    assert grads[0].keys() == grads[1].keys() and any("q_proj" in n for n in grads[0])
+    assert all(torch.allclose(g, grads[1][n], atol=1e-5) for n, g in grads[0].items())
+
+
+def test_no_mark_of_media_can_be_drawn(engine):
+    tokens = Omni(engine).tokens
+    assert tokens.of("both") <= set(engine.banned)
+
+
 def test_what_cannot_be_trained_says_so(shards, tmp_path):
+    with pytest.raises(UserError, match="fewer than a step's 500"):
+        run_training(job_of(shards, tmp_path / "few", prompts=500))
+    with pytest.raises(UserError, match="MAAM masks separate-then-fuse"):
+        run_training(job_of(shards, tmp_path / "cot", maam=True, prompt="cot@1"))
     with pytest.raises(UserError, match="no multiple of micro_batch"):
         run_training(job_of(shards, tmp_path / "r", micro_batch=3))
     (tmp_path / "empty").mkdir()
@@ -193,14 +221,37 @@ def test_a_clip_that_cannot_be_read_is_written_down_and_stops_nobody(shards, tmp
         "av_correct", pa.array([[True]] * 4)
     )
     pq.write_table(rows, broken / "data/train-00000.parquet")
-    recipe = load_train("train-demo-stage-1", {**SMALL, "algo": algo, "prompts": 4, "max_tokens": 8, "steps": 2})
+    sizes = {"prompts": 4, "micro_batch": 1} if algo == "sft" else {"prompts": 4}
+    recipe = load_train("train-demo-stage-1", {**SMALL, "algo": algo, **sizes, "max_tokens": 8, "steps": 2})
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/dead.jsonl").write_text('{"question_id": "cut o')
     run_training(TrainJob(broken, tmp_path / "out", recipe))
-    dead = [json.loads(line) for line in (tmp_path / "out/dead.jsonl").read_text().splitlines()]
+    dead = read_dead(tmp_path / "out/dead.jsonl")
     assert {d["question_id"] for d in dead} == {rows["question_id"][i].as_py() for i in (1, 3)} and len(dead) == 2
     assert all(d["reason"] == "media_missing" and d["media"] == "gone.mp4" for d in dead), dead
     lines = read_metrics(tmp_path / "out/metrics.jsonl")
+    assert [line["step"] for line in lines] == [1, 2]
     assert algo == "sft" or all(line["media/unreadable"] == 0.5 for line in lines[:2])
     none = rows.set_column(rows.column_names.index("media"), "media", [["gone.mp4"] * 4])
     pq.write_table(none, broken / "data/train-00000.parquet")
     with pytest.raises(UserError, match="can be read"):
         run_training(TrainJob(broken, tmp_path / "none", recipe))
+
+
+@pytest.mark.slow
+def test_a_question_that_holds_a_placeholder_is_left_out_by_name(shards, tmp_path):
+    import pyarrow.parquet as pq
+
+    odd = tmp_path / "shards"
+    (odd / "data").mkdir(parents=True)
+    (odd / "shards.json").write_text((shards / "shards.json").read_text())
+    rows = pq.read_table(shards / "data/train-00000.parquet").slice(0, 5)
+    asked = [q.as_py() for q in rows["question"]]
+    asked[2] = "What does <|AUDIO|> mean?"
+    pq.write_table(
+        rows.set_column(rows.column_names.index("question"), "question", [asked]), odd / "data/train-00000.parquet"
+    )
+    recipe = load_train("train-demo-stage-1", {**SMALL, "prompts": 4, "max_tokens": 8, "steps": 1})
+    run_training(TrainJob(odd, tmp_path / "out", recipe))
+    (dead,) = read_dead(tmp_path / "out/dead.jsonl")
+    assert dead["question_id"] == rows["question_id"][2].as_py() and dead["reason"] == "special_token_in_question"
