@@ -94,18 +94,20 @@ curate-train: setup setup-train
 	$(BIN)/avcurate label-pem $(WORLD)/questions.json --media $(WORLD)/clips -o $(CURATED)/pem
 	test -e $(CURATED)/shards/shards.json || $(BIN)/avcurate export $(CURATED)/pem --validation 0 -o $(CURATED)/shards
 	$(BIN)/avcurate eval $(HELD)/benchmark.json --media $(HELD)/clips --temperature 1 --n 4 --conditions av -o $(CURATED)/eval-before
-	for algo in grpo mapo; do \
-	  $(TRAIN)/avcurate train $(CURATED)/shards -r train-demo-stage-1 --algo $$algo -o $(CURATED)/$$algo-1 && \
-	  $(TRAIN)/avcurate train $(CURATED)/shards -r train-demo-stage-2 --algo $$algo -m $(CURATED)/$$algo-1/model -o $(CURATED)/$$algo-2 && \
-	  for stage in 1 2; do \
-	    $(BIN)/avcurate eval $(HELD)/benchmark.json --media $(HELD)/clips --temperature 1 --n 4 --conditions av \
-	      -m $(CURATED)/$$algo-$$stage/model -o $(CURATED)/eval-$$algo-$$stage --against $(CURATED)/eval-before || exit 1; \
-	  done || exit 1; \
-	done
+	OMP_NUM_THREADS=1 $(MAKE) -j2 curated-grpo curated-mapo
 	for run in before grpo-1 grpo-2 mapo-1 mapo-2; do $(BIN)/avcurate attend $(CURATED)/eval-$$run || exit 1; done
 	$(BIN)/avcurate demo table --world $(HELD) before=$(CURATED)/eval-before \
 	  "GRPO, stage 1=$(CURATED)/eval-grpo-1" "GRPO, stage 2=$(CURATED)/eval-grpo-2" \
 	  "MAPO, stage 1=$(CURATED)/eval-mapo-1" "MAPO, stage 2=$(CURATED)/eval-mapo-2"
+
+# both stages with one algorithm; side by side on two cores, one thread each
+curated-%:
+	$(TRAIN)/avcurate train $(CURATED)/shards -r train-demo-stage-1 --algo $* -o $(CURATED)/$*-1
+	$(TRAIN)/avcurate train $(CURATED)/shards -r train-demo-stage-2 --algo $* -m $(CURATED)/$*-1/model -o $(CURATED)/$*-2
+	for stage in 1 2; do \
+	  $(BIN)/avcurate eval $(HELD)/benchmark.json --media $(HELD)/clips --temperature 1 --n 4 --conditions av \
+	    -m $(CURATED)/$*-$$stage/model -o $(CURATED)/eval-$*-$$stage --against $(CURATED)/eval-before || exit 1; \
+	done
 
 test: setup-test setup-train
 	$(BIN)/python -m ruff check .
