@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from avcurate.demo.captions import hear, see
@@ -69,10 +69,14 @@ def verdict(real: Picture | Sound, said: Picture | Sound | None) -> tuple[str, f
     return json.dumps({"reason": f"{walk}: {right} of {len(pairs)}", "score": score}), score
 
 
-def lesson(modality: Modality, rng: random.Random) -> Lesson:
-    """A random clip, a caption that is right in more or less of it, and what a fair judge says."""
+def lesson(modality: Modality, rng: random.Random, partly: bool = False) -> Lesson:
+    """A random clip, a caption that is right in more or less of it, and what a fair judge says.
+
+    ``partly``: a sequence that is told wrongly is often right in two of its four places; else it is mostly wrong in all,
+    and a judge need look at one place only.
+    """
     sound, picture = draw_sound(rng, rng.choice(KINDS)), draw_picture(rng, rng.choice(KINDS))
-    told_sound, told_picture = _told(sound, rng), _told(picture, rng)
+    told_sound, told_picture = _told(sound, rng, partly), _told(picture, rng, partly)
     if told_sound is None and told_picture is None:
         told_picture, told_sound = picture, sound
     text = caption(told_picture, told_sound, rng)
@@ -83,7 +87,7 @@ def lesson(modality: Modality, rng: random.Random) -> Lesson:
     return Lesson(modality, judge_prompt("video", [see(picture)], text), reply, score)
 
 
-def _told(real: T, rng: random.Random) -> T | None:
+def _told(real: T, rng: random.Random, partly: bool) -> T | None:
     """What a caption makes of it: the truth, another thing of the same kind, any other, or nothing."""
     fate = rng.random()
     if fate < 0.3:
@@ -91,8 +95,19 @@ def _told(real: T, rng: random.Random) -> T | None:
     if fate < 0.9:
         kind = real.kind if fate < 0.7 else rng.choice(KINDS)
         other = draw_picture(rng, kind) if isinstance(real, Picture) else draw_sound(rng, kind)
+        if partly and fate < 0.6 and real.kind == "sequence":
+            return _two_exchanged(real, rng)
         return _mixed(real, other, rng) if fate < 0.6 else other  # type: ignore[return-value]
     return None
+
+
+def _two_exchanged(real: T, rng: random.Random) -> T:
+    """A sequence with two of its places exchanged."""
+    places = list(real.timbres if isinstance(real, Sound) else real.colors)
+    i, j = rng.sample(range(len(places)), 2)
+    places[i], places[j] = places[j], places[i]
+    name = "timbres" if isinstance(real, Sound) else "colors"
+    return replace(real, **{name: tuple(places)})
 
 
 def _mixed(real: Picture | Sound, other: Picture | Sound, rng: random.Random) -> Picture | Sound:

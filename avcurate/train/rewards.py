@@ -88,17 +88,3 @@ def think_format(text: str) -> float:
     """1 where a response is a filled ``<think>`` or ``<reasoning>`` and a filled ``<answer>``, each once (MAPO)."""
     whole = _THINK.fullmatch(text) or _REASONING.fullmatch(text)
     return float(whole is not None and len(_COUNTED.findall(text)) == 4)
-
-
-def total(
-    text: str,
-    *,
-    pem: str,
-    answer: str,
-    choices: Sequence[str] = (),
-    weights: Weights = STAGE_2,
-    form: Form = "conjunction",
-) -> float:
-    """R = w_acc R_acc + w_mps R_mps (SFFL Eq. 9 and 10)."""
-    parts = weights.accuracy * answer_accuracy(text, answer, choices) if weights.accuracy else 0.0
-    return parts + weights.preference * preference_and_structure(text, pem, form)

@@ -48,6 +48,46 @@ def test_responses_without_a_picture_pay_it_no_attention(asked):
 
 
 @pytest.mark.slow
+def test_a_forced_pem_is_read_once_and_swapped_clips_are_found(world, tmp_path, monkeypatch):
+    from avcurate.chains.swapping import SwapJob, run_swap
+
+    folder, items = world
+    names = sorted({i.clip.name for i in items[:12]})
+    pairs = tmp_path / "pairs.jsonl"
+    told = [{"clip": f"{a}.mp4", "donor": f"{b}.mp4"} for a, b in zip(names, names[1:] + names[:1], strict=True)]
+    pairs.write_text("".join(json.dumps(x) + "\n" for x in told))
+    run_swap(SwapJob(pairs, folder / "clips", folder / "clips", tmp_path / "swap"))
+    recipe = load_recipe("eval", {"n": 1})
+    job = Job(folder / "benchmark.json", folder / "clips", tmp_path / "run", recipe, limit=12)
+    run_eval(EvalJob(job, ("av", "av+Audio"), swapped=tmp_path / "swap"))
+    read = []
+    from avcurate.train.omni import Omni
+
+    plain = Omni.forward
+
+    def spy(self, model, requests, completions, mask, *rest):
+        read.extend(
+            r.prefix + self.decode(c[: int(m.sum())].tolist())
+            for r, c, m in zip(requests, completions, mask, strict=True)
+        )
+        return plain(self, model, requests, completions, mask, *rest)
+
+    monkeypatch.setattr(Omni, "forward", spy)
+    found = run_attend(AttendJob(tmp_path / "run", condition="av+Audio", limit=4))
+    assert found["responses"] == 4 and found["skipped"] == 0
+    assert len(read) == 8 and all(text.count("<mod>") == 1 and text.startswith("<mod>Audio</mod>") for text in read), (
+        read
+    )
+    # attention of another condition is not shown as that of the answers
+    (row,) = table({"x": [tmp_path / "run"]}, folder / "truth.jsonl")
+    assert "audio_1" not in row
+    for clip in (tmp_path / "swap").rglob("*.mp4"):
+        clip.unlink()
+    with pytest.raises(UserError, match="can be read again"):
+        run_attend(AttendJob(tmp_path / "run", limit=4))
+
+
+@pytest.mark.slow
 def test_under_maam_answers_are_others_and_what_it_left_alone_is_counted(asked):
     plain, masked = (read_eval(RunDir(asked[n]))["av"] for n in ("plain", "masked"))
     assert [a.question_id for a in plain] == [a.question_id for a in masked]

@@ -6,6 +6,7 @@ from avcurate.engines.server import ServerEngine
 from avcurate.errors import UserError
 from avcurate.recipe import ModelSpec, load_train
 from avcurate.train.consistency import ConsistencyJudge, said_yes, split_response
+from avcurate.train.rewards import STAGE_1, STAGE_2
 from avcurate.train.scoring import Scorer
 from tests.engines.fake_server import Plan, serve
 
@@ -113,6 +114,12 @@ def test_the_total_is_weighed_and_unread_replies_are_counted():
         judge.engine.close()
     assert scored.parts["consistency"] == [1, 0, 0, 0] and scored.unread == 1
     assert scored.total == [4, 3, 3, 0]
+
+
+def test_the_stages_are_those_of_the_recipes():
+    for name, weights in (("train-sffl-stage-1", STAGE_1), ("train-sffl-stage-2", STAGE_2)):
+        recipe = load_train(name)
+        assert (recipe.accuracy_weight, recipe.preference_weight) == (weights.accuracy, weights.preference)
 
 
 def test_sffl_rewards_need_no_judge():

@@ -3,14 +3,11 @@
 import pytest
 
 from avcurate.train.rewards import (
-    STAGE_1,
-    STAGE_2,
     answer_accuracy,
     pem_match,
     preference_and_structure,
     structure,
     think_format,
-    total,
 )
 
 GOOD = "<mod>Audio</mod><v>a ring</v><a>a bell</a><sum>the bell decides</sum><ans>bell</ans>"
@@ -91,11 +88,3 @@ def test_accuracy_is_exact(text, answer, choices, wanted):
 )
 def test_think_format(text, wanted):
     assert think_format(text) == wanted
-
-
-def test_the_stages():
-    wrong = GOOD.replace("<ans>bell", "<ans>drum")
-    assert total(wrong, pem="Audio", answer="bell", weights=STAGE_1) == 1
-    assert total(GOOD, pem="Audio", answer="bell", weights=STAGE_2) == pytest.approx(1.2)
-    assert total(wrong, pem="Audio", answer="bell", weights=STAGE_2) == pytest.approx(0.2)
-    assert total(GOOD, pem="Visual", answer="bell", weights=STAGE_2) == 1

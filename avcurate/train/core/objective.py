@@ -84,19 +84,6 @@ def reweighted_policy_loss(surrogate: Tensor, weights: Tensor, mask: Tensor) -> 
     return torch.where(total > 0, per_sequence, torch.zeros_like(per_sequence)).mean()
 
 
-def token_advantages(advantage: Tensor, weights: Tensor, mask: Tensor) -> Tensor:
-    """Â_t = Â · T ω̃_t / Σ ω̃: as advantages of plain GRPO they give :func:`reweighted_policy_loss`, gradient included.
-
-    The clipped surrogate is positively homogeneous in the advantage, and ω̃ ≥ 0.
-
-    Returns:
-        (B, T), 0 on padding.
-    """
-    w = weights.detach() * mask
-    scale = mask.sum(-1, keepdim=True) / w.sum(-1, keepdim=True).clamp(min=torch.finfo(w.dtype).tiny)
-    return advantage.detach()[:, None] * w * scale
-
-
 def kl_k3(logp: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
     """Mean over completions of the mean over tokens of exp(d) - d - 1, d = log π_ref - log π (MAPO §2).
 

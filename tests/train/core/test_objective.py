@@ -10,7 +10,6 @@ from avcurate.train.core.objective import (
     group_advantages,
     kl_k3,
     reweighted_policy_loss,
-    token_advantages,
     total_loss,
 )
 from avcurate.train.core.relevance import inverse_relevance, relevance_mask
@@ -54,7 +53,10 @@ def test_token_advantages_give_the_same_loss_and_gradient_as_plain_grpo():
     advantage = torch.tensor([1.3, -0.7, 0.2], dtype=torch.float64)
     omega = relevance_mask(torch.randn(3, 7, generator=g, dtype=torch.float64), mask)
     ours = reweighted_policy_loss(clipped_surrogate((logp - old).exp(), advantage), omega, mask)
-    per_token = clipped_surrogate((logp - old).exp(), token_advantages(advantage, omega, mask))
+    # the surrogate is positively homogeneous in the advantage: weights may as well be put into it, one for each token
+    per_token = clipped_surrogate(
+        (logp - old).exp(), advantage[:, None] * omega * mask.sum(1, keepdim=True) / omega.sum(1, keepdim=True)
+    )
     grpo = ((per_token * mask).sum(1) / mask.sum(1)).mean()
     assert float(ours) == pytest.approx(float(grpo), abs=1e-12)
     one, other = (torch.autograd.grad(x, logp, retain_graph=True)[0] for x in (ours, grpo))
