@@ -24,7 +24,7 @@ BATCH = 48
 
 @dataclass(frozen=True)
 class Phase:
-    """Steps at a learning rate that rises and falls once, which modality is asked about in turn, and kind of lessons."""
+    """Steps at a learning rate that rises and falls once, whose turn each modality is, and kind of lessons."""
 
     steps: int
     rate: float

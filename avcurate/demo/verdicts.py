@@ -72,8 +72,8 @@ def verdict(real: Picture | Sound, said: Picture | Sound | None) -> tuple[str, f
 def lesson(modality: Modality, rng: random.Random, partly: bool = False) -> Lesson:
     """A random clip, a caption that is right in more or less of it, and what a fair judge says.
 
-    ``partly``: a sequence that is told wrongly is often right in two of its four places; else it is mostly wrong in all,
-    and a judge need look at one place only.
+    ``partly``: a sequence that is told wrongly is often right in two of its four places; else it is mostly wrong in
+    all, and a judge need look at one place only.
     """
     sound, picture = draw_sound(rng, rng.choice(KINDS)), draw_picture(rng, rng.choice(KINDS))
     told_sound, told_picture = _told(sound, rng, partly), _told(picture, rng, partly)
@@ -96,18 +96,19 @@ def _told(real: T, rng: random.Random, partly: bool) -> T | None:
         kind = real.kind if fate < 0.7 else rng.choice(KINDS)
         other = draw_picture(rng, kind) if isinstance(real, Picture) else draw_sound(rng, kind)
         if partly and fate < 0.6 and real.kind == "sequence":
-            return _two_exchanged(real, rng)
+            return _two_exchanged(real, rng)  # type: ignore[return-value]
         return _mixed(real, other, rng) if fate < 0.6 else other  # type: ignore[return-value]
     return None
 
 
-def _two_exchanged(real: T, rng: random.Random) -> T:
+def _two_exchanged(real: Picture | Sound, rng: random.Random) -> Picture | Sound:
     """A sequence with two of its places exchanged."""
     places = list(real.timbres if isinstance(real, Sound) else real.colors)
     i, j = rng.sample(range(len(places)), 2)
     places[i], places[j] = places[j], places[i]
-    name = "timbres" if isinstance(real, Sound) else "colors"
-    return replace(real, **{name: tuple(places)})
+    if isinstance(real, Sound):
+        return replace(real, timbres=tuple(places))
+    return replace(real, colors=tuple(places))
 
 
 def _mixed(real: Picture | Sound, other: Picture | Sound, rng: random.Random) -> Picture | Sound:
