@@ -88,8 +88,8 @@ def _corpus() -> Iterator[str]:
         yield "Audio Visual Audio-Visual"
 
 
-def byte_level_bpe(texts: Iterator[str], size: int) -> tuple[dict[str, int], list[tuple[str, str]]]:
-    """Vocabulary and merges of a byte-level BPE, split as Qwen2 splits, trained on texts."""
+def bpe_tokenizer(texts: Iterator[str], size: int, longest: int, **options: Any) -> Any:
+    """A byte-level BPE tokenizer of ``size`` tokens trained on texts, split as Qwen2 splits: a real ``Qwen2Tokenizer``."""
     bpe = Tokenizer(models.BPE(byte_fallback=False))
     bpe.normalizer = normalizers.NFC()
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
@@ -102,22 +102,22 @@ def byte_level_bpe(texts: Iterator[str], size: int) -> tuple[dict[str, int], lis
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     bpe.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False))
     model = json.loads(bpe.to_str())["model"]
-    return model["vocab"], [tuple(m) for m in model["merges"]]
-
-
-def make_tokenizer() -> Any:
-    """A byte-level BPE tokenizer trained on the world's text, of the real ``Qwen2Tokenizer`` class."""
-    vocab, merges = byte_level_bpe(_corpus(), 900)
     tokenizer = hf.Qwen2Tokenizer(
-        vocab=vocab,
-        merges=merges,
+        vocab=model["vocab"],
+        merges=[tuple(m) for m in model["merges"]],
         unk_token=None,
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
-        extra_special_tokens=SPECIAL,
-        model_max_length=8192,
+        model_max_length=longest,
+        **options,
     )
     tokenizer.add_tokens(["<|im_start|>"], special_tokens=True)
+    return tokenizer
+
+
+def make_tokenizer() -> Any:
+    """The tokenizer of the world's questions and reasoning, with the tags of the prompts."""
+    tokenizer = bpe_tokenizer(_corpus(), 900, 8192, extra_special_tokens=SPECIAL)
     tokenizer.add_tokens([f"<{slash}{tag}>" for tag in TAGS for slash in ("", "/")])
     return tokenizer
 

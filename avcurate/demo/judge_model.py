@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import transformers as hf
 
-from avcurate.demo.architecture import CHAT_TEMPLATE, byte_level_bpe
+from avcurate.demo.architecture import CHAT_TEMPLATE, bpe_tokenizer
 from avcurate.demo.verdicts import Lesson, corpus, lesson
 from avcurate.metrics.judging import Modality
 
@@ -43,16 +43,7 @@ Report = Callable[[int, int, dict[str, float]], None]
 
 def make_tokenizer() -> Any:
     """A byte-level BPE tokenizer of the judge's prompts and replies."""
-    vocab, merges = byte_level_bpe(corpus(400, seed=1), 1100)
-    tokenizer = hf.Qwen2Tokenizer(
-        vocab=vocab,
-        merges=merges,
-        unk_token=None,
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        model_max_length=2048,
-    )
-    tokenizer.add_tokens(["<|im_start|>"], special_tokens=True)
+    tokenizer = bpe_tokenizer(corpus(400, seed=1), 1100, 2048)
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
 
