@@ -72,10 +72,11 @@ def verdict(real: Picture | Sound, said: Picture | Sound | None) -> tuple[str, f
 def lesson(modality: Modality, rng: random.Random, partly: bool = False) -> Lesson:
     """A random clip, a caption that is right in more or less of it, and what a fair judge says.
 
-    ``partly``: a sequence that is told wrongly is often right in two of its four places; else it is mostly wrong in
-    all, and a judge need look at one place only.
+    ``partly``: more sequences, and one that is told wrongly is often right in two of its four places; else it is mostly
+    wrong in all, and a judge need look at one place only.
     """
-    sound, picture = draw_sound(rng, rng.choice(KINDS)), draw_picture(rng, rng.choice(KINDS))
+    kinds: tuple[Kind, ...] = (*KINDS, "sequence", "sequence") if partly else KINDS
+    sound, picture = draw_sound(rng, rng.choice(kinds)), draw_picture(rng, rng.choice(kinds))
     told_sound, told_picture = _told(sound, rng, partly), _told(picture, rng, partly)
     if told_sound is None and told_picture is None:
         told_picture, told_sound = picture, sound
