@@ -89,7 +89,7 @@ def _corpus() -> Iterator[str]:
 
 
 def bpe_tokenizer(texts: Iterator[str], size: int, longest: int, **options: Any) -> Any:
-    """A byte-level BPE tokenizer of ``size`` tokens, trained on texts: a ``Qwen2Tokenizer`` that splits as Qwen2 does."""
+    """A ``Qwen2Tokenizer`` of ``size`` tokens, trained on texts: byte-level BPE that splits as Qwen2 does."""
     bpe = Tokenizer(models.BPE(byte_fallback=False))
     bpe.normalizer = normalizers.NFC()
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
