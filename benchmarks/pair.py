@@ -19,7 +19,7 @@ from avcurate.metrics.assignment import NONE, assign
 from avcurate.metrics.pairing import Captions, Catalogue, Limits, compare, cost
 from benchmarks.harness import seconds
 
-N, D = 20_000, 384
+N, D, PART = 20_000, 384, 1000
 LIMITS = Limits(threshold=0.3, longest_loop=4.0, least_level=-55.0, most_gain=30.0)
 
 
@@ -52,10 +52,13 @@ def blocks(clips: Catalogue) -> np.ndarray:
 
 
 def ruled(clips: Catalogue) -> np.ndarray:
-    """A loop under the same rules: each clip in turn takes the cheapest donor that is free and allowed."""
+    """A loop under the same rules: each clip in turn takes the cheapest donor that is free and allowed.
+
+    Every turn looks at all donors, so the first ``PART`` clips are timed and the rest reckoned from them.
+    """
     n = len(clips.source)
     free, found, everyone = np.ones(n, bool), np.full(n, NONE), np.arange(n)
-    for i in range(n):
+    for i in range(PART):
         price = cost(*compare(clips, np.array([i]), everyone, LIMITS))[0]
         price = np.where(free & np.isfinite(price), price, np.inf)
         price[i] = np.inf
@@ -117,13 +120,13 @@ def main() -> None:
         return
     clips, made = catalogue(), {}
     times = {}
-    for name, way in (("blocks", blocks), ("ruled", ruled), ("greedy", greedy)):
+    for name, way in (("blocks", blocks), ("greedy", greedy), ("ruled", ruled)):
         times[name] = seconds(lambda name=name, way=way: made.update({name: way(clips)}))
-    reached = {k: total(clips, v) for k, v in made.items()}
-    for name, what in (("ruled", "loop with the same rules"), ("greedy", "loop over similarities alone")):
+        print(json.dumps({"what": f"pair 20,000: {name}", **total(clips, made[name])}), flush=True)
+    times["ruled"] *= N / PART
+    for name, what in (("ruled", "loop with the same rules, reckoned"), ("greedy", "loop over similarities alone")):
         ratio = round(times[name] / times["blocks"], 2)
-        told = {"blocks": reached["blocks"], "loop": reached[name]}
-        print(json.dumps({"what": f"pair 20,000: {what} / exact blocks, time", "ratio": ratio, **told}), flush=True)
+        print(json.dumps({"what": f"pair 20,000: {what} / exact blocks, time", "ratio": ratio}), flush=True)
     memory = {way: peak_mb(way) for way in ("blocks", "full")}
     ratio = round(memory["full"] / memory["blocks"], 1)
     print(json.dumps({"what": "pair 20,000: matrix of all pairs / exact blocks, peak memory", "ratio": ratio}))
