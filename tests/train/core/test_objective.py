@@ -45,7 +45,7 @@ def test_the_reweighted_policy_loss_by_hand(advantage, tokens, loss):
     assert plain == pytest.approx(sum(tokens) / 4)
 
 
-def test_token_advantages_give_the_same_loss_and_gradient_as_plain_grpo():
+def test_weights_may_as_well_be_put_into_the_advantage():
     g = torch.Generator().manual_seed(0)
     mask = (torch.arange(7)[None] < torch.tensor([[7], [4], [2]])).double()
     logp = torch.randn(3, 7, generator=g, dtype=torch.float64, requires_grad=True)
