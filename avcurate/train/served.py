@@ -85,7 +85,8 @@ class ServedRollouts(ServerEngine):
                 written = [list(c["token_ids"]) for c in choices]
             except (KeyError, TypeError) as e:
                 raise UserError(
-                    f"the server's answer has no {e}: it must return token ids.", "vLLM 0.32 does; use that or a newer one."
+                    f"the server's answer has no {e}: it must return token ids.",
+                    "vLLM 0.32 does; use that or a newer one.",
                 ) from None
             if list(theirs) != list(prompt):
                 raise UserError(
