@@ -28,6 +28,7 @@ class ModelSpec(_Strict):
     model: str = Field("embedded", description="`embedded`, a model name or folder; for scripted, the script.")
     revision: str | None = Field(None, description="Revision on the model hub.")
     urls: tuple[str, ...] = Field((), description="Servers, e.g. http://127.0.0.1:8000/v1.")
+    served_name: str | None = Field(None, description="The model's name at the servers, where that is an alias of it.")
     max_sequences: int = Field(96, ge=1, description="Responses generated at the same time.")
     max_model_len: int = Field(32_768, ge=256, description="Longest prompt plus response, tokens (vllm).")
     dtype: str = Field("auto", description="Number format of the weights.")

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from avcurate.engines.accounting import TokenMath
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.errors import MediaError
+from avcurate.families.base import Family
 from avcurate.media.decode import SAMPLE_RATE
 from avcurate.media.folder import MediaFolder
 from avcurate.media.probe import Probe, probe
@@ -60,9 +60,9 @@ def make_plan(
     plan["responses_at_most"] = responses
     plan["response_tokens_at_most"] = responses * recipe.sampling.max_tokens
     plan["disk_bytes_at_most"] = round(responses * recipe.sampling.max_tokens * BYTES_PER_RESPONSE_TOKEN)
-    math = Checkpoint(recipe.model.model).token_math if recipe.model.engine != "scripted" else None
-    if math:
-        plan["prompt_tokens"] = round(questions * sum(_prompt_tokens(p, recipe, math) for p in whole) / len(whole))
+    family = Checkpoint(recipe.model.model).family if recipe.model.engine != "scripted" else None
+    if family:
+        plan["prompt_tokens"] = round(questions * sum(_prompt_tokens(p, recipe, family) for p in whole) / len(whole))
     return plan
 
 
@@ -73,10 +73,10 @@ def _try_probe(path: Path) -> Probe | None:
         return None
 
 
-def _prompt_tokens(facts: Probe, recipe: Recipe, math: TokenMath) -> int:
+def _prompt_tokens(facts: Probe, recipe: Recipe, family: Family) -> int:
     """Prompt tokens of one question under A, V and AV."""
     seconds = min(facts.duration, recipe.media.max_seconds)
     frames = min(recipe.media.max_frames, max(2, int(seconds * recipe.media.fps)))
-    audio = math.audio(int(seconds * SAMPLE_RATE))
-    video = math.video(frames, max(facts.height, 2), max(facts.width, 2))
+    audio = family.audio_tokens(int(seconds * SAMPLE_RATE)) or 0
+    video = family.video_tokens(frames, max(facts.height, 2), max(facts.width, 2)) or 0
     return 2 * audio + 2 * video + 3 * WORDS_OF_PROMPT

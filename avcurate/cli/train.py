@@ -46,7 +46,7 @@ def train(
         str | None, typer.Option("--judge-url", help="OpenAI-compatible server that tells consistency.")
     ] = None,
     judge_model: Annotated[
-        str, typer.Option("--judge-model", help="The judge by name; a server that offers one model needs none.")
+        str, typer.Option("--judge-model", help="The judge, by the name that its server has for it.")
     ] = "Qwen/Qwen3-30B-A3B-Instruct-2507",
     json_out: Json = False,
 ) -> None:

@@ -15,6 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from avcurate.errors import RowError
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -159,6 +161,25 @@ class Engine(ABC):
     def expected_tokens(self, request: Request) -> tuple[int, int] | None:
         """Audio and video tokens the request must cost, worked out apart from the model; ``None``: unknown."""
         return None
+
+    @property
+    def special_tokens(self) -> frozenset[str]:
+        """Texts that its tokenizer reads as special tokens; none of them may stand in a question."""
+        return frozenset()
+
+    def refuse_special(self, *texts: str) -> None:
+        """Refuse texts that hold a special token: a placeholder would ask for media that are not there.
+
+        Raises:
+            RowError: ``special_token_in_text``.
+        """
+        for token in self.special_tokens:
+            if any(token in text for text in texts):
+                raise RowError(
+                    "special_token_in_text",
+                    f"the text holds {token!r}, which the model reads as a special token.",
+                    "Take it out of the question or choice.",
+                )
 
     def close(self) -> None:  # noqa: B027
         """Free the model."""

@@ -6,23 +6,22 @@ Knows folders and configuration files; loads no weights.
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from avcurate.engines.accounting import TokenMath, load_json
+from avcurate.engines.base import Request
 from avcurate.errors import UserError
+from avcurate.families import FAMILIES
+from avcurate.families.base import Description, Family
+from avcurate.store.digest import file_digest
 
 EMBEDDED = "embedded"
 EMBEDDED_FOLDER = Path(__file__).parent.parent / "demo" / "checkpoint"
 SHIPPED = {EMBEDDED: EMBEDDED_FOLDER, "embedded-judge": EMBEDDED_FOLDER.with_name("judge")}
-
-# video sizes that the processors' own classes use; a value saved in a checkpoint does not override them
-_FAMILY_PIXELS = {
-    "qwen2_5_omni": (128 * 28 * 28, 768 * 28 * 28),
-    "qwen3_omni_moe": (128 * 32 * 32, 768 * 32 * 32),
-}
+_MEDIA = ("audio", "vision", "image", "video", "thinker", "sound")
 
 
 @dataclass(frozen=True)
@@ -46,16 +45,16 @@ class Checkpoint:
 
     @property
     def path(self) -> str:
-        """What to give to ``from_pretrained``."""
+        """What to hand to ``from_pretrained``."""
         return str(self.folder or self.model)
 
     def _json(self, name: str) -> dict[str, Any]:
         if self.folder is not None:
-            return load_json(self.folder / name)
+            return _load_json(self.folder / name)
         try:
             from huggingface_hub import hf_hub_download
 
-            return load_json(Path(hf_hub_download(self.model, name, revision=self.revision)))
+            return _load_json(Path(hf_hub_download(self.model, name, revision=self.revision)))
         except Exception:
             return {}
 
@@ -65,15 +64,26 @@ class Checkpoint:
         return self._json("config.json")
 
     @property
-    def family(self) -> str:
-        """``qwen2_5_omni``, ``qwen3_omni_moe`` or another model type."""
+    def model_type(self) -> str:
+        """The configuration's model type, that of the whole omni model also where only its thinker is stored."""
         return str(self.config.get("model_type", "")).removesuffix("_thinker")
+
+    @cached_property
+    def family(self) -> Family | None:
+        """The family file of its model type; ``None`` where there is none, or the configuration cannot be read."""
+        if self.model_type not in FAMILIES:
+            return None
+        extractor = self._json("preprocessor_config.json") | self._json("processor_config.json").get(
+            "feature_extractor", {}
+        )
+        return FAMILIES.get(self.model_type)(Description(self.config, extractor, self.profile))
 
     @property
     def reads_text_alone(self) -> bool:
-        """Whether its configuration knows neither sound nor picture; false where it cannot be read."""
-        media = ("thinker_config", "vision_config", "audio_config")
-        return bool(self.config) and not any(name in self.config for name in media)
+        """Whether it is a causal language model whose configuration knows neither sound nor picture."""
+        named = any(word in key for key in self.config for word in _MEDIA)
+        causal = any(str(a).endswith("ForCausalLM") for a in self.config.get("architectures") or ())
+        return causal and not named and self.family is None
 
     @cached_property
     def profile(self) -> dict[str, Any]:
@@ -87,39 +97,39 @@ class Checkpoint:
         return {"size": size} if size else {}
 
     @cached_property
-    def token_math(self) -> TokenMath | None:
-        """Expected token counts, for the families whose arithmetic is known."""
-        if self.family not in _FAMILY_PIXELS:
+    def special_tokens(self) -> frozenset[str]:
+        """Special tokens of its tokenizer; those its family is known for where the tokenizer cannot be read."""
+        listed = self._json("tokenizer.json").get("added_tokens", [])
+        listed += list(self._json("tokenizer_config.json").get("added_tokens_decoder", {}).values())
+        found = {t["content"] for t in listed if isinstance(t, dict) and t.get("special") and t.get("content")}
+        return frozenset(found) | (self.family.special_tokens if self.family else frozenset())
+
+    def media_tokens(self, request: Request) -> tuple[int, int] | None:
+        """(audio tokens, video tokens) a request must cost, independent of any engine's code; ``None``: unknown."""
+        if self.family is None:
             return None
-        extractor = self._json("preprocessor_config.json") | self._json("processor_config.json").get(
-            "feature_extractor", {}
-        )
-        thinker = self.config.get("thinker_config", self.config)
-        vision = thinker.get("vision_config", {})
-        low, high = _FAMILY_PIXELS[self.family]
-        size = self.profile.get("video_size", {"shortest_edge": low, "longest_edge": high})
-        if "patch_size" not in vision or "hop_length" not in extractor:
-            return None
-        return TokenMath(
-            family=self.family,
-            hop=extractor["hop_length"],
-            patch=vision["patch_size"],
-            merge=vision["spatial_merge_size"],
-            temporal=vision["temporal_patch_size"],
-            min_pixels=size["shortest_edge"],
-            max_pixels=size["longest_edge"],
-        )
+        audio = 0 if request.audio is None else self.family.audio_tokens(len(self.family.whole(request.audio)))
+        video = 0
+        if request.frames is not None:
+            count, height, width = request.frames.shape[:3]
+            video = self.family.video_tokens(count, height, width)  # type: ignore[assignment]
+        return None if audio is None or video is None else (audio, video)
 
     def identity(self) -> dict[str, Any]:
-        """Name and revision; for a folder, a hash of its weights and configuration."""
+        """Name and revision; for a folder, a hash of all bytes of its weights and configuration. And the family file."""
+        family = {} if self.family is None else {"family": f"{self.family.name}@{self.family.version}"}
         if self.folder is None:
-            return {"model": self.model, "revision": self.revision}
+            return {"model": self.model, "revision": self.revision, **family}
         digest = hashlib.sha256()
-        for file in sorted(self.folder.glob("*.json")) + sorted(self.folder.glob("*.safetensors")):
-            digest.update(file.name.encode())
-            if file.stat().st_size < 64 << 20:
-                digest.update(file.read_bytes())
-            else:
-                with file.open("rb") as f:
-                    digest.update(f.read(1 << 20) + str(file.stat().st_size).encode())
-        return {"model": self.model, "content": digest.hexdigest()[:16]}
+        for pattern in ("*.json", "*.jinja", "*.safetensors"):
+            for file in sorted(self.folder.glob(pattern)):
+                digest.update(f"{file.name}\0{file_digest(file)}\n".encode())
+        return {"model": self.model, "content": digest.hexdigest()[:16], **family}
+
+
+def _load_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -69,6 +70,7 @@ class ServerEngine(Engine):
             raise UserError("the server engine needs an address.", "Give --url http://host:8000/v1.")
         self._lock = threading.Lock()
         self._load = dict.fromkeys(self.urls, 0)
+        self.answered_by: dict[str, dict[str, Any]] = {}
         self.limit = 4.0 * len(self.urls)
 
     def identity(self) -> dict[str, Any]:
@@ -85,36 +87,47 @@ class ServerEngine(Engine):
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
         self._client = httpx.Client(timeout=self.options["timeout_s"], headers=headers, limits=limits)
-        served: set[str] = set()
         for url in self.urls:
             try:
                 reply = self._client.get(f"{url}/models", timeout=20).raise_for_status().json()
-                served |= {m["id"] for m in reply["data"]}
+                served = {str(m["id"]): m for m in reply["data"]}
             except (httpx.HTTPError, ValueError, KeyError, TypeError) as e:
                 raise UserError(
                     f"no OpenAI-compatible server answers at {url}: {e}",
                     "Start it, or check --url (it ends in /v1).",
                 ) from None
-        if self.spec.model in served:
-            self.model = self.spec.model
-        elif len(served) == 1:
-            self.model = served.pop()
-        else:
-            raise UserError(
-                f"the servers offer {', '.join(sorted(served))}, not {self.spec.model}.",
-                "Name one with --model.",
-            )
+            self.model = self._name_at(url, list(served))
+            card = served[self.model]
+            self.answered_by[url] = {k: card[k] for k in ("id", "root", "max_model_len") if card.get(k) is not None}
         self._pool = ThreadPoolExecutor(max(self.spec.max_sequences, 4), thread_name_prefix="ask")
+
+    def _name_at(self, url: str, served: list[str]) -> str:
+        """The model's name at a server that serves these.
+
+        Raises:
+            UserError: it serves other models; a model that answers in another's name would label in its name too.
+        """
+        name = self.spec.served_name or self.spec.model
+        if name not in served:
+            raise UserError(
+                f"{url} serves {', '.join(sorted(served)) or 'no model'}, not {name}.",
+                "Name that model with --model; where it is the same model under an alias, give that as model.served_name.",
+            )
+        return name
 
     def close(self) -> None:
         """Let connections go."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 
+    @property
+    def special_tokens(self) -> frozenset[str]:
+        """Those of the checkpoint's tokenizer."""
+        return self.checkpoint.special_tokens
+
     def expected_tokens(self, request: Request) -> tuple[int, int] | None:
         """From the checkpoint's own constants."""
-        math = self.checkpoint.token_math
-        return math.of(request) if math else None
+        return self.checkpoint.media_tokens(request)
 
     def generate(self, source: Source) -> Iterator[Reply | Failure]:
         """Keep as many requests in flight as the servers bear."""
@@ -134,8 +147,8 @@ class ServerEngine(Engine):
     def _ask(self, request: Request) -> Reply | Failure:
         if request.interleaved:
             return Failure(request.key, "request_refused", "servers take audio and video apart, not interleaved")
-        body = body_of(request, self.model, self.options["frame_format"], self.checkpoint.video_kwargs)
         try:
+            body = self._body(request)
             found = self._post(body)
         except Refused as e:
             return Failure(request.key, "request_refused", str(e))
@@ -143,6 +156,12 @@ class ServerEngine(Engine):
             return self._reply(request, found)
         except (KeyError, TypeError, IndexError, AttributeError) as e:
             return Failure(request.key, "answer_malformed", f"the server's answer has no {e}: {str(found)[:300]}")
+
+    def _body(self, request: Request, logprobs: int | None = None) -> dict[str, Any]:
+        family = self.checkpoint.family
+        if family is not None and request.audio is not None:
+            request = replace(request, audio=family.whole(request.audio))
+        return body_of(request, self.model, self.options["frame_format"], self.checkpoint.video_kwargs, logprobs)
 
     def _reply(self, request: Request, found: dict[str, Any]) -> Reply | Failure:
         choices = sorted(found["choices"], key=lambda c: c["index"])
@@ -219,9 +238,8 @@ class ServerEngine(Engine):
 
     def perceive(self, request: Request) -> Perception:
         """One token with the likeliest alternatives."""
-        body = body_of(request, self.model, self.options["frame_format"], self.checkpoint.video_kwargs, TOP)
         try:
-            found = self._post(body)
+            found = self._post(self._body(request, TOP))
         except Refused as e:
             raise UserError(
                 f"the server refused the canary: {e}",

@@ -74,6 +74,11 @@ class TextEngine(Engine):
         """Drop the model."""
         self.model = self.tokenizer = None
 
+    @property
+    def special_tokens(self) -> frozenset[str]:
+        """Those of the checkpoint's tokenizer."""
+        return self.checkpoint.special_tokens
+
     def expected_tokens(self, request: Request) -> tuple[int, int] | None:
         """No media, so no media tokens."""
         return None

@@ -14,6 +14,7 @@ from avcurate.engines.base import Engine, Failure, Perception, Reply, Request, R
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.engines.messages import messages_of
 from avcurate.errors import UserError
+from avcurate.families import FAMILIES
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from avcurate.maam.decoding import MaskRows
     from avcurate.maam.mask import Scope
 
-THINKERS = {
-    "qwen2_5_omni": "Qwen2_5OmniThinkerForConditionalGeneration",
-    "qwen3_omni_moe": "Qwen3OmniMoeThinkerForConditionalGeneration",
-}
 # scopes of avcurate.maam.mask, named here so that torch is not imported for them
 SCOPES = ("inner", "inner+open_tag", "span")
 MARKS = (
@@ -118,10 +115,10 @@ class TransformersEngine(Engine):
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
         family = self.checkpoint.family
-        if family not in THINKERS:
+        if family is None:
             raise UserError(
-                f"{self.checkpoint.model} is of type {family or 'unknown'!r}; "
-                f"the transformers engine knows {', '.join(THINKERS)}.",
+                f"{self.checkpoint.model} is of type {self.checkpoint.model_type or 'unknown'!r}; "
+                f"the transformers engine knows {', '.join(FAMILIES.names())}.",
                 "Serve it with vLLM and use --engine server.",
             )
         self.torch = torch
@@ -131,7 +128,7 @@ class TransformersEngine(Engine):
             dtype = getattr(torch, self.dtype)
         options = {"revision": self.checkpoint.revision, "trust_remote_code": False}
         self.processor = transformers.AutoProcessor.from_pretrained(self.checkpoint.path, **options)
-        self.model = getattr(transformers, THINKERS[family]).from_pretrained(
+        self.model = getattr(transformers, family.model_class).from_pretrained(
             self.checkpoint.path, dtype=dtype, use_safetensors=True, **options
         )
         self.model.eval().to(self._device)
@@ -156,10 +153,14 @@ class TransformersEngine(Engine):
         """Drop the model."""
         self.model = self.processor = None
 
+    @property
+    def special_tokens(self) -> frozenset[str]:
+        """Those of the checkpoint's tokenizer."""
+        return self.checkpoint.special_tokens
+
     def expected_tokens(self, request: Request) -> tuple[int, int] | None:
         """From the checkpoint's own constants."""
-        math = self.checkpoint.token_math
-        return math.of(request) if math else None
+        return self.checkpoint.media_tokens(request)
 
     def generate(self, source: Source) -> Iterator[Reply | Failure]:
         """Answer in batches of up to ``max_sequences`` responses."""
@@ -178,7 +179,15 @@ class TransformersEngine(Engine):
     def _answer(self, batch: list[Request]) -> Iterator[Reply | Failure]:
         try:
             replies = self._generate(batch)
-        except (RuntimeError, ValueError, IndexError) as e:
+        except (UserError, MemoryError, KeyboardInterrupt):
+            raise
+        except Exception as e:
+            # a processor may raise anything over one odd text, StopIteration included
+            if _out_of_memory(e):
+                raise UserError(
+                    f"the device has no memory left for {sum(r.n for r in batch)} responses at once.",
+                    "Lower model.max_sequences or media.max_pixels in the recipe, then run the same command again.",
+                ) from e
             if len(batch) == 1:
                 yield Failure(batch[0].key, "engine_error", f"{type(e).__name__}: {e}"[:500])
                 return
@@ -194,7 +203,8 @@ class TransformersEngine(Engine):
             self.processor.apply_chat_template(messages_of(r), tokenize=False, add_generation_prompt=True) + r.prefix
             for r in batch
         ]
-        audios = [r.audio for r in batch if r.audio is not None]
+        assert self.checkpoint.family is not None
+        audios = [self.checkpoint.family.whole(r.audio) for r in batch if r.audio is not None]
         videos = [r.frames for r in batch if r.frames is not None]
         video_kwargs = {"do_sample_frames": False, "fps": batch[0].fps, **self.checkpoint.video_kwargs}
         if any(r.interleaved for r in batch):
@@ -316,3 +326,8 @@ class TransformersEngine(Engine):
         top = start.logits[0].float().log_softmax(-1).topk(TOP)
         logprobs = {str(i): p for i, p in zip(top.indices.tolist(), top.values.tolist(), strict=True)}
         return Perception(start.ids.shape[1], audio, video, logprobs)
+
+
+def _out_of_memory(e: BaseException) -> bool:
+    """Whether an accelerator or the host ran out of memory; that is no fault of one row."""
+    return type(e).__name__ == "OutOfMemoryError" or "not enough memory" in str(e)

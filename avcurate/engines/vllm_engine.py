@@ -115,10 +115,14 @@ class VllmEngine(Engine):
         """Let vLLM go."""
         self._llm = self._engine = self._processor = None
 
+    @property
+    def special_tokens(self) -> frozenset[str]:
+        """Those of the checkpoint's tokenizer."""
+        return self.checkpoint.special_tokens
+
     def expected_tokens(self, request: Request) -> tuple[int, int] | None:
         """From the checkpoint's own constants."""
-        math = self.checkpoint.token_math
-        return math.of(request) if math else None
+        return self.checkpoint.media_tokens(request)
 
     def _prompt(self, request: Request) -> dict[str, Any]:
         messages = messages_of(request)
@@ -128,7 +132,8 @@ class VllmEngine(Engine):
         prompt: dict[str, Any] = {"prompt": text + request.prefix}
         data: dict[str, Any] = {}
         if request.audio is not None:
-            data["audio"] = (request.audio, 16_000)
+            family = self.checkpoint.family
+            data["audio"] = (request.audio if family is None else family.whole(request.audio), 16_000)
         if request.frames is not None:
             count = len(request.frames)
             data["video"] = (
@@ -192,7 +197,10 @@ class VllmEngine(Engine):
     def _add(self, request: Request, parameters: Any = None) -> Failure | None:
         try:
             self._engine.add_request(request.key, self._prompt(request), parameters or self._parameters(request))
-        except (ValueError, RuntimeError, TypeError) as e:
+        except (UserError, MemoryError):
+            raise
+        except Exception as e:
+            # a processor may raise anything over one odd text, StopIteration included
             return Failure(request.key, "request_refused", f"{type(e).__name__}: {e}"[:500])
         return None
 

@@ -35,22 +35,24 @@ class Transcript:
     def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
         self.ends: list[int] = []
         self._decode = decode
-        self._text, self._open, self._waiting = "", "", list[int]()
+        self._closed, self._length, self._open, self._waiting = list[str](), 0, "", list[int]()
 
     @property
     def text(self) -> str:
         """All that is written; an unfinished character shows as a replacement mark."""
-        return self._text + self._open
+        return "".join(self._closed) + self._open
 
     def add(self, token: int) -> None:
         """One more token."""
         self._waiting.append(token)
         self._open = self._decode(self._waiting)
         whole = self._open.rstrip("\ufffd")
-        self.ends.append(len(self._text) + len(whole))
+        self.ends.append(self._length + len(whole))
         # no character is longer than four bytes: a mark that stays is one the model wrote
         if whole == self._open or len(self._waiting) > LONGEST_CHARACTER:
-            self._text, self._open, self._waiting = self.text, "", []
+            self._closed.append(self._open)
+            self._length += len(self._open)
+            self._open, self._waiting = "", []
 
 
 def offsets_of(ids: Sequence[int], decode: Callable[[Sequence[int]], str]) -> tuple[str, list[int]]:
@@ -125,7 +127,7 @@ def find_traces(text: str, ends: Sequence[int], first: int, *, complete: bool = 
 
 def _token_at(ends: Sequence[int], character: int) -> int:
     """The first token whose text reaches past a character's place."""
-    return next((i for i, end in enumerate(ends) if end > character), len(ends))
+    return bisect.bisect_right(ends, character)
 
 
 def _token_after(ends: Sequence[int], character: int) -> int:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from avcurate.metrics.tags import blocks, find_tags
 from avcurate.prompts import LETTERS
 
 ANSWER_TAGS = ("answer", "ans")
@@ -21,15 +22,8 @@ _NUMBER_WORDS = {word: str(i) for i, word in enumerate(_DIGITS.split())}
 _YES_OR_NO = re.compile(
     r"\byes\b|\bno\b(?=\s*(?:$|[^\w\s]|(?:it|its|the|there|this|that|these|they|he|she|i|we|you|a|an|in)\b))"
 )
-_FLAGS = re.DOTALL | re.IGNORECASE
-_INSIDE = {tag: re.compile(rf"<{tag}>(.*?)</{tag}>", _FLAGS) for tag in (*ANSWER_TAGS, *REASONING_TAGS, *FUSE_TAGS)}
-# a whole block; one whose opening tag the chat template put into the prompt; one that is never closed
-_REASONING = {
-    f"{tag}>": [re.compile(p, _FLAGS) for p in (rf"<{tag}>.*?</{tag}>", rf"^.*</{tag}>", rf"<{tag}>.*$")]
-    for tag in REASONING_TAGS
-}
-_ANY_TAG = re.compile(r"</?[a-z]+>", re.IGNORECASE)
-_EDGES = re.compile(r"^[`*_\"'“”‘’\s]+|[`*_\"'“”‘’\s]+$")
+_ANY_TAG = re.compile(r"</?[a-z]{1,24}>", re.IGNORECASE)
+_EDGES = "`*_\"'“”‘’ "
 _ARTICLE = re.compile(r"^(?:an?|the)\s+(?=\S)")
 _LEAD = re.compile(
     r"^(?:so|thus|therefore|hence)?[,\s]*(?:the\s+)?(?:final\s+|correct\s+|best\s+|right\s+)*"
@@ -46,8 +40,7 @@ _LETTER_IN_LAST_SENTENCE = re.compile(
 
 def clean(text: str) -> str:
     """Collapse white space, drop surrounding quotes, emphasis and closing punctuation."""
-    text = " ".join(text.split())
-    text = _EDGES.sub("", text)
+    text = " ".join(text.split()).strip(_EDGES)
     return text.rstrip(".,;:!? ").strip()
 
 
@@ -62,19 +55,28 @@ def fold(text: str) -> str:
 def tagged(text: str, tags: Sequence[str]) -> str | None:
     """Content of the first non-empty ``<tag>…</tag>`` for the first of the tags that has one."""
     for tag in tags:
-        for found in _INSIDE[tag].finditer(text):
-            if found.group(1).strip():
-                return found.group(1).strip()
+        for start, stop, _ in blocks(text, tag):
+            if inside := text[start:stop].strip():
+                return inside
     return None
 
 
 def without_reasoning(text: str) -> str:
-    """The response after its reasoning block; an unclosed block leaves nothing."""
-    folded = text.lower()
-    for tag, blocks in _REASONING.items():
-        if tag in folded:
-            for block in blocks:
-                text = block.sub(" ", text)
+    """The response after its reasoning block; an unclosed block leaves nothing.
+
+    Taken out are whole blocks; all before a closing tag whose opening tag the chat template put into the prompt; and
+    all after an opening tag that is never closed.
+    """
+    for tag in REASONING_TAGS:
+        kept, at = [], 0
+        for start, _, end in blocks(text, tag):
+            kept.append(text[at : start - len(tag) - 2])
+            at = end
+        text = " ".join([*kept, text[at:]])
+        closing = [m.end() for m in find_tags(text) if m[1] and m[2].lower() == tag]
+        text = " " + text[closing[-1] :] if closing else text
+        opening = next((m.start() for m in find_tags(text) if not m[1] and m[2].lower() == tag), None)
+        text = text if opening is None else text[:opening] + " "
     return text
 
 
@@ -99,7 +101,8 @@ def parse_answer(text: str, choices: Sequence[str]) -> str | None:
         found = _as_choice(candidate, choices)
         if found is not None:
             return found
-    stated = {m.group(1) for m in _LETTER_IN_LAST_SENTENCE.finditer(lines[-1])}
+    # of its white space one blank is left: runs of it would be split in many ways
+    stated = {m.group(1) for m in _LETTER_IN_LAST_SENTENCE.finditer(" ".join(lines[-1].split()))}
     if len(stated) == 1:
         return _letter(stated.pop(), choices)
     return None
@@ -119,7 +122,7 @@ def yes_or_no(text: str) -> str | None:
 
 
 def _open_answer(lines: list[str]) -> str | None:
-    last = lines[-1]
+    last = " ".join(lines[-1].split())
     lead = _LEAD.match(last)
     if lead and lead.end() > 0 and re.search("answer|choice|option", lead.group(0), re.IGNORECASE):
         return clean(last[lead.end() :]) or None
@@ -165,9 +168,9 @@ def reasoning_text(text: str) -> str:
     inside = tagged(text, REASONING_TAGS)
     if inside is not None:
         return inside
-    closed = re.match(r"(.*?)</(?:think|reasoning|thinking)>", text, re.DOTALL | re.IGNORECASE)
+    closed = next((m for m in find_tags(text) if m[1] and m[2].lower() in REASONING_TAGS), None)
     if closed:
-        return _ANY_TAG.sub(" ", closed.group(1)).strip()
+        return _ANY_TAG.sub(" ", text[: closed.start()]).strip()
     fused = [part for tag in FUSE_TAGS if (part := tagged(text, (tag,))) is not None]
     if fused:
         return " ".join(fused)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +20,8 @@ from avcurate.metrics.answers import without_reasoning
 
 Modality = Literal["audio", "video"]
 VERSION = 1
+MOST_OPENINGS = 256
+LONGEST_OBJECT = 1 << 14
 
 SCHEMA = json.dumps(
     {
@@ -81,10 +84,11 @@ def parse_judgement(text: str) -> tuple[float, str] | None:
     Reasoning before ``</think>`` is not looked at; a score outside [0, 1] is no score.
     """
     rest = without_reasoning(text)
-    for brace in re.finditer(r"\{", rest):
+    # nested openings are read again from each: bounded in number and length, no reply can make that long
+    for brace in islice(re.finditer(r"\{", rest), MOST_OPENINGS):
         try:
-            value: Any = _DECODER.raw_decode(rest, brace.start())[0]
-        except ValueError:
+            value: Any = _DECODER.raw_decode(rest[brace.start() : brace.start() + LONGEST_OBJECT])[0]
+        except (ValueError, RecursionError):
             continue
         score = value.get("score") if isinstance(value, dict) else None
         if isinstance(score, (int, float)) and not isinstance(score, bool) and 0 <= score <= 1:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
+from avcurate.metrics.tags import blocks
 from avcurate.schema import PEM
-
-_MOD = re.compile(r"<mod>(.*?)</mod>", re.DOTALL | re.IGNORECASE)
 
 TRIVIAL = "trivial"
 CONTRADICTORY = "contradictory"
@@ -44,8 +41,8 @@ def pem_of(stated: str | None) -> PEM | None:
 
 def said_pem(text: str) -> PEM | None:
     """The PEM that a separate-then-fuse response names inside ``<mod>``; ``None`` where it names none."""
-    found = _MOD.search(text)
-    return pem_of(found.group(1)) if found else None
+    first = next(blocks(text, "mod"), None)
+    return pem_of(text[first[0] : first[1]]) if first else None
 
 
 def label(a: bool | None, v: bool | None, av: bool | None) -> tuple[PEM | None, str | None]:

@@ -167,6 +167,7 @@ class _Source:
     def _begin(self, one: _Open) -> None:
         row_id = str(one.row["question_id"])
         try:
+            self.stage.engine.refuse_special(one.row["question"], *one.row["choices"])
             clip = one.clip.result()
         except RowError as e:
             self._done.append((row_id, Dead(e.reason, e.message, e.hint)))

@@ -154,6 +154,7 @@ class Units:
 
     def _begin(self, unit: Unit) -> None:
         try:
+            self.engine.refuse_special(unit.row["question"], *unit.row["choices"])
             clip = unit.clip.result()
         except RowError as e:
             self._finished.append((None, unit.row_id, Dead(e.reason, e.message, e.hint)))

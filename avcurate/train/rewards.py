@@ -5,29 +5,20 @@ Needs neither torch nor a trainer: the included training command and the ms-swif
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from avcurate.metrics.answers import ANSWER_TAGS, fold, parse_answer, tagged, without_reasoning
 from avcurate.metrics.pem import said_pem
+from avcurate.metrics.tags import sequence
 from avcurate.schema import PEM
 
 Form = Literal["conjunction", "halves"]
 
-_BLOCK = r"<{0}>(?P<{1}>(?:(?!</?(?:mod|v|a|sum|ans|answer)>).)*)</{0}>"
-_STRUCTURE = re.compile(
-    r"\s*"
-    + r"\s*".join(_BLOCK.format(tag, tag) for tag in ("mod", "v", "a", "sum"))
-    + rf"\s*(?:{_BLOCK.format('ans', 'ans')}|{_BLOCK.format('answer', 'answer')})\s*",
-    re.DOTALL | re.IGNORECASE,
-)
-_THINK = re.compile(r"\s*<think>.*\S.*</think>\s*<answer>(?P<answer>.*\S.*)</answer>\s*", re.DOTALL | re.IGNORECASE)
-_REASONING = re.compile(
-    r"\s*<reasoning>.*\S.*</reasoning>\s*<answer>(?P<answer>.*\S.*)</answer>\s*", re.DOTALL | re.IGNORECASE
-)
-_COUNTED = re.compile(r"</?(?:think|reasoning|answer)>", re.IGNORECASE)
+_PARTS = ("mod", "v", "a", "sum", "ans")
+_STRUCTURE_TAGS = frozenset((*_PARTS, "answer"))
+_FORMAT_TAGS = frozenset(("think", "reasoning", "answer"))
 
 
 @dataclass(frozen=True)
@@ -47,11 +38,12 @@ def structure(text: str) -> float:
 
     The modality named is one of the three; ``<answer>`` stands for ``<ans>`` as in the paper's published outputs.
     """
-    found = _STRUCTURE.fullmatch(text)
-    if found is None or said_pem(text) is None or said_pem(text) not in _exact(found["mod"]):
+    found = sequence(text, _STRUCTURE_TAGS)
+    if found is None or tuple("ans" if tag == "answer" else tag for tag, _ in found) != _PARTS:
         return 0.0
-    parts = [found["v"], found["a"], found["sum"], found["ans"] or found["answer"] or ""]
-    return float(all(part.strip() for part in parts))
+    named, *parts = (inside for _, inside in found)
+    said = said_pem(text)
+    return float(said is not None and said in _exact(named) and all(part.strip() for part in parts))
 
 
 def _exact(named: str) -> tuple[PEM, ...]:
@@ -86,5 +78,7 @@ def answer_accuracy(text: str, answer: str, choices: Sequence[str] = ()) -> floa
 
 def think_format(text: str) -> float:
     """1 where a response is a filled ``<think>`` or ``<reasoning>`` and a filled ``<answer>``, each once (MAPO)."""
-    whole = _THINK.fullmatch(text) or _REASONING.fullmatch(text)
-    return float(whole is not None and len(_COUNTED.findall(text)) == 4)
+    found = sequence(text, _FORMAT_TAGS)
+    if found is None or [tag for tag, _ in found] not in (["think", "answer"], ["reasoning", "answer"]):
+        return 0.0
+    return float(all(inside.strip() for _, inside in found))

@@ -15,7 +15,6 @@ import httpx
 from avcurate.engines.base import Request
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.engines.server import Refused, ServerEngine
-from avcurate.engines.wire import body_of
 from avcurate.errors import UserError
 from avcurate.recipe import ModelSpec
 from avcurate.train.saving import save_model
@@ -40,6 +39,12 @@ class ServedRollouts(ServerEngine):
         super().__init__(ModelSpec(engine="server", model=checkpoint.model, urls=(url,), max_sequences=parallel))
         self._folder, self._banned = folder, list(banned)
         self._base = checkpoint
+
+    def _name_at(self, url: str, served: list[str]) -> str:
+        """Any name will do: the server is given the weights that answer."""
+        if len(served) != 1:
+            raise UserError(f"{url} serves {', '.join(served) or 'no model'}.", "Give a server of one model.")
+        return served[0]
 
     def load(self, model: Any, processor: Any) -> None:
         """Give the server the policy as it is now.
@@ -100,7 +105,7 @@ class ServedRollouts(ServerEngine):
         return found
 
     def _rollout(self, request: Request) -> dict[str, Any]:
-        body = body_of(request, self.model, self.options["frame_format"], self.checkpoint.video_kwargs)
+        body = self._body(request)
         body |= {"return_token_ids": True, "logit_bias": {str(i): -100 for i in self._banned}}
         try:
             return self._post(body)

@@ -66,7 +66,7 @@ def refuse_mismatch(facts: dict[str, Any], recipe: TrainRecipe, checkpoint: Chec
     sides = {
         "frame rate": (facts["fps"], recipe.media.fps),
         "sample rate": (facts["sample_rate"], 16_000),
-        "processor": (labelled.family or facts["processor"]["model"], checkpoint.family or checkpoint.model),
+        "processor": (labelled.model_type or facts["processor"]["model"], checkpoint.model_type or checkpoint.model),
     }
     for name, (shards, ours) in sides.items():
         if shards != ours:

@@ -11,8 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Plan:
     """What the server does with the next requests: statuses, ``cut``, ``half``, ``slow`` or ``ok``."""
 
-    def __init__(self, *faults, says=None):
-        self.faults = list(faults)
+    def __init__(self, *faults, says=None, model="tiny"):
+        self.faults, self.model = list(faults), model
         self.says = says or (lambda body, i: f"answer {body['seed'] + i}")
         self.lock = threading.Lock()
         self.served = 0
@@ -39,7 +39,7 @@ def handler_of(plan):
             self.wfile.write(data)
 
         def do_GET(self):
-            self.answer(200, {"data": [{"id": "tiny"}]})
+            self.answer(200, {"data": [{"id": plan.model}]})
 
         def do_POST(self):
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -117,3 +117,21 @@ def test_embeddings_come_back_in_order_after_trouble():
             open_embedder(f"{url}#big").setup()
     with pytest.raises(UserError, match="does not say which model"):
         open_embedder(url)
+
+
+def test_a_server_with_another_model_is_refused_even_where_it_is_the_only_one():
+    """It would answer in the name of the one asked for, and the labels would carry that name."""
+    with serve(Plan()) as url:
+        other = ModelSpec(engine="server", model="Qwen/Qwen3-Omni-30B-A3B-Instruct", urls=(url,), options=QUICK)
+        with pytest.raises(UserError, match="serves tiny, not Qwen/Qwen3-Omni"):
+            ServerEngine(other).setup()
+        alias = ServerEngine(other.model_copy(update={"served_name": "tiny"}))
+        alias.setup()
+        assert alias.model == "tiny" and alias.answered_by[url]["id"] == "tiny"
+        alias.close()
+
+
+def test_one_of_several_servers_with_another_model_is_refused():
+    with serve(Plan()) as one, serve(Plan(model="other")) as two:
+        with pytest.raises(UserError, match="serves other, not tiny"):
+            engine_on(one, two)

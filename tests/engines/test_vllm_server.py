@@ -28,7 +28,13 @@ def test_labels_through_a_server_are_true_and_every_modality_is_accounted_for(se
     folder = tmp_path / "world"
     build_world(folder, 24, seed=505, workers=2)
     recipe = load_recipe(
-        "label-pem", {"model.engine": "server", "model.urls": [server], "model.model": str(EMBEDDED_FOLDER)}
+        "label-pem",
+        {
+            "model.engine": "server",
+            "model.urls": [server],
+            "model.model": str(EMBEDDED_FOLDER),
+            "model.served_name": "tiny",
+        },
     )
     job = label_pem.Job(folder / "questions.json", folder / "clips", tmp_path / "run", recipe)
     tallies = label_pem.run_job(job)

@@ -1,0 +1,13 @@
+"""What differs from one omni model family to the next: one file a family, found by a checkpoint's configuration."""
+
+from avcurate.families.base import Family
+from avcurate.registry import Registry
+
+FAMILIES: Registry[type[Family]] = Registry(
+    "model family",
+    "avcurate.families",
+    {
+        "qwen2_5_omni": "avcurate.families.qwen2_5_omni:Qwen25Omni",
+        "qwen3_omni_moe": "avcurate.families.qwen3_omni:Qwen3Omni",
+    },
+)

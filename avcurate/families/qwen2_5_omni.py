@@ -1,0 +1,26 @@
+"""Qwen2.5-Omni (arXiv 2503.20215)."""
+
+from __future__ import annotations
+
+from avcurate.families.qwen_omni import QWEN_TOKENS, QwenOmni
+
+
+class Qwen25Omni(QwenOmni):
+    """25 audio tokens a second. Its extractor pads to a chunk of 300 s, so a partial hop counts as a frame."""
+
+    name = "qwen2_5_omni"
+    about = "Qwen2.5-Omni"
+    model_class = "Qwen2_5OmniThinkerForConditionalGeneration"
+    pixels = (128 * 28 * 28, 768 * 28 * 28)
+    special_tokens = QWEN_TOKENS | {
+        *("<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>", "<|IMAGE|>", "<|VIDEO|>", "<|vision_bos|>", "<|vision_eos|>"),
+        *("<|vision_pad|>", "<tts_pad>", "<tts_text_bos>", "<tts_text_eod>", "<tts_text_bos_single>"),
+    }
+
+    def audio_tokens(self, samples: int) -> int | None:
+        """Two strided convolutions over frames of one hop."""
+        hop = self.description.extractor.get("hop_length")
+        if hop is None:
+            return None
+        frames = -(-samples // hop)
+        return ((frames - 1) // 2 + 1 - 2) // 2 + 1

@@ -1,0 +1,86 @@
+"""The two Qwen-Omni families on tiny checkpoints with their real processors: counts that hold alone and in any batch."""
+
+import os
+import random
+
+import numpy as np
+import pytest
+
+from avcurate.engines.base import ListSource, Reply, Request, Sampling
+from avcurate.engines.canary import check_hearing
+from avcurate.engines.checkpoint import Checkpoint
+from avcurate.families import FAMILIES
+
+pytestmark = pytest.mark.slow
+KINDS = ["qwen2_5_omni", "qwen3_omni_moe"]
+LENGTHS = 1000 if os.environ.get("AVCURATE_LONG") else 60
+GREEDY = Sampling(temperature=0.0, max_tokens=6)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def engine(request, checkpoint_of):
+    from avcurate.engines.transformers_engine import TransformersEngine
+
+    engine = TransformersEngine(Checkpoint(str(checkpoint_of(request.param))))
+    engine.setup()
+    yield engine
+    engine.close()
+
+
+def sound(samples, seed=0):
+    return np.random.default_rng(seed).uniform(-0.5, 0.5, samples).astype(np.float32)
+
+
+def lengths():
+    """Odd and whole numbers of hops, below a second and above a chunk; 160,125 is a 10 s clip of AAC."""
+    rng = random.Random(5)
+    return [160_125, 400, 16_000, 480_001, *(rng.randrange(200, 200_000) for _ in range(LENGTHS))]
+
+
+def test_every_family_is_registered():
+    assert set(KINDS) <= set(FAMILIES.names())
+
+
+def test_audio_tokens_are_counted_right_alone_and_beside_a_longer_clip(engine):
+    processor, checkpoint = engine.processor, engine.checkpoint
+    longer = Request("longer", "what", sound(640_000), None, 2.0, 1, 0, GREEDY)
+    wrong = []
+    for samples in lengths():
+        request = Request("q", "what", sound(samples), None, 2.0, 1, 0, GREEDY)
+        expected = checkpoint.media_tokens(request)[0]
+        alone = engine.inputs([request])
+        beside = engine.inputs([request, longer])
+        audio = processor.tokenizer.convert_tokens_to_ids(processor.audio_token)
+        counts = [int((i["input_ids"][0] == audio).sum()) for i in (alone, beside)]
+        if counts != [expected, expected]:
+            wrong.append((samples, expected, counts))
+    assert not wrong, wrong[:5]
+    print(f"\n{checkpoint.model_type}: {len(lengths())} lengths, alone and mixed")
+
+
+def test_video_tokens_are_counted_right(engine):
+    rng, wrong = random.Random(7), []
+    for _ in range(200 if os.environ.get("AVCURATE_LONG") else 25):
+        frames, height, width = rng.choice((2, 4, 6, 8)), rng.randrange(32, 400), rng.randrange(32, 400)
+        shown = np.zeros((frames, height, width, 3), np.uint8)
+        request = Request("q", "what", None, shown, 2.0, 1, 0, GREEDY)
+        video = engine.processor.tokenizer.convert_tokens_to_ids(engine.processor.video_token)
+        got = int((engine.inputs([request])["input_ids"] == video).sum())
+        if engine.checkpoint.media_tokens(request) != (0, got):
+            wrong.append((shown.shape, got, engine.checkpoint.media_tokens(request)))
+    assert not wrong, wrong[:5]
+
+
+def test_an_answer_does_not_depend_on_its_neighbour_in_the_batch(engine):
+    """A clip of 160,125 samples: unpadded, Qwen3-Omni's processor reads 130 tokens of it alone and 131 in company."""
+    short = Request("short", "what makes this sound", sound(160_125), None, 2.0, 2, 3, Sampling(max_tokens=6))
+    longer = Request("longer", "what", sound(320_000, 1), None, 2.0, 1, 4, Sampling(max_tokens=6))
+    alone = {r.key: r for r in engine.generate(ListSource([short]))}["short"]
+    company = {r.key: r for r in engine.generate(ListSource([short, longer]))}["short"]
+    assert isinstance(alone, Reply) and alone == company
+    assert alone.audio_tokens == engine.checkpoint.media_tokens(short)[0]
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_the_canary_tells_settings_apart(engine, interleaved):
+    check_hearing(engine, interleaved)
