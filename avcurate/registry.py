@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from avcurate.errors import UserError
 
@@ -89,16 +89,18 @@ class Registry(Generic[T]):
                     f"{packages} registers the {self.kind} {name!r}, which avcurate has itself.",
                     "Rename it there, or uninstall the package.",
                 )
-            return _import(self._builtin[name])  # type: ignore[no-any-return]
+            found: T = _import(self._builtin[name])
+            return found
         if len(entries) == 1:
             try:
-                return entries[0].load()  # type: ignore[no-any-return]
+                loaded: T = entries[0].load()
             except Exception as e:
                 package = entries[0].dist.name if entries[0].dist else "a plug-in"
                 raise UserError(
                     f"the {self.kind} {name!r} of {package} cannot be imported: {type(e).__name__}: {e}",
                     "Fix or uninstall that package; `avcurate plugins` lists what is installed.",
                 ) from e
+            return loaded
         if entries:
             packages = ", ".join(sorted({e.dist.name for e in entries if e.dist}))
             raise UserError(f"{packages} all register the {self.kind} {name!r}.", "Uninstall all but one of them.")
@@ -106,6 +108,6 @@ class Registry(Generic[T]):
         raise UserError(f"there is no {self.kind} {name!r}.", f"Known: {known}.")
 
 
-def _import(target: str) -> object:
+def _import(target: str) -> Any:
     module, _, attribute = target.partition(":")
     return getattr(importlib.import_module(module), attribute)

@@ -111,7 +111,7 @@ class ServerEngine(Engine):
         if name not in served:
             raise UserError(
                 f"{url} serves {', '.join(sorted(served)) or 'no model'}, not {name}.",
-                "Name that model with --model; where it is the same model under an alias, give that as model.served_name.",
+                "Name that model with --model; an alias of the same model goes into model.served_name.",
             )
         return name
 

@@ -19,8 +19,8 @@ class Qwen25Omni(QwenOmni):
 
     def audio_tokens(self, samples: int) -> int | None:
         """Two strided convolutions over frames of one hop."""
-        hop = self.description.extractor.get("hop_length")
-        if hop is None:
+        if "hop_length" not in self.description.extractor:
             return None
+        hop = int(self.description.extractor["hop_length"])
         frames = -(-samples // hop)
         return ((frames - 1) // 2 + 1 - 2) // 2 + 1

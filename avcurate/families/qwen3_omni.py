@@ -25,9 +25,9 @@ class Qwen3Omni(QwenOmni):
 
     def audio_tokens(self, samples: int) -> int | None:
         """Blocks of 100 frames give 13 tokens each; three strided convolutions over the rest."""
-        hop = self.description.extractor.get("hop_length")
-        if hop is None:
+        if "hop_length" not in self.description.extractor:
             return None
+        hop = int(self.description.extractor["hop_length"])
         frames = -(-samples // hop)
         left = frames % 100
         after = (left - 1) // 2 + 1

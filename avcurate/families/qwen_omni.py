@@ -30,4 +30,5 @@ class QwenOmni(Family):
         size = self.description.profile.get("video_size", {"shortest_edge": low, "longest_edge": high})
         unit = vision["patch_size"] * vision["spatial_merge_size"]
         h, w = smart_resize(height, width, unit, size["shortest_edge"], size["longest_edge"])
-        return math.ceil(frames / vision["temporal_patch_size"]) * (h // unit) * (w // unit)
+        pairs = math.ceil(frames / vision["temporal_patch_size"])
+        return pairs * (h // unit) * (w // unit)

@@ -132,6 +132,9 @@ def test_a_server_with_another_model_is_refused_even_where_it_is_the_only_one():
 
 
 def test_one_of_several_servers_with_another_model_is_refused():
-    with serve(Plan()) as one, serve(Plan(model="other")) as two:
-        with pytest.raises(UserError, match="serves other, not tiny"):
-            engine_on(one, two)
+    with (
+        serve(Plan()) as one,
+        serve(Plan(model="other")) as two,
+        pytest.raises(UserError, match="serves other, not tiny"),
+    ):
+        engine_on(one, two)

@@ -1,4 +1,4 @@
-"""The two Qwen-Omni families on tiny checkpoints with their real processors: counts that hold alone and in any batch."""
+"""The two Qwen-Omni families on tiny checkpoints with their real processors: counts hold alone and in any batch."""
 
 import os
 import random

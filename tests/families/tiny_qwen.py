@@ -9,57 +9,10 @@ import json
 import re
 from pathlib import Path
 
-WORDS = [
-    "what",
-    "is",
-    "shown",
-    "in",
-    "the",
-    "clip",
-    "and",
-    "what",
-    "makes",
-    "this",
-    "sound",
-    "a",
-    "person",
-    "a",
-    "dog",
-    "a",
-    "drum",
-    "a",
-    "car",
-    "red",
-    "green",
-    "blue",
-    "yellow",
-    "one",
-    "two",
-    "three",
-    "answer",
-    "the",
-    "question",
-    "think",
-    "look",
-    "listen",
-    "reason",
-    "step",
-    "by",
-    "step",
-    "about",
-    "see",
-    "hear",
-    "then",
-    "give",
-    "final",
-    "inside",
-    "user",
-    "system",
-    "assistant",
-    "you",
-    "are",
-    "helpful",
-]
+_TEXT = """what is shown in the clip and what makes this sound a person a dog a drum a car red green blue yellow one two
+three answer the question think look listen reason step by step about see hear then give final inside user system
+assistant you are helpful"""
+WORDS = _TEXT.split()
 SCALE = 6.0
 NAMES = {
     "qwen2_5_omni": {
