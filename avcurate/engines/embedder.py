@@ -23,6 +23,13 @@ class Embedder(ABC):
     def identity(self) -> dict[str, Any]:
         """What vectors depend on."""
 
+    def preflight(self) -> None:  # noqa: B027
+        """Find out what is missing without loading weights.
+
+        Raises:
+            UserError: a package or a server is not there; the hint says how to get it.
+        """
+
     @abstractmethod
     def setup(self) -> None:
         """Load the model, or reach the server.
@@ -52,6 +59,14 @@ class SentenceTransformersEmbedder(Embedder):
         """The model's name."""
         return {"embedder": "sentence-transformers", "model": self.name}
 
+    def preflight(self) -> None:
+        """The package, and where the embedded model is meant its weights."""
+        from importlib.util import find_spec
+
+        if find_spec("sentence_transformers") is None:
+            raise UserError("scoring needs sentence-transformers.", "Install it: pip install 'avcurate[embed]'.")
+        self._path()
+
     def setup(self) -> None:
         """Load the weights."""
         try:
@@ -70,7 +85,13 @@ class SentenceTransformersEmbedder(Embedder):
         if "Qwen3-Embedding" in self.model:
             # last-token pooling: padding must not sit on the last token
             options = {"tokenizer_kwargs": {"padding_side": "left"}, "model_kwargs": {"dtype": "auto"}}
-        self._model = SentenceTransformer(self._path(), trust_remote_code=False, **options)
+        try:
+            self._model = SentenceTransformer(self._path(), trust_remote_code=False, **options)
+        except (OSError, ValueError, KeyError, RuntimeError) as e:
+            raise UserError(
+                f"the embedder {self.name} cannot be loaded: {' '.join(str(e).split())[:300]}",
+                "Give a sentence-transformers model by name or folder with --embedder.",
+            ) from None
 
     def _path(self) -> str:
         if self.model != EMBEDDED:
@@ -105,6 +126,10 @@ class ServerEmbedder(Embedder):
     def identity(self) -> dict[str, Any]:
         """The served model's name; the address does not matter."""
         return {"embedder": "server", "model": self.model}
+
+    def preflight(self) -> None:
+        """Ask the server for its models."""
+        self.setup()
 
     def setup(self) -> None:
         """Ask the server for its models."""

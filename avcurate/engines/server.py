@@ -6,6 +6,8 @@ with every request, and the token counts that come back prove that each modality
 
 from __future__ import annotations
 
+import json
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -114,6 +116,25 @@ class ServerEngine(Engine):
                 "Name that model with --model; an alias of the same model goes into model.served_name.",
             )
         return name
+
+    @property
+    def witness(self) -> str:
+        """The servers' processes by their start; this process where they do not tell it."""
+        started = [self._started(url) for url in self.urls]
+        return super().witness if None in started else " ".join(f"{u}@{s}" for u, s in zip(self.urls, started))
+
+    def _started(self, url: str) -> str | None:
+        try:
+            text = self._client.get(f"{url.removesuffix('/v1')}/metrics", timeout=10).raise_for_status().text
+        except httpx.HTTPError:
+            return None
+        found = re.search(r"^process_start_time_seconds(?:\{[^}\n]*\})? (\S+)$", text, re.MULTILINE)
+        return found[1] if found else None
+
+    def provenance(self) -> dict[str, Any]:
+        """What each server reports of the model that it serves."""
+        cards = {json.dumps(c, sort_keys=True): c for c in self.answered_by.values()}
+        return {"models": list(cards.values())}
 
     def close(self) -> None:
         """Let connections go."""

@@ -5,7 +5,6 @@ Knows files and arrays; knows no model. One ffmpeg child writes both, so a clip 
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from avcurate.errors import MediaError
 from avcurate.media import child
 from avcurate.media.probe import Probe, probe
+from avcurate.media.scratch import scratch
 from avcurate.store.atomic import sha256
 
 SAMPLE_RATE = 16_000
@@ -94,8 +94,8 @@ def decode(path: Path, spec: DecodeSpec, start: float | None = None, end: float 
 def _run(
     path: Path, facts: Probe, spec: DecodeSpec, begin: float, limit: float, fps: float
 ) -> tuple[NDArray[np.uint8] | None, NDArray[np.float32] | None]:
-    with tempfile.TemporaryDirectory(prefix="avcurate-") as scratch:
-        video_file, audio_file = Path(scratch, "v"), Path(scratch, "a")
+    with scratch() as folder:
+        video_file, audio_file = Path(folder, "v"), Path(folder, "a")
         size = _frame_size(facts, spec.max_pixels) if facts.has_video else None
         command = _command(path, facts, spec, begin, limit, fps, size, video_file, audio_file)
         done = child.run(command, timeout_s=spec.timeout_s, memory_mb=spec.memory_mb)

@@ -126,5 +126,5 @@ def serve(run: RunDir, items: list[Item], reviewer: str, port: int, tell: Callab
 def _page(nonce: str) -> str:
     import jinja2
 
-    environment = jinja2.Environment(loader=jinja2.PackageLoader("avcurate.report"), autoescape=True)
+    environment = jinja2.Environment(loader=jinja2.PackageLoader("avcurate.review", "."), autoescape=True)
     return environment.get_template("review.html.j2").render(nonce=nonce)

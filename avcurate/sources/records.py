@@ -34,6 +34,7 @@ class Record:
     reason: str = ""
     message: str = ""
     raw: str = ""
+    size: int = 0
 
 
 def read_records(path: Path) -> Iterator[Record]:
