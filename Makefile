@@ -137,7 +137,7 @@ schemas:
 
 # the command reference of docs/cli.md
 reference: setup-test
-	$(BIN)/python -m typer avcurate.cli.app utils docs --name avcurate --output docs/cli.md
+	$(BIN)/python -m avcurate.cli.reference docs/cli.md
 
 clean:
 	rm -rf $(VENV) $(TRAIN_VENV) build .pytest_cache .mypy_cache .ruff_cache

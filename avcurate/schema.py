@@ -144,7 +144,7 @@ DOMINANCE: tuple[Column, ...] = (
 PREDICTIONS: tuple[Column, ...] = (
     Column("question_id", pa.string(), "The clip, as the predictions name it."),
     Column("row", pa.int64(), "1-based number of the record in the predictions' file."),
-    Column("video_id", pa.string(), "The clip."),
+    Column("video_id", pa.string(), "The clip, as the predictions name it."),
     Column("classes", pa.list_(pa.string()), "The classes that the list of labels gives the clip."),
     *_per_setting("answers", pa.list_(pa.string()), "published answers; null where there is none."),
 )

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from avcurate.engines.embedder import Embedder
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -85,7 +87,7 @@ def write_script(path: Path, run: Path, right: dict[str, object], n: int = 8, de
                     f.write(json.dumps(entry) + "\n")
 
 
-class CountingEmbedder:
+class CountingEmbedder(Embedder):
     """Vectors by hashed words: quick, and alike for alike texts. Not a model; scoring has its own tests."""
 
     name = "hashed-words"

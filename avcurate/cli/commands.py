@@ -106,16 +106,15 @@ def show_run(task: type[Task[Any]], out: Path, json_out: bool) -> None:
     from avcurate.cli.console import print_json
     from avcurate.report.terminal import console, print_funnel
     from avcurate.runner.rundir import RunDir
+    from avcurate.runner.status import stage_counts
 
     run = RunDir(out)
     made = task()
-    summary = made.summarise(run)
+    stages = stage_counts(run.record())
+    summary = made.summarise(run) | {"stages": stages}
     page = made.page(run, summary)
-    counts = {k: s for k, s in run.record()["stages"].items() if "in" in s}
-    keys = ("in", "kept", "filtered", "dead")
-    stages = {name: {k: s[k] for k in keys} for name, s in counts.items()}
     if json_out:
-        print_json(summary | {"stages": stages, "report": str(page) if page else None})
+        print_json(summary | {"report": str(page) if page else None})
         return
     print_funnel(stages)
     made.show(summary, console())

@@ -39,7 +39,7 @@ def measures(run: RunDir, truth: Path, condition: str = "av") -> dict[str, float
         source, video = sources[one.question_id]
         told = known.get(source)
         if told is None or told["video_name"] != video:
-            raise UserError(f"{run.root} asked {video}, which {truth} does not tell of.", "Give its world.")
+            raise UserError(f"{run.root} asked {video}, which {truth} has no entry for.", "Give its world.")
         if told["conflict"] and told["type"] in COUNTED:
             conflicting.append(one)
     named = [(p, a.pem) for a in answered if a.pem for p in a.named]

@@ -24,6 +24,7 @@ from avcurate.store.parts import ROW_DIGEST, Commit, Parts, digest_of, to_table
 
 MIN_ROWS_BEFORE_STOP = 20
 OUTCOME = "outcome"
+FIX = "Fix its input, then process it again with `avcurate retry RUN`."
 Reproduce = Callable[[str | None, int | None], str]
 """(row id, or record number where a row never got an id) to the command that processes it alone."""
 
@@ -300,7 +301,7 @@ class LostRows:
         if isinstance(outcome, Dead):
             record |= {
                 "setting": outcome.setting,
-                "hint": outcome.hint,
+                "hint": outcome.hint or FIX,
                 "attempt": attempt,
                 "reproduce": self._reproduce(row_id, None),
                 "trace": outcome.trace,

@@ -43,6 +43,12 @@ def run_status(run: RunDir) -> dict[str, Any]:
     }
 
 
+def stage_counts(record: dict[str, Any]) -> dict[str, Any]:
+    """Rows in, kept, filtered and dead of each stage that has run to its end."""
+    keys = ("in", "kept", "filtered", "dead")
+    return {name: {k: s[k] for k in keys} for name, s in record["stages"].items() if "in" in s}
+
+
 def is_finished(record: dict[str, Any]) -> bool:
     """Whether a run has gone to its end; runs of older versions say so by their last stage."""
     if record.get("schema_version", 0) >= 3:

@@ -21,6 +21,7 @@ from avcurate.metrics.evaluation import (
 from avcurate.metrics.pem import pem_of
 from avcurate.runner.rundir import RunDir
 from avcurate.runner.stage import Row
+from avcurate.runner.status import stage_counts
 from avcurate.scheduler.spec import CONDITIONS
 from avcurate.schema import PEM
 from avcurate.seeds import derive_seed
@@ -107,7 +108,12 @@ def summarise_eval(run: RunDir) -> dict[str, Any]:
     if record["recipe"].get("maam") or "maam" in record["recipe"]["model"]["options"]:
         for name, rate in _malformed(run).items():
             found[name]["malformed"] = rate
-    return {"run": str(run.root), "model": record["recipe"]["model"]["model"], "conditions": found}
+    return {
+        "run": str(run.root),
+        "model": record["recipe"]["model"]["model"],
+        "conditions": found,
+        "stages": stage_counts(record),
+    }
 
 
 def _malformed(run: RunDir) -> dict[str, float]:

@@ -4,11 +4,9 @@ import json
 
 import pytest
 
-from avcurate.chains.captions import run_captions
-from avcurate.chains.clip_sampling import ClipJob
-from avcurate.chains.hallucination import HallucinationJob, run_hallucination, summarise_hallucination
-from avcurate.recipe import load_recipe
 from avcurate.runner.rundir import RunDir
+from avcurate.tasks.hallucination.summary import summarise_hallucination
+from tests import running
 
 pytest.importorskip("torch")
 
@@ -19,9 +17,9 @@ def test_clips_are_described_under_each_setting_by_a_real_model(world, tmp_path)
     names = sorted({i.clip.name for i in items})[:6]
     rows = ["clip,label", *[f"{n}.mp4,dog barking" for n in names], "gone.mp4,dog barking", ",dog"]
     (tmp_path / "clips.csv").write_text("\n".join(rows) + "\n")
-    changes = {"model.model": "embedded", "n": 2, "sampling.temperature": 1.0, "sampling.max_tokens": 24}
-    job = ClipJob(tmp_path / "clips.csv", folder / "clips", tmp_path / "run", load_recipe("caption", changes))
-    tallies = run_captions(job)
+    changes = {"clips": tmp_path / "clips.csv", "media": folder / "clips", "model.model": "embedded", "n": 2}
+    changes |= {"sampling.temperature": 1.0, "sampling.max_tokens": 24}
+    tallies = running.run("caption", tmp_path / "run", changes)
     assert tallies["ingest"].dead == {"media_missing": 1, "field_empty": 1} and tallies["sample"].kept == 6
     lines = {
         s: [json.loads(x) for x in (tmp_path / f"run/captions/{s}.jsonl").read_text().splitlines()]
@@ -32,7 +30,7 @@ def test_clips_are_described_under_each_setting_by_a_real_model(world, tmp_path)
         assert all(x["setting"] == setting for x in found)
     assert any(x["caption"] for x in lines["av"])
 
-    job = HallucinationJob(tmp_path / "run/captions/av.jsonl", tmp_path / "scored", columns={"objects": "labels"})
-    tally = run_hallucination(job)["hallucination"]
+    changes = {"captions": tmp_path / "run/captions/av.jsonl", "columns": {"objects": "labels"}}
+    tally = running.run("hallucination", tmp_path / "scored", changes)["hallucination"]
     assert tally.total == 12 and tally.kept + sum(tally.dead.values()) == 12
     assert summarise_hallucination(RunDir(tmp_path / "scored"))["captions"] == tally.kept

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from avcurate.chains.audit import audit
-from avcurate.chains.swapping import SwapJob, run_swap
 from avcurate.errors import UserError
-from avcurate.report.audit import write_audit_page
 from avcurate.runner.rundir import RunDir
+from avcurate.tasks.swap.audit import audit
+from avcurate.tasks.swap.audit_page import write_audit_page
+from tests import running
 from tests.conftest import ffmpeg
 from tests.report.browser import chromium
 
@@ -26,7 +26,7 @@ def swapped(tmp_path_factory):
     two = {"clip": "two <b>", "donor": "three", "audio_captions": ["birds chirp"], "answers": ["birds"]}
     pairs = [one, two | {"donor_captions": ["rain"]}, {"clip": "three", "donor": "gone"}]
     (folder / "pairs.jsonl").write_text("".join(json.dumps(p) + "\n" for p in pairs))
-    run_swap(SwapJob(folder / "pairs.jsonl", clips, clips, folder / "run"))
+    running.run("swap", folder / "run", {"pairs": folder / "pairs.jsonl", "media": clips})
     return RunDir(folder / "run")
 
 
@@ -58,9 +58,6 @@ def test_both_clips_play_side_by_side_and_text_is_escaped(swapped):
 
 
 def test_an_evaluation_of_other_clips_proves_nothing(swapped, tmp_path):
-    from avcurate.chains.evaluation import EvalJob, run_eval
-    from avcurate.chains.label_pem import Job
-    from avcurate.recipe import load_recipe
     from avcurate.sources.formats import read_avqa
 
     (tmp_path / "clips").mkdir()
@@ -69,7 +66,8 @@ def test_an_evaluation_of_other_clips_proves_nothing(swapped, tmp_path):
     (tmp_path / "q.json").write_text(json.dumps([raw]))
     line = {"question_id": read_avqa(raw).question_id, "setting": "a", "responses": ["<ans>x</ans>"]}
     (tmp_path / "s.jsonl").write_text(json.dumps(line) + "\n")
-    recipe = load_recipe("eval", {"model.engine": "scripted", "model.model": str(tmp_path / "s.jsonl")})
-    run_eval(EvalJob(Job(tmp_path / "q.json", tmp_path / "clips", tmp_path / "e", recipe), ("a",)))
+    changes = {"annotations": tmp_path / "q.json", "media": tmp_path / "clips", "conditions": "a"}
+    changes |= {"model.engine": "scripted", "model.model": str(tmp_path / "s.jsonl")}
+    running.run("eval", tmp_path / "e", changes)
     with pytest.raises(UserError, match="not asked about these"):
         audit(swapped, RunDir(tmp_path / "e"))

@@ -6,13 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from avcurate.chains.pairing import PairJob, run_pair, summarise_pair
 from avcurate.demo.build import draw_world
 from avcurate.demo.questions import TYPE_BY_NAME
-from avcurate.engines.embedder import Embedder, open_embedder
+from avcurate.engines.embedder import Embedder
 from avcurate.errors import UserError
-from avcurate.recipe import load_pair
 from avcurate.runner.rundir import RunDir
+from avcurate.tasks.pair.summary import summarise_pair
+from tests import running
 from tests.conftest import ffmpeg
 
 
@@ -43,9 +43,8 @@ def write(path, rows):
 
 
 def pair(tmp_path, rows, name="r", embedder=None, **over):
-    media = over.pop("media", None)
-    job = PairJob(write(tmp_path / "captions.jsonl", rows), tmp_path / name, load_pair("pair", over), media)
-    tallies = run_pair(job, embedder=embedder or WordVectors())
+    changes = {"captions": write(tmp_path / "captions.jsonl", rows), **over}
+    tallies = running.run("pair", tmp_path / name, changes, embedder=embedder or WordVectors())
     run = RunDir(tmp_path / name)
     return tallies, [r for t in run.parts("pair").rows() for r in t.to_pylist()], run
 
@@ -107,9 +106,10 @@ def test_the_same_seed_gives_the_same_pairs_and_nothing_is_embedded_twice(tmp_pa
 def test_bad_records_are_dead_and_named(tmp_path):
     rows = [*ROWS, {"clip": "q"}, {"audio_caption": "no clip"}, {"clip": "p", "audio_caption": {"a": 1}}]
     tallies, _, _ = pair(tmp_path, rows)
-    assert tallies["captioned"].dead == {"caption_missing": 1, "field_missing": 1, "field_not_text": 1}
+    assert tallies["captions"].dead == {"caption_missing": 1, "field_missing": 1, "field_not_text": 1}
     with pytest.raises(UserError, match="no field 'nonsense'"):
-        run_pair(PairJob(tmp_path / "captions.jsonl", tmp_path / "n", load_pair("pair"), columns={"nonsense": "x"}))
+        changes = {"captions": tmp_path / "captions.jsonl", "columns": {"nonsense": "x"}}
+        running.run("pair", tmp_path / "n", changes, embedder=WordVectors())
 
 
 def test_lengths_levels_and_equal_sounds_are_heeded(tmp_path):
@@ -143,8 +143,8 @@ def test_lengths_levels_and_equal_sounds_are_heeded(tmp_path):
 
 def test_on_the_demo_world_no_donor_leaves_an_answer_as_it_was(world, tmp_path):
     folder, items = world
-    job = PairJob(folder / "captions.jsonl", tmp_path / "r", load_pair("pair", {"threshold": 0.97}), folder / "clips")
-    run_pair(job, embedder=open_embedder("embedded"))
+    changes = {"captions": folder / "captions.jsonl", "media": folder / "clips", "threshold": 0.97}
+    running.run("pair", tmp_path / "r", changes)
     donors = {p["clip"][:-4]: p["donor"][:-4] for p in map(json.loads, (tmp_path / "r/pairs.jsonl").open())}
     sounds = {i.clip.name: i.clip.sound for i in items}
     decided = kept = 0
@@ -175,8 +175,7 @@ def _answer(item, sound):
 
 
 def test_audiocaps_as_published(shared, tmp_path):
-    job = PairJob(shared / "annotations/audiocaps_val.csv", tmp_path / "r", load_pair("pair"))
-    tallies = run_pair(job, embedder=open_embedder("embedded"))
+    tallies = running.run("pair", tmp_path / "r", {"captions": shared / "annotations/audiocaps_val.csv"})
     with (shared / "annotations/audiocaps_val.csv").open() as f:
         clips = {(r["youtube_id"], r["start_time"]) for r in csv.DictReader(f)}
     assert tallies["captioned"].kept == 2475 and tallies["pair"].total == len(clips)

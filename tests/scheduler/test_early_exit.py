@@ -1,6 +1,5 @@
 """Early exit asks less and labels the same; looser thresholds ask only what is missing."""
 
-import dataclasses
 import random
 import shutil
 
@@ -8,13 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avcurate.chains import label_pem
-from avcurate.chains.relabel import relabel_run
 from avcurate.engines.base import Engine, Reply, Response
 from avcurate.metrics.pem import AV_UNSOLVED, UNDECIDED
-from avcurate.recipe import load_recipe
 from avcurate.runner.rundir import RunDir
 from avcurate.seeds import derive_seed
+from avcurate.tasks.label_pem.relabel import relabel_run
+from tests import running
 from tests.conftest import CountingEmbedder, write_questions
 
 
@@ -60,11 +58,9 @@ def setting(tmp_path_factory, tiny_clip):
     return folder
 
 
-def run(folder, name, engine, monkeypatch=None, **overrides):
-    label_pem.open_embedder = lambda model: CountingEmbedder()
-    recipe = load_recipe("label-pem", {"embedder.tau_cot": -1.0, **overrides})
-    job = label_pem.Job(folder / "q.json", folder, folder / name, recipe, part_size=16)
-    label_pem.run_job(job, engine=engine)
+def run(folder, name, engine, **overrides):
+    changes = {"annotations": folder / "q.json", "media": folder, "embedder.tau_cot": -1.0, "run.part_size": 16}
+    running.run("label-pem", folder / name, changes | overrides, engine=engine, embedder=CountingEmbedder())
     return RunDir(folder / name), engine.responses
 
 
@@ -76,7 +72,6 @@ def labels(run_dir):
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 10**6), tau=st.sampled_from([0.25, 0.625, 0.75, 1.0]))
 def test_labels_are_those_of_exhaustive_sampling(setting, seed, tau):
-    original = label_pem.open_embedder
     try:
         early, asked_early = run(setting, "early", Chancy(seed), tau_acc=tau)
         full, asked_full = run(setting, "full", Chancy(seed), tau_acc=tau, early_exit=False)
@@ -88,13 +83,11 @@ def test_labels_are_those_of_exhaustive_sampling(setting, seed, tau):
             if reason != AV_UNSOLVED:
                 assert reason == other[row_id][1]
     finally:
-        label_pem.open_embedder = original
         shutil.rmtree(setting / "early", ignore_errors=True)
         shutil.rmtree(setting / "full", ignore_errors=True)
 
 
-def test_a_looser_threshold_says_what_it_cannot_decide_and_asks_only_that(setting, monkeypatch):
-    monkeypatch.setattr(label_pem, "open_embedder", label_pem.open_embedder)
+def test_a_looser_threshold_says_what_it_cannot_decide_and_asks_only_that(setting):
     tight, _ = run(setting, "tight", Chancy(5), tau_acc=1.0)
     before = {r["question_id"]: r for t in tight.parts("sample").rows() for r in t.to_pylist()}
     change = relabel_run(tight, 0.5, None)
@@ -116,10 +109,7 @@ def test_a_looser_threshold_says_what_it_cannot_decide_and_asks_only_that(settin
 
 def test_responses_do_not_depend_on_order_or_parts(setting):
     run(setting, "one", Chancy(9))
-    label_pem.open_embedder = lambda model: CountingEmbedder()
-    recipe = load_recipe("label-pem", {"embedder.tau_cot": -1.0})
-    job = label_pem.Job(setting / "q.json", setting, setting / "two", recipe, part_size=7)
-    label_pem.run_job(dataclasses.replace(job, decode_workers=1), engine=Chancy(9))
+    run(setting, "two", Chancy(9), **{"run.part_size": 7, "run.workers": 1})
     rows = [
         {r["question_id"]: r for t in RunDir(setting / n).parts("label").rows() for r in t.to_pylist()}
         for n in ("one", "two")

@@ -6,15 +6,15 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from avcurate.chains.clip_sampling import ClipJob
-from avcurate.chains.dominance import ReplayJob, replay, run_dominance, summarise_dominance
 from avcurate.engines.base import Engine, Perception, Reply, Response
-from avcurate.recipe import PoolRecipe, load_pool, load_recipe
-from avcurate.report.status import dead_rows
 from avcurate.runner.rundir import RunDir
+from avcurate.runner.status import dead_rows
+from avcurate.tasks.dominance.recipe import load_pool
+from avcurate.tasks.dominance.summary import summarise_dominance
+from tests import running
 from tests.conftest import ffmpeg
 
-POOL = PoolRecipe(kind="pool", name="four", classes=("dog", "cat", "train", "rain"))
+CLASSES = ("dog", "cat", "train", "rain")
 
 
 class ByEvidence(Engine):
@@ -62,7 +62,7 @@ def clips(tmp_path_factory):
     for i, name in enumerate(names):
         picture, tone = f"testsrc=s=64x48:r=4:d=2,hue=h={i * 60}", f"sine={300 + 100 * i}:d=2"
         ffmpeg("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", tone, str(folder / f"{name}.mp4"))
-    rows = [f"{n}.mp4,{POOL.classes[i % 2]}" for i, n in enumerate(names)]
+    rows = [f"{n}.mp4,{CLASSES[i % 2]}" for i, n in enumerate(names)]
     rows += ["gone_000000.mp4,dog", "other_000001.mp4,violin", "broken row"]
     (folder / "list.csv").write_text("\n".join(rows) + "\n")
     return folder
@@ -70,9 +70,12 @@ def clips(tmp_path_factory):
 
 def run(clips, out, engine, monkeypatch, by="prediction", **changes):
     # this engine is no model: what the canary is for has its own tests
-    monkeypatch.setattr("avcurate.stages.sample.check_hearing", lambda engine, interleaved: None)
-    job = ClipJob(clips / "list.csv", clips, out, load_recipe("dominance", changes))
-    tallies = run_dominance(job, POOL, by, engine=engine)
+    for module in ("avcurate.tasks.sampling", "avcurate.scheduler.schedule"):
+        monkeypatch.setattr(f"{module}.check_hearing", lambda engine, interleaved: None)
+    pool = clips / "four.yaml"
+    pool.write_text(json.dumps({"kind": "pool", "name": "four", "classes": CLASSES}))
+    changes |= {"clips": clips / "list.csv", "media": clips, "pool": str(pool), "by": by}
+    tallies = running.run("dominance", out, changes, engine=engine)
     rows = [r for t in RunDir(out).parts("dominance").rows() for r in t.to_pylist()]
     return tallies, rows
 
@@ -122,7 +125,7 @@ def test_ties_and_unread_answers_decide_nothing(clips, tmp_path, monkeypatch):
                 yield Reply(reply.key, tuple(texts), 9, reply.audio_tokens, reply.video_tokens)
 
     for by in ("prediction", "correctness"):
-        _, rows = run(clips, tmp_path / by, Torn(), monkeypatch, by=by, n=4, early_exit=True)
+        _, rows = run(clips, tmp_path / by, Torn(), monkeypatch, by=by, n=4)
         assert all(r["dominance"] is None and r["dominance_reason"] == "no_majority" for r in rows)
         assert all(r["vote_confidence"] is None and len(r["a_responses"]) == 4 for r in rows)
         assert summarise_dominance(RunDir(tmp_path / by))["disagree"] == 0
@@ -131,7 +134,7 @@ def test_ties_and_unread_answers_decide_nothing(clips, tmp_path, monkeypatch):
 def test_published_predictions_are_replayed_as_a_plain_count_says(shared, tmp_path):
     file = shared / "predictions/vggsounder_gemini-1.5-pro.jsonl"
     labels = shared / "annotations/vggsounder_0.1.6.csv"
-    replay(ReplayJob(file, tmp_path / "r", labels=labels))
+    running.run("dominance", tmp_path / "r", {"replay": file, "labels": labels})
     expected = Counter()
     for line in file.read_text().splitlines():
         row = json.loads(line)
@@ -141,7 +144,7 @@ def test_published_predictions_are_replayed_as_a_plain_count_says(shared, tmp_pa
     found = summarise_dominance(RunDir(tmp_path / "r"))
     assert found["clips"] == 15357 and found["labelled"] > 12000
     assert found["dominance"] == {k: expected[k] for k in ("audio", "video")} and min(expected.values()) > 100
-    replay(ReplayJob(file, tmp_path / "c", by="correctness", labels=labels))
+    running.run("dominance", tmp_path / "c", {"replay": file, "labels": labels, "by": "correctness"})
     hits = Counter()
     for table in RunDir(tmp_path / "c").parts("dominance").rows():
         for r in table.to_pylist():
@@ -160,8 +163,9 @@ def test_bad_predictions_are_dead_rows_and_single_answers_are_read(tmp_path):
         '{"video_id": "c", "a": "", "v": "cat", "av": "cat"}',
     ]
     (tmp_path / "p.jsonl").write_text("\n".join(lines) + "\n")
-    tally = replay(ReplayJob(tmp_path / "p.jsonl", tmp_path / "r"))["dominance"]
-    assert tally.kept == 2 and tally.dead == {"answer_not_text": 1, "field_missing": 1, "bad_json": 1, "duplicate": 1}
+    tally = running.run("dominance", tmp_path / "r", {"replay": tmp_path / "p.jsonl"})["predictions"]
+    assert tally.kept == 2 and tally.dead == {"answer_not_text": 1, "field_missing": 1, "bad_json": 1}
+    assert tally.filtered == {"duplicate": 1}
     rows = [r for t in RunDir(tmp_path / "r").parts("dominance").rows() for r in t.to_pylist()]
     assert [(r["clip_id"], r["dominance"], r["dominance_reason"]) for r in rows] == [
         ("a", "audio", None), ("c", None, "unreadable"),

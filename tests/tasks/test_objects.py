@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from avcurate.chains.objects import ObjectsJob, run_objects, summarise_objects
 from avcurate.engines.detector import Detection, Detector
 from avcurate.errors import UserError
-from avcurate.report.objects import write_objects_page
-from avcurate.report.status import run_status
 from avcurate.runner.rundir import RunDir
+from avcurate.runner.status import run_status
+from avcurate.tasks.objects.page import write_objects_page
+from avcurate.tasks.objects.summary import summarise_objects
+from tests import running
 from tests.conftest import ffmpeg
 
 pytest.importorskip("PIL")
@@ -66,14 +67,18 @@ def clips(tmp_path):
     return folder
 
 
+def detect(clips, out, detector=None, *, listed="list.csv", retry=None, force=False, **changes):
+    chosen = {"clips": clips / listed if listed else None, "media": clips, **changes}
+    return running.run("objects", out, chosen, detector=detector, retry=retry, force=force)
+
+
 def rows_of(run):
     return {r["clip_id"]: r for t in RunDir(run).parts("objects").rows() for r in t.to_pylist()}
 
 
 def test_sets_are_the_union_of_classes_and_detections_and_every_clip_is_accounted_for(clips, tmp_path):
     detector = Brightness()
-    job = ObjectsJob(clips / "list.csv", clips, tmp_path / "run", threshold=0.8, batch=20)
-    tallies = run_objects(job, detector=detector)
+    tallies = detect(clips, tmp_path / "run", detector, threshold=0.8, batch=20)
     rows = rows_of(tmp_path / "run")
     assert rows["white_000001"]["objects"] == ["dog"] and rows["white_000001"]["annotated"] == ["dog"]
     assert rows["black_000002"]["objects"] == ["cat", "piano"] and rows["black_000002"]["detected"] == ["cat"]
@@ -87,21 +92,20 @@ def test_sets_are_the_union_of_classes_and_detections_and_every_clip_is_accounte
 
 
 def test_another_threshold_needs_no_detector(clips, tmp_path):
-    job = ObjectsJob(clips / "list.csv", clips, tmp_path / "run", threshold=0.8)
-    run_objects(job, detector=Brightness())
+    detect(clips, tmp_path / "run", Brightness(), threshold=0.8)
     asked = Brightness()
-    run_objects(ObjectsJob(clips / "list.csv", clips, tmp_path / "run", threshold=0.4), detector=asked)
+    detect(clips, tmp_path / "run", asked, threshold=0.4)
     # the broken clip alone is no reason to load a detector again
     assert asked.batches == []
     assert rows_of(tmp_path / "run")["grey_000003"]["objects"] == ["cat", "dog", "wind"]
     with pytest.raises(UserError, match="below the floor"):
-        run_objects(ObjectsJob(clips / "list.csv", clips, tmp_path / "run", threshold=0.1), detector=asked)
+        detect(clips, tmp_path / "run", asked, threshold=0.1)
 
 
 def test_sheets_show_every_frame_and_the_page_every_clip(clips, tmp_path):
     from PIL import Image
 
-    run_objects(ObjectsJob(clips / "list.csv", clips, tmp_path / "run", threshold=0.8), detector=Brightness())
+    detect(clips, tmp_path / "run", Brightness(), threshold=0.8)
     run = RunDir(tmp_path / "run")
     rows = rows_of(run.root)
     with Image.open(run.root / rows["white_000001"]["sheet"]) as sheet:
@@ -111,13 +115,10 @@ def test_sheets_show_every_frame_and_the_page_every_clip(clips, tmp_path):
     assert page.count("<img") == 3 and "playing piano" in page
 
 
-def test_a_list_that_shrinks_leaves_nothing_of_what_it_was(clips, tmp_path, monkeypatch):
-    monkeypatch.setattr("avcurate.chains.objects.CLIPS_PER_PART", 1)
-    job = ObjectsJob(clips / "list.csv", clips, tmp_path / "run", threshold=0.8)
-    run_objects(job, detector=Brightness())
+def test_a_list_that_shrinks_leaves_nothing_of_what_it_was(clips, tmp_path):
+    detect(clips, tmp_path / "run", Brightness(), threshold=0.8, **{"run.part_size": 1})
     (clips / "list.csv").write_text("white_000001.mp4,dog barking\n")
-    again = ObjectsJob(clips / "list.csv", clips, tmp_path / "run", threshold=0.8, force=True)
-    tallies = run_objects(again, detector=Brightness())
+    tallies = detect(clips, tmp_path / "run", Brightness(), force=True, threshold=0.8, **{"run.part_size": 1})
     assert list(rows_of(tmp_path / "run")) == ["white_000001"] and tallies["objects"].total == 1
     assert summarise_objects(RunDir(tmp_path / "run"))["clips"] == 1
     lines = (tmp_path / "run/objects.jsonl").read_text().splitlines()
@@ -126,21 +127,16 @@ def test_a_list_that_shrinks_leaves_nothing_of_what_it_was(clips, tmp_path, monk
 
 def test_a_folder_with_a_name_that_is_no_text(clips, tmp_path):
     Path(os.fsdecode(os.fsencode(clips) + b"/\xff\xfe.mp4")).write_bytes(b"x")
-    tallies = run_objects(ObjectsJob(None, clips, tmp_path / "run", threshold=0.8), detector=Brightness())
+    tallies = detect(clips, tmp_path / "run", Brightness(), listed=None, threshold=0.8)
     assert tallies["clips"].dead == {"not_utf8": 1} and tallies["objects"].kept == 3
 
 
 def test_dead_clips_are_asked_again_on_request(clips, tmp_path):
-    job = ObjectsJob(clips / "list.csv", clips, tmp_path / "run", threshold=0.8)
-    run_objects(job, detector=Brightness())
+    detect(clips, tmp_path / "run", Brightness(), threshold=0.8)
     (clips / "broken_000005.mp4").write_bytes((clips / "white_000001.mp4").read_bytes())
     assert len(rows_of(tmp_path / "run")) == 3
-    again = ObjectsJob(clips / "list.csv", clips, tmp_path / "run", threshold=0.8, retry_dead=True)
-    assert run_objects(again, detector=Brightness())["objects"].kept == 4
-    from avcurate.chains.label_pem import job_of_run
-
-    with pytest.raises(UserError, match="not a run of label-pem"):
-        job_of_run(tmp_path / "run", frozenset(), 2)
+    again = detect(clips, tmp_path / "run", Brightness(), retry=frozenset(), threshold=0.8)
+    assert again["objects"].kept == 4
 
 
 @pytest.mark.slow
@@ -148,8 +144,8 @@ def test_real_clips_through_a_real_detector(shared, tmp_path):
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (pip install 'avcurate[onnx]')")
     (tmp_path / "list.csv").write_text("-0pJqpNjft4_000267.mp4,cattle mooing\nvideollama_x_000001.mp4,dog barking\n")
     model = str(shared / "models/nanodet/nanodet.onnx")
-    job = ObjectsJob(tmp_path / "list.csv", shared / "clips", tmp_path / "run", model, threshold=0.5)
-    tallies = run_objects(job)
+    changes = {"clips": tmp_path / "list.csv", "media": shared / "clips", "model": model, "threshold": 0.5}
+    tallies = running.run("objects", tmp_path / "run", changes)
     row = rows_of(tmp_path / "run")["-0pJqpNjft4_000267"]
     assert row["annotated"] == ["cow"] and "cow" in row["detected"]
     assert tallies["clips"].dead == {"media_missing": 1}

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from avcurate.chains.export_swift import export_swift
-from avcurate.chains.label_pem import Job, run_job
 from avcurate.errors import MediaError, UserError
 from avcurate.media.extract import extract
 from avcurate.media.probe import probe
-from avcurate.recipe import load_recipe
+from avcurate.publish.swift import export_swift
 from avcurate.runner.rundir import RunDir
 from avcurate.train.rewards import answer_accuracy, preference_and_structure, structure
+from tests import running
 
 GOOD = "<mod>Audio</mod><v>a ring</v><a>a bell</a><sum>so bell</sum><ans>bell</ans>"
 
@@ -25,8 +24,8 @@ GOOD = "<mod>Audio</mod><v>a ring</v><a>a bell</a><sum>so bell</sum><ans>bell</a
 def exported(world, tmp_path_factory):
     folder, _ = world
     out = tmp_path_factory.mktemp("swift")
-    job = Job(folder / "questions.json", folder / "clips", out / "run", load_recipe("label-pem", {"n": 2}))
-    run_job(job)
+    changes = {"annotations": folder / "questions.json", "media": folder / "clips", "n": 2}
+    running.run("label-pem", out / "run", changes)
     seen = []
     facts = export_swift(RunDir(out / "run"), out / "shards", 0.3, 0.0, 0, tick=lambda *x: seen.append(x))
     assert seen[-1][0] == seen[-1][1] == sum(facts["rows"].values())

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from avcurate.chains.hallucination import HallucinationJob, run_hallucination, summarise_hallucination
-from avcurate.recipe import ModelSpec
-from avcurate.report.captions import mark, write_captions_page
-from avcurate.report.status import dead_rows
 from avcurate.runner.rundir import RunDir
+from avcurate.runner.status import dead_rows
+from avcurate.tasks.hallucination.page import mark, write_captions_page
+from avcurate.tasks.hallucination.summary import summarise_hallucination
+from tests import running
 
 
 def run(tmp_path, rows, truth=None, **changes):
@@ -17,9 +17,11 @@ def run(tmp_path, rows, truth=None, **changes):
     if truth is not None:
         (tmp_path / "truth.jsonl").write_text("".join(json.dumps(r) + "\n" for r in truth))
         changes["truth"] = tmp_path / "truth.jsonl"
-    tallies = run_hallucination(HallucinationJob(file, tmp_path / "run", **changes))
+    tallies = running.run("hallucination", tmp_path / "run", {"captions": file, **changes})
     found = RunDir(tmp_path / "run")
-    return tallies["hallucination"], found, [r for t in found.parts("hallucination").rows() for r in t.to_pylist()]
+    tally = tallies["hallucination"]
+    tally.dead |= tallies["records"].dead
+    return tally, found, [r for t in found.parts("hallucination").rows() for r in t.to_pylist()]
 
 
 def test_objects_come_from_classes_or_reference_captions(tmp_path):
@@ -76,7 +78,7 @@ def test_clip_zero_texts_for_references_and_other_odd_input(tmp_path):
 def test_a_finished_part_is_not_scored_again(tmp_path, monkeypatch):
     rows = [{"clip": "a", "caption": "a dog", "objects": ["dog"]}]
     run(tmp_path, rows)
-    monkeypatch.setattr("avcurate.chains.hallucination.score_caption", None)
+    monkeypatch.setattr("avcurate.tasks.hallucination.stage.score_caption", None)
     tally, _, scored = run(tmp_path, rows)
     assert tally.kept == len(scored) == 1
 
@@ -92,12 +94,12 @@ def test_captions_are_escaped_and_marked(tmp_path):
 
 
 def test_a_model_lists_the_objects_and_its_failures_have_a_name(tmp_path):
-    """Played from a script: what the model would say of captions ``c`` and references ``r``, by record."""
+    """Played from a script: what the model would say of captions and references, by record."""
     pytest.importorskip("sentence_transformers")
     script = [
-        {"question_id": "c1", "setting": "objects", "responses": ["- a dog\n- a spoon\n- hat (possibly)"]},
-        {"question_id": "c2", "setting": "objects", "responses": ["- a dog"]},
-        {"question_id": "r2", "setting": "objects", "responses": ["- a cat or a dog"]},
+        {"question_id": "1", "setting": "caption", "responses": ["- a dog\n- a spoon\n- hat (possibly)"]},
+        {"question_id": "2", "setting": "caption", "responses": ["- a dog"]},
+        {"question_id": "2", "setting": "references", "responses": ["- a cat or a dog"]},
     ]
     (tmp_path / "script.jsonl").write_text("".join(json.dumps(x) + "\n" for x in script))
     rows = [
@@ -105,11 +107,11 @@ def test_a_model_lists_the_objects_and_its_failures_have_a_name(tmp_path):
         {"clip": "b", "caption": "A dog", "references": ["A cat or a dog"]},
         {"clip": "c", "caption": "A cat", "objects": ["cat"]},
     ]
-    extractor = ModelSpec(engine="scripted", model=str(tmp_path / "script.jsonl"))
-    tally, _, scored = run(tmp_path, rows, embedder="embedded", extractor=extractor)
+    extractor = {"extractor.engine": "scripted", "extractor.model": str(tmp_path / "script.jsonl")}
+    tally, _, scored = run(tmp_path, rows, **extractor)
     assert len(scored[0]["aloha_objects"]) == 2 and scored[0]["aloha"] == 0.0
     assert scored[1]["aloha"] == pytest.approx(1.0, abs=1e-5)
-    assert tally.dead == {"extraction_failed": 1}
+    assert tally.dead == {"not_in_script": 1}
 
 
 def test_nothing_named_is_no_number(tmp_path):
@@ -138,7 +140,7 @@ def test_hallucinated_captions_are_told_from_true_ones(shared, tmp_path, file, f
             for i, h in enumerate(json.loads((folder / "nocaps_foil.json").read_text()))
             for k in ("baseline", "foil")
         ]
-    tally, found, _ = run(tmp_path, rows, embedder="embedded")
+    tally, found, _ = run(tmp_path, rows, aloha=True)
     told = summarise_hallucination(found)["told_apart"]
     assert tally.kept == len(rows) == told["captions"] and told["hallucinated"] == flagged
     assert told["chair"]["flagged_of_hallucinated"] - told["chair"]["flagged_of_faithful"] > chair

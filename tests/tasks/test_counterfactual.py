@@ -7,14 +7,11 @@ import subprocess
 import numpy as np
 import pytest
 
-from avcurate.chains.audit import audit
-from avcurate.chains.pairing import PairJob, run_pair
-from avcurate.chains.swapping import SwapJob, run_swap
-from avcurate.engines.embedder import open_embedder
 from avcurate.media.decode import DecodeSpec, decode
-from avcurate.recipe import load_pair
-from avcurate.report.audit import write_audit_page
 from avcurate.runner.rundir import RunDir
+from avcurate.tasks.swap.audit import audit
+from avcurate.tasks.swap.audit_page import write_audit_page
+from tests import running
 
 
 def captions(shared):
@@ -60,15 +57,14 @@ def test_real_clips_become_a_benchmark(shared, tmp_path):
         (media / file.name).symlink_to(file)
     rows = captions(shared)
     (tmp_path / "captions.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
-    job = PairJob(tmp_path / "captions.jsonl", tmp_path / "pairs", load_pair("pair"), media)
-    tallies = run_pair(job, embedder=open_embedder("embedded"))
+    tallies = running.run("pair", tmp_path / "pairs", {"captions": tmp_path / "captions.jsonl", "media": media})
     assert tallies["captioned"].total == len(rows) and tallies["captioned"].dead == {}
     pairs = [json.loads(x) for x in (tmp_path / "pairs/pairs.jsonl").open()]
     # effects have no picture; of the 31 clips nearly all find a donor
     assert tallies["pair"].filtered["no_picture"] == 42 and len(pairs) >= 27
     for p in pairs:
         assert max(p["audio_similarity"] or -1, p["video_similarity"] or -1) < 0.3 and p["margin"] > 0
-    run_swap(SwapJob(tmp_path / "pairs/pairs.jsonl", media, media, tmp_path / "swap"))
+    running.run("swap", tmp_path / "swap", {"pairs": tmp_path / "pairs/pairs.jsonl", "media": media})
     made = [r for t in RunDir(tmp_path / "swap").parts("swap").rows() for r in t.to_pylist()]
     assert len(made) == len(pairs)
     for row in made:

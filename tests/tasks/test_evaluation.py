@@ -4,15 +4,12 @@ import json
 
 import pytest
 
-from avcurate.chains.evaluation import EvalJob, compare_runs, read_eval, run_eval, summarise_eval
-from avcurate.chains.label_pem import Job
-from avcurate.chains.pairing import PairJob, run_pair
-from avcurate.chains.swapping import SwapJob, run_swap
 from avcurate.errors import RecipeChanged, UserError
 from avcurate.metrics.evaluation import AVH, MIS, VAH
-from avcurate.recipe import load_pair, load_recipe
-from avcurate.report.evaluation import write_evaluation
 from avcurate.runner.rundir import RunDir
+from avcurate.tasks.evaluate.page import write_evaluation
+from avcurate.tasks.evaluate.summary import compare_runs, read_eval, summarise_eval
+from tests import running
 
 FORCED = ("av+Audio", "av+Visual", "av+Audio-Visual")
 
@@ -46,13 +43,14 @@ def benchmark(tiny_clip, tmp_path_factory):
     return folder
 
 
-def job_of(folder, run, conditions=("a", "v", "av", *FORCED), **over):
-    recipe = load_recipe("eval", {"model.engine": "scripted", "model.model": str(folder / "script.jsonl"), **over})
-    return EvalJob(Job(folder / "qa.json", folder / "clips", run, recipe), conditions)
+def evaluate(folder, run, conditions=("a", "v", "av", *FORCED), **over):
+    changes = {"annotations": folder / "qa.json", "media": folder / "clips", "conditions": ",".join(conditions)}
+    changes |= {"model.engine": "scripted", "model.model": str(folder / "script.jsonl")}
+    return running.run("eval", run, changes | over)
 
 
 def test_conditions_tasks_and_what_follows_from_them(benchmark, tmp_path):
-    tallies = run_eval(job_of(benchmark, tmp_path / "r"))
+    tallies = evaluate(benchmark, tmp_path / "r")
     assert tallies["eval"].kept == 12
     found = summarise_eval(RunDir(tmp_path / "r"))["conditions"]
     assert list(found) == ["a", "v", "av", *FORCED, "random", "oracle"]
@@ -72,14 +70,14 @@ def test_conditions_tasks_and_what_follows_from_them(benchmark, tmp_path):
 
 
 def test_two_runs_are_compared_question_by_question(benchmark, tmp_path):
-    run_eval(job_of(benchmark, tmp_path / "one"))
+    evaluate(benchmark, tmp_path / "one")
     other = tmp_path / "script.jsonl"
     lines = [json.loads(x) for x in (benchmark / "script.jsonl").open()]
     for x in lines:
         if x["setting"] == "av":
             x["responses"] = ["<ans>Yes</ans>"]
     other.write_text("".join(json.dumps(x) + "\n" for x in lines))
-    run_eval(job_of(benchmark, tmp_path / "two", ("av",), **{"model.model": str(other)}))
+    evaluate(benchmark, tmp_path / "two", ("av",), **{"model.model": str(other)})
     found = compare_runs(RunDir(tmp_path / "one"), RunDir(tmp_path / "two"))
     assert set(found) == {"av"} and found["av"]["all"]["n"] == 12
     assert found["av"]["all"]["difference"] == 0.5 and found["av"]["all"]["mcnemar"] == pytest.approx(2 * 0.5**6)
@@ -95,9 +93,9 @@ def test_two_runs_are_compared_question_by_question(benchmark, tmp_path):
 
 def test_what_cannot_be_asked_says_so(benchmark, tmp_path):
     with pytest.raises(UserError, match="no condition 'smell'"):
-        run_eval(job_of(benchmark, tmp_path / "r", ("smell",)))
+        evaluate(benchmark, tmp_path / "r", ("smell",))
     with pytest.raises(UserError, match="separate-then-fuse"):
-        run_eval(job_of(benchmark, tmp_path / "r", ("av+Audio",), prompt="cot@1"))
+        evaluate(benchmark, tmp_path / "r", ("av+Audio",), prompt="cot@1")
     with pytest.raises(UserError, match="no finished run"):
         (tmp_path / "x").mkdir()
         (tmp_path / "x/run.json").write_text('{"stages": {}, "recipe": {"seed": 0}}')
@@ -107,22 +105,13 @@ def test_what_cannot_be_asked_says_so(benchmark, tmp_path):
 @pytest.mark.slow
 def test_on_the_demo_world_answers_follow_what_is_shown_and_the_swapped_sound(world, tmp_path):
     folder, items = world
-    recipe = load_recipe("eval")
-    run_pair(
-        PairJob(folder / "captions.jsonl", tmp_path / "p", load_pair("pair", {"threshold": 0.97}), folder / "clips")
-    )
-    run_swap(SwapJob(tmp_path / "p/pairs.jsonl", folder / "clips", folder / "clips", tmp_path / "s"))
-    jobs = {
-        variant: EvalJob(
-            Job(folder / "questions.json", folder / "clips", tmp_path / variant, recipe),
-            ("a", "v", "av", *FORCED),
-            tmp_path / "s",
-            variant,
-        )
-        for variant in ("factual", "counterfactual")
-    }
-    for job in jobs.values():
-        tallies = run_eval(job)
+    changes = {"captions": folder / "captions.jsonl", "media": folder / "clips", "threshold": 0.97}
+    running.run("pair", tmp_path / "p", changes)
+    running.run("swap", tmp_path / "s", {"pairs": tmp_path / "p/pairs.jsonl", "media": folder / "clips"})
+    changes = {"annotations": folder / "questions.json", "media": folder / "clips", "swapped": tmp_path / "s"}
+    changes |= {"conditions": ",".join(("a", "v", "av", *FORCED))}
+    for variant in ("factual", "counterfactual"):
+        tallies = running.run("eval", tmp_path / variant, {**changes, "variant": variant})
         assert tallies["ingest"].kept > 40 and tallies["eval"].dead == {}
     by_id = {i.number: i.draft.evidence for i in items}
     rows = [r for t in RunDir(tmp_path / "factual").parts("eval").rows() for r in t.to_pylist()]
@@ -148,10 +137,8 @@ def test_on_the_demo_world_answers_follow_what_is_shown_and_the_swapped_sound(wo
     for pem in ("Audio", "Visual", "Audio-Visual"):
         assert {x.named for x in read_eval(RunDir(tmp_path / "factual"))[f"av+{pem}"]} == {(pem,)}
     # another variant is another input, even in the same folders
-    from dataclasses import replace
-
-    with pytest.raises(RecipeChanged, match="ingest output was made otherwise"):
-        run_eval(replace(jobs["factual"], variant="counterfactual"))
+    with pytest.raises(RecipeChanged, match="ingest output of this run was made with other settings"):
+        running.run("eval", tmp_path / "factual", {**changes, "variant": "counterfactual"})
     # asked again with nothing changed: nothing is asked
-    again = run_eval(jobs["factual"])
+    again = running.run("eval", tmp_path / "factual", {**changes, "variant": "factual"})
     assert again["eval"].kept == len(rows)

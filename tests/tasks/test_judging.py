@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from avcurate.chains.judging import JudgeJob, compare_judged, run_judge, summarise_judge
 from avcurate.engines.base import Sampling
 from avcurate.errors import UserError
 from avcurate.recipe import ModelSpec
 from avcurate.runner.rundir import RunDir
+from avcurate.tasks.judge.summary import compare_judged, summarise_judge
+from tests import running
 from tests.engines.fake_server import Plan, serve
 
 
@@ -21,7 +22,7 @@ def write(path, rows):
 def scripted(tmp_path, replies):
     """``replies``: (row, modality) to texts."""
     lines = [{"question_id": str(r), "setting": m, "responses": t} for (r, m), t in replies.items()]
-    return ModelSpec(engine="scripted", model=str(write(tmp_path / "script.jsonl", lines)))
+    return {"model.engine": "scripted", "model.model": str(write(tmp_path / "script.jsonl", lines))}
 
 
 def judged(score, reason="because"):
@@ -47,8 +48,8 @@ def test_scores_spread_and_replies_that_cannot_be_read(tmp_path):
         (3, "audio"): ["```json\n" + judged(0.5, "a {brace} in it") + "\n```", '{"score": true}'],
         (3, "video"): [judged(0.25), judged(0.75)],
     }
-    job = JudgeJob(write(tmp_path / "c.jsonl", ROWS), tmp_path / "r", scripted(tmp_path, replies), n=2)
-    tally = run_judge(job)["judge"]
+    changes = {"captions": write(tmp_path / "c.jsonl", ROWS), "n": 2, **scripted(tmp_path, replies)}
+    tally = running.run("judge", tmp_path / "r", changes)["judge"]
     assert tally.kept == 3
     assert tally.dead == {"caption_empty": 1, "truth_missing": 1, "truth_not_text": 1, "human_score_not_a_number": 1}
     rows = {r["clip"]: r for t in RunDir(tmp_path / "r").parts("judge").rows() for r in t.to_pylist()}
@@ -70,31 +71,30 @@ def test_the_drop_from_factual_to_counterfactual(tmp_path):
     rows = [{"clip": f"{i}", "caption": "x", "audio_caption": "y", "video_caption": "z"} for i in range(30)]
     for name, heard in (("factual", 0.8), ("counterfactual", 0.4)):
         replies = {(i + 1, m): [judged(heard if m == "audio" else 0.9)] for i in range(30) for m in ("audio", "video")}
-        run_judge(JudgeJob(write(tmp_path / "c.jsonl", rows), tmp_path / name, scripted(tmp_path, replies)))
+        changes = {"captions": write(tmp_path / "c.jsonl", rows), **scripted(tmp_path, replies)}
+        running.run("judge", tmp_path / name, changes)
     found = compare_judged(RunDir(tmp_path / "counterfactual"), RunDir(tmp_path / "factual"))
     assert found["audio"]["drop"] == pytest.approx(0.5) and found["audio"]["interval"] == pytest.approx([-0.4, -0.4])
     assert found["video"]["drop"] == pytest.approx(0)
 
 
-def test_a_judge_that_fails_in_passing_is_asked_again_and_one_that_dies_is_gone_on_with(tmp_path):
+def test_a_judge_that_fails_in_passing_is_asked_again_and_one_that_dies_is_resumed(tmp_path):
     rows = [{"clip": f"{i}", "caption": "x", "audio_caption": "y"} for i in range(150)]
     captions = write(tmp_path / "c.jsonl", rows)
 
-    def job(url):
+    def judge(url):
         options = {"timeout_s": 1.0, "attempts": 3, "max_wait_s": 0.05}
-        return JudgeJob(
-            captions, tmp_path / "r", ModelSpec(engine="server", model="tiny", urls=(url,), options=options)
-        )
+        changes = {"captions": captions, "model.engine": "server", "model.model": "tiny", "model.urls": [url]}
+        return running.run("judge", tmp_path / "r", {**changes, "model.options": options, "run.part_size": 64})
 
-    # answers the first part, then stays down
+    # answers some captions, then stays down
     plan = Plan(503, "slow", *["ok"] * 64, *[503] * 400)
     with serve(plan) as url, pytest.raises(UserError, match="no server answered"):
-        run_judge(job(url))
-    assert len(RunDir(tmp_path / "r").parts("judge").commits()) == 1
+        judge(url)
     with serve(after := Plan()) as url:
-        tally = run_judge(job(url))["judge"]
+        tally = judge(url)["judge"]
     # "answer 17" is prose: counted, not scored
-    assert tally.kept == 150 and after.served == 150 - 64
+    assert tally.kept == 150 and plan.served + after.served < 150 + 64 and plan.served >= 64
     found = summarise_judge(RunDir(tmp_path / "r"))
     assert found["audio"]["unparsed"] == 150 and found["audio"]["mean"] is None
     assert after.bodies[0]["response_format"]["json_schema"]["schema"]["required"] == ["reason", "score"]
@@ -153,8 +153,8 @@ def test_references_of_several_records_are_put_together_and_scores_are_finite(tm
     rows = [{"clip": "a", "caption": "x"}, {"clip": "a", "caption": "y", "human_audio": float("nan")}]
     replies = {(1, "audio"): [judged(1)], (1, "video"): [judged(1)]}
     model = scripted(tmp_path, replies)
-    told = write(tmp_path / "truth.jsonl", truth)
-    tally = run_judge(JudgeJob(write(tmp_path / "c.jsonl", rows), tmp_path / "r", model, told))["judge"]
+    changes = {"captions": write(tmp_path / "c.jsonl", rows), "truth": write(tmp_path / "truth.jsonl", truth)}
+    tally = running.run("judge", tmp_path / "r", {**changes, **model})["judge"]
     assert tally.dead == {"human_score_not_a_number": 1}
     (row,) = [r for t in RunDir(tmp_path / "r").parts("judge").rows() for r in t.to_pylist()]
     assert row["audio_references"] == ["dog", "a bark"] and row["video_references"] == ["yard"]

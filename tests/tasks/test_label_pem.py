@@ -6,10 +6,11 @@ import sys
 
 import pytest
 
-from avcurate.chains.relabel import confusion
 from avcurate.demo.build import build_world
-from avcurate.report.status import dead_rows
 from avcurate.runner.rundir import RunDir
+from avcurate.runner.status import dead_rows
+from avcurate.tasks.label_pem.relabel import confusion
+from tests import running
 
 pytest.importorskip("torch")
 pytest.importorskip("sentence_transformers")
@@ -73,7 +74,7 @@ def test_exported_shards_open_everywhere_and_split_by_video(labelled):
     import pandas
     import polars
 
-    from avcurate.chains.export import export_run
+    from avcurate.publish.shards import export_run
 
     folder, _ = labelled
     made = export_run(RunDir(folder / "run"), folder / "shards", "parquet", 0.3, 0.0, 0)
@@ -103,11 +104,8 @@ def test_real_questions_on_real_clips(shared, tmp_path):
     "file", ["daily_omni_qa.json", "music_avqa_val.json", "valor32k_avqa_val.csv", "avhbench_align_ft_qa.json"]
 )
 def test_absent_media_are_dead_rows_with_that_name(shared, tmp_path, file):
-    from avcurate.chains.label_pem import Job, ingest_only
-    from avcurate.recipe import load_recipe
-
     (tmp_path / "media").mkdir()
-    job = Job(shared / "annotations" / file, tmp_path / "media", tmp_path / "run", load_recipe("label-pem"))
-    tally = ingest_only(job)
+    changes = {"annotations": shared / "annotations" / file, "media": tmp_path / "media"}
+    tally = running.ingest(tmp_path / "run", changes)
     assert tally.kept == 0 and tally.dead["media_missing"] > 0.9 * (tally.total - sum(tally.filtered.values()))
     assert all(r["message"] for r in dead_rows(RunDir(tmp_path / "run"))[:50])

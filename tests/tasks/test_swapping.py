@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from avcurate.chains.swapping import SwapJob, run_swap
-from avcurate.report.status import dead_rows
 from avcurate.runner.rundir import RunDir
+from avcurate.runner.status import dead_rows
+from tests import running
 from tests.conftest import ffmpeg
 
 
@@ -23,13 +23,16 @@ def folder(tmp_path):
     return tmp_path
 
 
+def swap(folder, **changes):
+    return running.run("swap", folder / "run", {"pairs": folder / "pairs.jsonl", "media": folder / "clips", **changes})
+
+
 def made(folder):
     return [r for t in RunDir(folder / "run").parts("swap").rows() for r in t.to_pylist()]
 
 
 def test_every_pair_is_made_or_has_a_reason(folder):
-    job = SwapJob(folder / "pairs.jsonl", folder / "clips", folder / "clips", folder / "run", silent=True)
-    tally = run_swap(job)["swap"]
+    tally = swap(folder, silent=True)["swap"]
     assert tally.total == 8 and tally.kept == 3
     assert tally.dead == {
         "donor_without_audio": 1,
@@ -45,25 +48,28 @@ def test_every_pair_is_made_or_has_a_reason(folder):
     for row in rows:
         for kind in ("counterfactual", "factual", "silent"):
             assert row[kind] is None or (folder / "run" / row[kind]).stat().st_size > 1000
-    assert all(r["message"].startswith("record ") for r in dead_rows(RunDir(folder / "run")))
+    assert all(r["message"] and "avcurate run" in r["reproduce"] for r in dead_rows(RunDir(folder / "run")))
 
 
 def test_a_second_run_makes_nothing_again(folder):
-    job = SwapJob(folder / "pairs.jsonl", folder / "clips", folder / "clips", folder / "run")
-    run_swap(job)
+    swap(folder)
     before = made(folder)
     times = {p: p.stat().st_mtime_ns for p in (folder / "run").rglob("*.m*")}
     assert len(times) == 5
-    assert run_swap(job)["swap"].kept == 3 and made(folder) == before
+    assert swap(folder)["swap"].kept == 3 and made(folder) == before
     assert times == {p: p.stat().st_mtime_ns for p in (folder / "run").rglob("*.m*")}
 
 
 def test_what_died_is_tried_again_and_pairs_of_one_clip_share_its_twin(folder):
     pairs = [("a", d) for d in ("b", "late", "b")] * 4
     (folder / "pairs.jsonl").write_text("".join(json.dumps({"clip": c, "donor": d}) + "\n" for c, d in pairs))
-    job = SwapJob(folder / "pairs.jsonl", folder / "clips", folder / "clips", folder / "run", workers=4)
-    assert run_swap(job)["swap"].dead == {"media_missing": 4}
+    how = {"run.workers": 4}
+    assert swap(folder, **how)["swap"].dead == {"media_missing": 4}
     assert len(list((folder / "run/factual").glob("*.mp4"))) == 1
     ffmpeg("-f", "lavfi", "-i", "sine=500:d=2", str(folder / "clips/late.wav"))
-    assert run_swap(job)["swap"].kept == 12
+    assert swap(folder, **how)["swap"].dead == {"media_missing": 4}
+    retried = running.run(
+        "swap", folder / "run", {"pairs": folder / "pairs.jsonl", "media": folder / "clips"}, retry=frozenset()
+    )
+    assert retried["swap"].kept == 12
     assert not list((folder / "run").rglob(".*.tmp"))

@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from avcurate.chains.attention import AttendJob, _means, run_attend
-from avcurate.chains.demo_table import table
-from avcurate.chains.evaluation import EvalJob, read_eval, run_eval, summarise_eval
-from avcurate.chains.label_pem import Job
+from avcurate.demo.table import table
 from avcurate.errors import UserError
 from avcurate.maam.traces import malformed
-from avcurate.recipe import load_recipe
 from avcurate.runner.rundir import RunDir
+from avcurate.tasks.evaluate.attention import AttendJob, _means, run_attend
+from avcurate.tasks.evaluate.summary import read_eval, summarise_eval
+from tests import running
 
 
 def test_quarters_by_hand():
@@ -26,10 +25,10 @@ def test_quarters_by_hand():
 def asked(world, tmp_path_factory):
     folder, _ = world
     made = {}
-    for name, options in (("plain", {}), ("masked", {"model.options.maam": "inner+open_tag"})):
+    for name, options in (("plain", {}), ("masked", {"maam": "inner+open_tag"})):
         run = tmp_path_factory.mktemp(name) / "run"
-        job = Job(folder / "benchmark.json", folder / "clips", run, load_recipe("eval", {"n": 1, **options}), limit=24)
-        run_eval(EvalJob(job, ("a", "av")))
+        changes = {"annotations": folder / "benchmark.json", "media": folder / "clips", "conditions": "a,av"}
+        running.run("eval", run, {**changes, "n": 1, "run.limit": 24, **options})
         made[name] = run
     return made
 
@@ -49,17 +48,14 @@ def test_responses_without_a_picture_pay_it_no_attention(asked):
 
 @pytest.mark.slow
 def test_a_forced_pem_is_read_once_and_swapped_clips_are_found(world, tmp_path, monkeypatch):
-    from avcurate.chains.swapping import SwapJob, run_swap
-
     folder, items = world
     names = sorted({i.clip.name for i in items[:12]})
     pairs = tmp_path / "pairs.jsonl"
     told = [{"clip": f"{a}.mp4", "donor": f"{b}.mp4"} for a, b in zip(names, names[1:] + names[:1], strict=True)]
     pairs.write_text("".join(json.dumps(x) + "\n" for x in told))
-    run_swap(SwapJob(pairs, folder / "clips", folder / "clips", tmp_path / "swap"))
-    recipe = load_recipe("eval", {"n": 1})
-    job = Job(folder / "benchmark.json", folder / "clips", tmp_path / "run", recipe, limit=12)
-    run_eval(EvalJob(job, ("av", "av+Audio"), swapped=tmp_path / "swap"))
+    running.run("swap", tmp_path / "swap", {"pairs": pairs, "media": folder / "clips"})
+    changes = {"annotations": folder / "benchmark.json", "media": folder / "clips", "conditions": "av,av+Audio"}
+    running.run("eval", tmp_path / "run", {**changes, "n": 1, "run.limit": 12, "swapped": tmp_path / "swap"})
     read = []
     from avcurate.train.omni import Omni
 
@@ -116,9 +112,9 @@ def test_engines_and_prompts_without_the_mask_are_refused(world, tmp_path):
         ({"model.engine": "server", "model.urls": ["http://127.0.0.1:9/v1"]}, "'server' cannot decode under MAAM"),
         ({"prompt": "cot"}, "masks separate-then-fuse"),
     ):
-        recipe = load_recipe("eval", {"model.options.maam": "span", **over})
+        changes = {"annotations": folder / "benchmark.json", "media": folder / "clips", "maam": "span", **over}
         with pytest.raises(UserError, match=message):
-            run_eval(EvalJob(Job(folder / "benchmark.json", folder / "clips", tmp_path / "r", recipe), ("av",)))
+            running.run("eval", tmp_path / "r", changes)
 
 
 @pytest.mark.slow
@@ -135,5 +131,5 @@ def test_the_table_against_counting_by_hand(asked, world):
     assert both["runs"] == 2 and both["answers"]["sd"] is not None
     other = Path(asked["plain"]).parent / "truth.jsonl"
     other.write_text((folder / "truth.jsonl").read_text().replace("demo_101_", "demo_102_"))
-    with pytest.raises(UserError, match="does not tell of"):
+    with pytest.raises(UserError, match="has no entry for"):
         table({"x": [asked["plain"]]}, other)
