@@ -22,6 +22,7 @@ from avcurate.schema import arrow_schema
 from avcurate.sources.annotations import digest, read_annotations
 from avcurate.sources.formats import Format, by_name, detect
 from avcurate.sources.records import Record
+from avcurate.tasks.salvage import SALVAGE, Salvage
 
 # records that are sound and no questions
 NOT_ASKED = frozenset({"not_a_question", "class_not_in_pool"})
@@ -45,6 +46,7 @@ class QuestionInput(Strict):
         default_factory=dict, description="Column of each field, for tables."
     )
     media_pattern: Pattern = Field(None, description=PATTERN)
+    salvage: Salvage = Field(False, description=SALVAGE)
 
 
 class ClipInput(Strict):
@@ -101,6 +103,7 @@ class QuestionSource(Source):
         media: where its clips are.
         format_name: ``auto`` or a format's name.
         columns: column of each field, for tables.
+        salvage: read what can be read of a broken file.
         records: reads the records; by default as the file's ending says.
         form: reads a record; by default found by name or by the first record's fields.
         depends: what else the questions depend on.
@@ -115,6 +118,7 @@ class QuestionSource(Source):
         format_name: str = "auto",
         columns: dict[str, str] | None = None,
         *,
+        salvage: bool = False,
         records: Callable[[], Iterator[Record]] | None = None,
         form: Format | None = None,
         depends: dict[str, Any] | None = None,
@@ -122,7 +126,7 @@ class QuestionSource(Source):
         self.rows: pa.Schema = arrow_schema("questions")
         self.path, self.media, self.columns = path, media, columns or {}
         self.format_name = "table" if columns and format_name == "auto" else format_name
-        self._records = records or (lambda: read_annotations(path))
+        self._records = records or (lambda: read_annotations(path, salvage=salvage))
         self._form = form
         self._depends = depends or {}
 
@@ -158,7 +162,7 @@ def question_source(inputs: QuestionInput, media: MediaFolder | None = None) -> 
     """The questions that a recipe names."""
     assert inputs.annotations is not None and inputs.media is not None
     folder = media or MediaFolder(inputs.media, inputs.media_pattern)
-    return QuestionSource(inputs.annotations, folder, inputs.format, inputs.columns)
+    return QuestionSource(inputs.annotations, folder, inputs.format, inputs.columns, salvage=inputs.salvage)
 
 
 def clip_source(inputs: ClipInput, form: Format, depends: dict[str, Any]) -> QuestionSource:

@@ -22,8 +22,8 @@ class RecordSource(Source):
 
     name, table, key = "records", "records", "row"
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, salvage: bool = False) -> None:
+        self.path, self.salvage = path, salvage
         self.rows: pa.Schema = arrow_schema("records")
 
     def identity(self) -> dict[str, Any]:
@@ -32,7 +32,7 @@ class RecordSource(Source):
 
     def records(self) -> Iterator[Record]:
         """The file's records."""
-        return read_records(self.path)
+        return read_records(self.path, salvage=self.salvage)
 
     def read(self, record: Record) -> Outcome:
         """The record, whatever it holds."""

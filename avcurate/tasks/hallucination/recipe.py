@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from avcurate.recipe import Argument, Flag, ModelSpec, Required, Strict, TaskRecipe
+from avcurate.tasks.salvage import SALVAGE, Salvage
 
 FIELDS = ("clip", "caption", "objects", "references", "flag")
 
@@ -25,6 +26,7 @@ class HallucinationInput(Strict):
         dict[str, str],
         Flag("--map", help="FIELD=COLUMN for clip, caption, objects, references, flag; repeatable."),
     ] = Field(default_factory=dict, description="Column of each field.")
+    salvage: Salvage = Field(False, description=SALVAGE)
 
 
 class Extractor(ModelSpec):

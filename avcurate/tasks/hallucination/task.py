@@ -42,7 +42,9 @@ class Hallucination(Task[HallucinationRecipe]):
         assert recipe.input.captions is not None
         embedder = (context.embedder or open_embedder(recipe.embedder)) if recipe.with_aloha else None
         engine = context.engine or (open_engine(recipe.extractor) if recipe.extractor.model else None)
-        return Job(RecordSource(recipe.input.captions), (HallucinationStage(recipe, embedder, engine),))
+        return Job(
+            RecordSource(recipe.input.captions, recipe.input.salvage), (HallucinationStage(recipe, embedder, engine),)
+        )
 
     def summarise(self, run: RunDir) -> dict[str, Any]:
         """Measures with intervals."""

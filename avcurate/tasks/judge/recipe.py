@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from avcurate.recipe import Argument, Flag, ModelSpec, Required, SamplingSpec, Strict, TaskRecipe
+from avcurate.tasks.salvage import SALVAGE, Salvage
 
 FIELDS = ("clip", "caption", "audio_caption", "video_caption", "human_audio", "human_video")
 
@@ -24,6 +25,7 @@ class JudgeInput(Strict):
     columns: Annotated[
         dict[str, str], Flag("--map", help="FIELD=COLUMN; also human_audio and human_video; repeatable.")
     ] = Field(default_factory=dict, description="Column of each field.")
+    salvage: Salvage = Field(False, description=SALVAGE)
     against: Annotated[Path | None, Flag("--against")] = Field(
         None, description="Another judge run on the same clips: the drop per modality."
     )

@@ -33,7 +33,7 @@ class Judge(Task[JudgeRecipe]):
         """Records, judged."""
         assert recipe.input.captions is not None
         engine = context.engine or open_engine(recipe.model)
-        return Job(RecordSource(recipe.input.captions), (JudgeStage(engine, recipe),))
+        return Job(RecordSource(recipe.input.captions, recipe.input.salvage), (JudgeStage(engine, recipe),))
 
     def summarise(self, run: RunDir) -> dict[str, Any]:
         """Mean scores with intervals, agreement with people, and the drop from another run."""

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from avcurate.recipe import Argument, Flag, Required, RunOptions, Strict, TaskRecipe
+from avcurate.tasks.salvage import SALVAGE, Salvage
 
 
 class PairInput(Strict):
@@ -25,6 +26,7 @@ class PairInput(Strict):
     columns: Annotated[dict[str, str], Flag("--map", help="FIELD=COLUMN; repeatable.")] = Field(
         default_factory=dict, description="Column of each field."
     )
+    salvage: Salvage = Field(False, description=SALVAGE)
 
 
 class PairRecipe(TaskRecipe):

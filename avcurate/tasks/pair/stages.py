@@ -39,7 +39,8 @@ class CaptionSource(Source):
 
     name, table, key = "captions", "captions", "row"
 
-    def __init__(self, path: Path, columns: dict[str, str]) -> None:
+    def __init__(self, path: Path, columns: dict[str, str], salvage: bool = False) -> None:
+        self.salvage = salvage
         unknown = set(columns) - set(FIELDS)
         if unknown:
             raise UserError(f"there is no field {sorted(unknown)[0]!r}.", f"Fields are: {', '.join(FIELDS)}.")
@@ -52,7 +53,7 @@ class CaptionSource(Source):
 
     def records(self) -> Iterator[Record]:
         """The file's records."""
-        return read_records(self.path)
+        return read_records(self.path, salvage=self.salvage)
 
     def read(self, record: Record) -> Outcome:
         """What a record says of its clip."""

@@ -35,7 +35,7 @@ class Pair(Task[PairRecipe]):
         assert inputs.captions is not None
         embedder = context.embedder or open_embedder(recipe.embedder)
         return Job(
-            CaptionSource(inputs.captions, inputs.columns),
+            CaptionSource(inputs.captions, inputs.columns, inputs.salvage),
             (
                 ListenStage(inputs.media, recipe.run.workers),
                 PairStage(recipe, embedder, context.out / "embeddings"),

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from avcurate.recipe import Argument, Flag, Required, Strict, TaskRecipe
+from avcurate.tasks.salvage import SALVAGE, Salvage
 
 
 class SwapInput(Strict):
@@ -23,6 +24,7 @@ class SwapInput(Strict):
     columns: Annotated[dict[str, str], Flag("--map", help="FIELD=COLUMN for clip and donor; repeatable.")] = Field(
         default_factory=dict, description="Column of each field."
     )
+    salvage: Salvage = Field(False, description=SALVAGE)
 
 
 class SwapRecipe(TaskRecipe):

@@ -33,7 +33,7 @@ class Swap(Task[SwapRecipe]):
     def plan(self, recipe: SwapRecipe, context: Context) -> Job:
         """Pairs, made."""
         assert recipe.input.pairs is not None
-        return Job(RecordSource(recipe.input.pairs), (SwapStage(recipe, context.out),))
+        return Job(RecordSource(recipe.input.pairs, recipe.input.salvage), (SwapStage(recipe, context.out),))
 
     def summarise(self, run: RunDir) -> dict[str, Any]:
         """How many files of each kind there are."""
