@@ -128,6 +128,13 @@ class MediaSpec(Strict):
     timeout_s: float = Field(60.0, gt=0, description="Wall time of one decode.")
     memory_mb: int = Field(4096, ge=256, description="Address space of one decode.")
     max_bytes: int = Field(8 << 30, ge=1, description="Largest file opened.")
+    max_shortfall: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="Share of a track that may be missing when it is decoded; above it the clip is dead.",
+    )
+    keep_damaged: bool = Field(False, description="Keep clips above it; their rows say how much is missing.")
 
 
 Ablation = Literal["drop", "zero"]

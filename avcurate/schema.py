@@ -92,6 +92,7 @@ def _per_setting(name: str, type_: pa.DataType, about: str) -> tuple[Column, ...
 SAMPLE: tuple[Column, ...] = (
     Column("media_sha256", pa.string(), "SHA-256 of the media file that was shown."),
     Column("duration", pa.float64(), "Seconds of media that were shown."),
+    Column("media_shortfall", pa.float64(), "Share of a track that could not be decoded, in [0, 1]."),
     Column("engine", pa.string(), "Engine and model that answered."),
     *_per_setting("responses", RESPONSES, "all sampled responses, in order of their seeds."),
     *_per_setting("asked", pa.int32(), "responses sampled; fewer than n where early exit stopped."),
@@ -209,6 +210,7 @@ ASKED = pa.list_(
 EVAL: tuple[Column, ...] = (
     Column("media_sha256", pa.string(), "SHA-256 of the media file that was shown."),
     Column("duration", pa.float64(), "Seconds of media that were shown."),
+    Column("media_shortfall", pa.float64(), "Share of a track that could not be decoded, in [0, 1]."),
     Column("engine", pa.string(), "Engine and model that answered."),
     Column("pem", pa.string(), "PEM of the question where the dataset or a label says one."),
     Column("asked", ASKED, "Per condition: responses, answers (null: unreadable), whether right, PEMs named, tokens."),

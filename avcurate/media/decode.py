@@ -32,6 +32,8 @@ class DecodeSpec:
     timeout_s: float = 60.0
     memory_mb: int = 4096
     max_bytes: int = 8 << 30
+    max_shortfall: float = 0.2
+    keep_damaged: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class DecodedClip:
         fps: frames per second of ``frames`` (below the asked rate where the cap applied).
         audio: float32 (S,) mono at 16 kHz in [-1, 1], or ``None`` without a sound track.
         sha256: of the file's bytes; identifies the media in caches and reports.
+        shortfall: share of what was asked for, of the track that lacks most, that could not be decoded; in [0, 1].
     """
 
     frames: NDArray[np.uint8] | None
@@ -50,6 +53,7 @@ class DecodedClip:
     audio: NDArray[np.float32] | None
     duration: float
     sha256: str
+    shortfall: float = 0.0
 
     @property
     def nbytes(self) -> int:
@@ -62,7 +66,9 @@ def decode(path: Path, spec: DecodeSpec, start: float | None = None, end: float 
 
     Raises:
         MediaError: every reason of :func:`avcurate.media.probe.probe`, and ``media_bad_cut``,
-            ``media_zero_length``, ``media_corrupt``.
+            ``media_zero_length``, ``media_corrupt``; ``media_damaged`` where more than ``max_shortfall`` of a track
+            could not be decoded, unless damaged clips are kept. A track that is there and cannot be decoded is damage,
+            never absence.
     """
     facts = probe(path, timeout_s=min(20.0, spec.timeout_s), max_bytes=spec.max_bytes)
     begin = start or 0.0
@@ -88,7 +94,40 @@ def decode(path: Path, spec: DecodeSpec, start: float | None = None, end: float 
         len(audio) / SAMPLE_RATE if audio is not None else 0.0,
         len(frames) / fps if frames is not None else 0.0,
     )
-    return DecodedClip(frames, fps, audio, duration, sha256(path))
+    shortfall = _refuse_damage(path, facts, spec, begin, limit, fps, frames, audio)
+    return DecodedClip(frames, fps, audio, duration, sha256(path), shortfall)
+
+
+def _refuse_damage(
+    path: Path,
+    facts: Probe,
+    spec: DecodeSpec,
+    begin: float,
+    limit: float,
+    fps: float,
+    frames: NDArray[np.uint8] | None,
+    audio: NDArray[np.float32] | None,
+) -> float:
+    """The share that is missing of the track that lacks most."""
+    tracks = []
+    if facts.has_video:
+        tracks.append(("picture", facts.video_seconds, 0.0 if frames is None else len(frames) / fps, 2 / fps))
+    if facts.has_audio:
+        tracks.append(("sound", facts.audio_seconds, 0.0 if audio is None else len(audio) / SAMPLE_RATE, 0.25))
+    worst = 0.0
+    for name, whole, got, slack in tracks:
+        expected = max(0.0, min(whole - begin, limit)) if whole else 0.0
+        missing = 1.0 if got == 0 and expected > slack else max(0.0, expected - got - slack) / max(expected, 1e-9)
+        if got == 0 and not whole:
+            missing = 1.0
+        worst = max(worst, missing)
+        if missing > spec.max_shortfall and not (spec.keep_damaged and got):
+            raise MediaError(
+                "media_damaged",
+                f"{path}: of {expected:.1f} s of {name} only {got:.1f} s can be decoded.",
+                "Fetch the clip again, or allow it with media.max_shortfall or media.keep_damaged in the recipe.",
+            )
+    return worst
 
 
 def _run(

@@ -112,6 +112,7 @@ class SampleStage(AskingStage):
     def _columns(self, unit: QuestionUnit) -> Row:
         clip = unit.clip
         added: Row = {"media_sha256": clip.sha256, "duration": clip.duration, "engine": self.engine.name}
+        added["media_shortfall"] = clip.shortfall
         for setting, asked in unit.asked.items():
             added[f"{setting}_responses"] = asked.responses
             added[f"{setting}_asked"] = len(asked.responses)

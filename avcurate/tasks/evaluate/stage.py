@@ -72,6 +72,7 @@ class EvalStage(AskingStage):
         return {
             "media_sha256": clip.sha256,
             "duration": clip.duration,
+            "media_shortfall": clip.shortfall,
             "engine": self.engine.name,
             "pem": None if pem is None else str(pem),
             "asked": asked,
