@@ -19,7 +19,10 @@ import pyarrow.parquet as pq
 
 from avcurate.demo.build import Item, build_world
 from avcurate.schema import SCHEMA_VERSION
+from avcurate.tasks.run import load_recipe
+from avcurate.tasks.train.task import Train
 from avcurate.tasks.train.training import run_training
+from avcurate.train.recipe import TrainRecipe
 
 STEPS = 4
 WAYS = {"grpo": {"algo": "grpo"}, "mapo": {"algo": "mapo"}, "mapo_maam": {"algo": "mapo", "maam": True}}

@@ -119,7 +119,11 @@ class ServerEngine(Engine):
     def witness(self) -> str:
         """The servers' processes by their start; this process where they do not tell it."""
         started = [self._started(url) for url in self.urls]
-        return super().witness if None in started else " ".join(f"{u}@{s}" for u, s in zip(self.urls, started))
+        return (
+            super().witness
+            if None in started
+            else " ".join(f"{u}@{s}" for u, s in zip(self.urls, started, strict=True))
+        )
 
     def _started(self, url: str) -> str | None:
         try:

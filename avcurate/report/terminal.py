@@ -24,6 +24,7 @@ def print_funnel(stages: dict[str, Any]) -> None:
 
 
 def reasons(counts: dict[str, int]) -> str:
+    """``12 (too_long 7, media_missing 5)``: a total and what it is made of, most first."""
     if not counts:
         return "0"
     listed = ", ".join(f"{k} {v:,}" for k, v in sorted(counts.items(), key=lambda kv: -kv[1]))

@@ -1,4 +1,4 @@
-"""Broken annotation files of every kind: refused with a place, or every record accounted for. Never fewer in silence."""
+"""Broken annotation files of every kind: refused with a place, or every record accounted for, none in silence."""
 
 import json
 import random

@@ -223,8 +223,6 @@ def test_a_clip_that_cannot_be_read_is_written_down_and_stops_nobody(shards, tmp
     pq.write_table(rows, broken / "data/train-00000.parquet")
     sizes = {"prompts": 4, "micro_batch": 1} if algo == "sft" else {"prompts": 4}
     recipe = load_train("train-demo-stage-1", {**SMALL, "algo": algo, **sizes, "max_tokens": 8, "steps": 2})
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/dead.jsonl").write_text('{"question_id": "cut o')
     run_training(TrainJob(broken, tmp_path / "out", recipe))
     dead = read_dead(tmp_path / "out/dead.jsonl")
     assert {d["question_id"] for d in dead} == {rows["question_id"][i].as_py() for i in (1, 3)} and len(dead) == 2
