@@ -116,7 +116,7 @@ class RunDir:
             record = self.record()
             if record.get("schema_version", 0) < SCHEMA_VERSION:
                 raise UserError(
-                    f"{self.root} was made by avcurate {record.get('avcurate', '?')}, which stored rows in another way.",
+                    f"{self.root} was made by avcurate {record.get('avcurate', '?')}, which stored rows another way.",
                     "It can be read, relabelled and exported, not resumed: start a new run with another -o.",
                 )
             if record.get("task") != task:

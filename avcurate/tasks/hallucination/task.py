@@ -69,7 +69,7 @@ class Hallucination(Task[HallucinationRecipe]):
             told = summary["told_apart"]
             of = {k: "-" if v is None else f"{v:.1%}" for k, v in told["chair"].items()}
             out.print(
-                f"Flagged in the input: {told['hallucinated']:,} of {told['captions']:,}. An object is found "
+                f"Flagged in the input: {told['hallucinated']:,} of {told['captions']:,}. One is found "
                 f"invented in {of['flagged_of_hallucinated']} of those and in {of['flagged_of_faithful']} of the others."
             )
             if "aloha_auc" in told:
