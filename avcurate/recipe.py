@@ -9,10 +9,10 @@ from __future__ import annotations
 import importlib.resources
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from avcurate.errors import UserError
 
@@ -55,6 +55,17 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_defaults(cls, data: Any) -> Any:
+        """What is said of some fields of a part leaves its other fields as this model has them, not as the part's."""
+        if not isinstance(data, dict):
+            return data
+        for name, field in cls.model_fields.items():
+            if isinstance(field.default, BaseModel) and isinstance(data.get(name), dict):
+                data = data | {name: _merged(field.default.model_dump(exclude_unset=True), data[name])}
+        return data
+
 
 class RunOptions(Strict):
     """How a run is carried out. None of it changes what comes out, so any of it may differ on resume."""
@@ -83,6 +94,10 @@ class TaskRecipe(Strict):
     run: RunOptions = RunOptions()
 
     inputs: ClassVar[str] = "input"
+
+    def to_record(self) -> Self:
+        """As ``run.json`` has it: with what it names in files that may be moved away."""
+        return self
 
 
 class ModelSpec(Strict):
@@ -193,6 +208,11 @@ def override(data: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
             node = node[parent]
         node[last] = value
     return changed
+
+
+def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    both = {k: _merged(under[k], v) for k, v in over.items() if isinstance(v, dict) and isinstance(under.get(k), dict)}
+    return under | over | both
 
 
 def _copy(data: dict[str, Any]) -> dict[str, Any]:

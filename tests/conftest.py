@@ -15,6 +15,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 REPO = Path(__file__).parent.parent
+LONG = bool(os.environ.get("AVCURATE_LONG"))
+"""Whether all generated cases are tried (`make test-long`), not a seeded sample."""
 SHARED = REPO.parent / "shared" / "data"
 
 

@@ -40,13 +40,12 @@ def options_of(model: type[BaseModel], prefix: str = "") -> Iterator[Option]:
     """Every field of a recipe, and of the models in it, that has a flag or a place."""
     for name, field in model.model_fields.items():
         path = f"{prefix}{name}"
+        marks = [m for m in field.metadata if isinstance(m, (Flag, Argument))]
         inner = next((t for t in _alternatives(field.annotation) if _is_model(t)), None)
-        if inner is not None:
+        if inner is not None and not marks:
             yield from options_of(inner, f"{path}.")
-            continue
-        for mark in field.metadata:
-            if isinstance(mark, (Flag, Argument)):
-                yield Option(path.replace(".", "__"), path, field, mark)
+        for mark in marks:
+            yield Option(path.replace(".", "__"), path, field, mark)
 
 
 def command_of(task: type[Task[Any]]) -> Callable[..., None]:

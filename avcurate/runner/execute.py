@@ -252,13 +252,17 @@ class StageRun:
         limit = self.options.fail_on_dead
         dead = sum(self.tally.dead.values())
         if limit is not None and self.tally.done >= MIN_ROWS_BEFORE_STOP and dead > limit * self.tally.done:
-            worst = max(self.tally.dead, key=lambda r: self.tally.dead[r])
-            raise TooManyDead(
-                f"{dead} of {self.tally.done} rows died in {self.stage.name}, most with {worst!r}; "
-                f"the limit is {limit:.0%}.",
-                "Look at them with `avcurate status RUN --dead`, fix the cause, then run again: "
-                "finished parts are kept.",
-            )
+            raise too_many_dead(self.stage.name, self.tally, limit)
+
+
+def too_many_dead(stage: str, tally: Tally, limit: float) -> TooManyDead:
+    """The error of a stage whose dead rows are more than the limit allows."""
+    worst = max(tally.dead, key=lambda r: tally.dead[r])
+    return TooManyDead(
+        f"{sum(tally.dead.values())} of {tally.done} rows died in {stage}, most with {worst!r}; "
+        f"the limit is {limit:.0%}.",
+        "Look at them with `avcurate status RUN --dead`, fix the cause, then run again: finished parts are kept.",
+    )
 
 
 def with_digests(rows: list[Row], stage: BaseStage, before: list[str]) -> pa.Table:

