@@ -12,7 +12,7 @@ import typer.core
 import typer.main
 
 from avcurate import __version__
-from avcurate.errors import AvcurateError, TooManyDead
+from avcurate.errors import AvcurateError, Stopped, TooManyDead
 
 # what is listed by --help, so that listing imports nothing: name, where it is made, what it does
 TASK_HELP = {
@@ -134,16 +134,15 @@ def main() -> None:
 
     0 done, 1 user error, 2 usage, 3 stopped on dead rows, 130 and 143 interrupted (resumable).
     """
-    from avcurate.cli.interrupts import Terminated, exit_at_once, stop_on_signals
+    from avcurate.cli.interrupts import interrupted, stop_on_signals
 
     stop_on_signals()
     try:
         app()
     except AvcurateError as e:
         _fail(e)
-    except (KeyboardInterrupt, Terminated) as e:
-        typer.echo("Interrupted. Run the same command again to resume.", err=True)
-        exit_at_once(143 if isinstance(e, Terminated) else 130)
+    except Stopped as e:
+        interrupted(e.code)
     except Exception as e:
         from avcurate.runner.isolate import refuse_machine_errors
 

@@ -8,11 +8,9 @@ import sys
 import threading
 from types import FrameType
 
+from avcurate.errors import Stopped
+
 GRACE_S = 5.0
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived."""
 
 
 def stop_on_signals() -> None:
@@ -24,15 +22,21 @@ def stop_on_signals() -> None:
     def handle(number: int, frame: FrameType | None) -> None:
         code = 128 + number
         if seen:
-            exit_at_once(code)
+            interrupted(code)
         seen.append(number)
-        timer = threading.Timer(GRACE_S, exit_at_once, (code,))
+        timer = threading.Timer(GRACE_S, interrupted, (code,))
         timer.daemon = True
         timer.start()
-        raise (KeyboardInterrupt if number == signal.SIGINT else Terminated)
+        raise Stopped(code)
 
     signal.signal(signal.SIGINT, handle)
     signal.signal(signal.SIGTERM, handle)
+
+
+def interrupted(code: int) -> None:
+    """Say in one line how to go on, and end."""
+    sys.stderr.write("Interrupted. Run the same command again to resume.\n")
+    exit_at_once(code)
 
 
 def exit_at_once(code: int) -> None:

@@ -69,8 +69,8 @@ class Hallucination(Task[HallucinationRecipe]):
             told = summary["told_apart"]
             of = {k: "-" if v is None else f"{v:.1%}" for k, v in told["chair"].items()}
             out.print(
-                f"Flagged in the input: {told['hallucinated']:,} of {told['captions']:,}. One is found "
-                f"invented in {of['flagged_of_hallucinated']} of those and in {of['flagged_of_faithful']} of the others."
+                f"Flagged in the input: {told['hallucinated']:,} of {told['captions']:,}. An invented object "
+                f"is found in {of['flagged_of_hallucinated']} of those and {of['flagged_of_faithful']} of the others."
             )
             if "aloha_auc" in told:
                 out.print(f"ALOHa is lower for a flagged caption than for another in {told['aloha_auc']:.1%} of pairs.")
