@@ -5,6 +5,7 @@ Knows files and arrays; knows no model. One ffmpeg child writes both, so a clip 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,10 @@ from avcurate.media.scratch import scratch
 from avcurate.store.atomic import sha256
 
 SAMPLE_RATE = 16_000
+
+# of ffmpeg's closing statistics; frames that a decoder may still hold when reading stops
+_COUNTS = re.compile(rb"Input stream #0:\d+ \(video\): (\d+) packets read[^;\n]*; (\d+) frames decoded")
+_DELAY = 8
 
 
 @dataclass(frozen=True)
@@ -85,16 +90,16 @@ def decode(path: Path, spec: DecodeSpec, start: float | None = None, end: float 
             )
         limit = min(limit, facts.duration - begin)
     fps = min(spec.fps, spec.max_frames / limit)
-    frames, audio = _run(path, facts, spec, begin, limit, fps)
+    frames, audio, destroyed = _run(path, facts, spec, begin, limit, fps)
     if fps < spec.fps and facts.has_video and (frames is None or len(frames) < spec.max_frames / 2):
         # the container claims to be longer than it is: what there is fits at the full rate, or up to the cap
         fps = spec.fps
-        frames, audio = _run(path, facts, spec, begin, limit, fps)
+        frames, audio, destroyed = _run(path, facts, spec, begin, limit, fps)
     duration = max(
         len(audio) / SAMPLE_RATE if audio is not None else 0.0,
         len(frames) / fps if frames is not None else 0.0,
     )
-    shortfall = _refuse_damage(path, facts, spec, begin, limit, fps, frames, audio)
+    shortfall = _refuse_damage(path, facts, spec, begin, limit, fps, frames, audio, destroyed)
     return DecodedClip(frames, fps, audio, duration, sha256(path), shortfall)
 
 
@@ -107,6 +112,7 @@ def _refuse_damage(
     fps: float,
     frames: NDArray[np.uint8] | None,
     audio: NDArray[np.float32] | None,
+    destroyed: float,
 ) -> float:
     """The share that is missing of the track that lacks most."""
     tracks = []
@@ -120,6 +126,9 @@ def _refuse_damage(
         missing = 1.0 if got == 0 and expected > slack else max(0.0, expected - got - slack) / max(expected, 1e-9)
         if got == 0 and not whole:
             missing = 1.0
+        if name == "picture":
+            missing = max(missing, destroyed)
+            got = min(got, expected * (1 - destroyed))
         worst = max(worst, missing)
         if missing > spec.max_shortfall and not (spec.keep_damaged and got):
             raise MediaError(
@@ -132,7 +141,8 @@ def _refuse_damage(
 
 def _run(
     path: Path, facts: Probe, spec: DecodeSpec, begin: float, limit: float, fps: float
-) -> tuple[NDArray[np.uint8] | None, NDArray[np.float32] | None]:
+) -> tuple[NDArray[np.uint8] | None, NDArray[np.float32] | None, float]:
+    """Frames, samples, and the share of picture packets that gave no frame."""
     with scratch() as folder:
         video_file, audio_file = Path(folder, "v"), Path(folder, "a")
         size = _frame_size(facts, spec.max_pixels) if facts.has_video else None
@@ -142,7 +152,19 @@ def _run(
         audio = _read_audio(audio_file) if facts.has_audio else None
     if frames is None and audio is None:
         _fail(path, done.returncode, done.stderr)
-    return frames, audio
+    return frames, audio, _destroyed(done.stderr)
+
+
+def _destroyed(log: bytes) -> float:
+    """Share of the picture's packets that could not be decoded; the frame rate filter repeats frames in their place.
+
+    A packet without a frame is no damage by itself (hidden frames, a decoder's delay), so errors must have been logged.
+    """
+    found = _COUNTS.search(log)
+    if found is None or b"[error]" not in log:
+        return 0.0
+    packets, frames = int(found[1]), int(found[2])
+    return max(0.0, (packets - frames - _DELAY) / packets) if packets else 0.0
 
 
 def _frame_size(facts: Probe, max_pixels: int) -> tuple[int, int]:
@@ -182,7 +204,7 @@ def _command(
     if not outputs:
         raise MediaError("media_no_streams", f"{path} has neither picture nor sound.")
     stream = ffmpeg.merge_outputs(*outputs).global_args(
-        "-nostdin", "-v", "error", "-threads", "1", "-filter_threads", "1"
+        "-nostdin", "-v", "level+verbose", "-threads", "1", "-filter_threads", "1"
     )
     command: list[str] = stream.compile(cmd=child.binary("ffmpeg"), overwrite_output=True)
     return command
@@ -207,7 +229,8 @@ def _read_audio(file: Path) -> NDArray[np.float32] | None:
 
 
 def _fail(path: Path, returncode: int, stderr: bytes) -> None:
-    lines = stderr.decode("utf-8", "replace").strip().splitlines()
+    logged = stderr.decode("utf-8", "replace").splitlines()
+    lines = [line for line in logged if "[error]" in line or "[fatal]" in line]
     detail = lines[0][:300] if lines else "nothing could be decoded"
     if returncode == 0 and not lines:
         raise MediaError("media_zero_length", f"{path} holds no frame and no sample.", "Fetch the clip again.")
