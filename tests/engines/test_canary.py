@@ -58,3 +58,23 @@ def test_missing_responses_kill_their_rows_and_are_never_counted_as_asked(world,
     dead = tallies["sample"].dead
     assert set(dead) == {"responses_missing"} and tallies["sample"].kept + dead["responses_missing"] == 40
     assert "responses came back" in dead_rows(found)[0]["message"]
+
+
+def evaluate(world, tmp_path, engine, questions=40):
+    folder, _ = world
+    changes = {"annotations": folder / "questions.json", "media": folder / "clips", "conditions": "a,v,av"}
+    running.run("eval", tmp_path / "run", changes | {"run.limit": questions, "run.part_size": 8}, engine=engine)
+
+
+@pytest.mark.parametrize("cheat", [cheats.DropsAudio, cheats.StaleAudio, cheats.Deaf, cheats.Blind])
+def test_eval_has_the_same_canary_before_it_begins(world, tmp_path, cheat):
+    with pytest.raises(NotHearing):
+        evaluate(world, tmp_path, cheat())
+    assert not list((tmp_path / "run").rglob("eval/part-*"))
+
+
+def test_eval_has_the_same_canary_while_it_runs(world, tmp_path):
+    engine = cheats.StaleAudioLater()
+    engine.after = 60
+    with pytest.raises(NotHearing):
+        evaluate(world, tmp_path, engine)

@@ -142,3 +142,22 @@ def test_on_the_demo_world_answers_follow_what_is_shown_and_the_swapped_sound(wo
     # asked again with nothing changed: nothing is asked
     again = running.run("eval", tmp_path / "factual", {**changes, "variant": "factual"})
     assert again["eval"].kept == len(rows)
+
+
+def test_the_random_pem_is_drawn_for_each_question_from_all_three():
+    """By the seed and the question: neither one PEM for all, nor another on another reading."""
+    from collections import Counter
+
+    from avcurate.tasks.evaluate.summary import _answered
+
+    def drawn(number, seed):
+        asked = [
+            {"condition": name, "answers": [name], "correct": [True], "pems": [None]}
+            for name in ("av+Audio", "av+Visual", "av+Audio-Visual")
+        ]
+        row = {"question_id": f"q{number}", "question_type": None, "pem": None, "answer": "Yes", "asked": asked}
+        return dict(_answered(row, seed))["random"].answers[0]
+
+    first = [drawn(i, 0) for i in range(600)]
+    assert first == [drawn(i, 0) for i in range(600)] and first != [drawn(i, 1) for i in range(600)]
+    assert all(150 < n < 250 for n in Counter(first).values()) and len(set(first)) == 3

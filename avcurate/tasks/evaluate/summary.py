@@ -15,10 +15,9 @@ from avcurate.metrics.evaluation import (
     AVHBENCH_QUESTIONS,
     answer_measures,
     avhbench_average,
-    mcnemar,
-    paired_interval,
 )
 from avcurate.metrics.pem import pem_of
+from avcurate.metrics.statistics import mcnemar, mean_interval, paired_interval
 from avcurate.runner.rundir import RunDir
 from avcurate.runner.stage import Row
 from avcurate.runner.status import stage_counts
@@ -132,12 +131,10 @@ def _measures(answered: list[Answered]) -> dict[str, Any]:
     flat = [(x, a.truth) for a in answered for x in a.answers]
     measured = answer_measures([x for x, _ in flat], [t for _, t in flat])
     scores = np.array([a.score for a in answered])
-    rng = np.random.default_rng(0)
-    means = [scores[rng.integers(len(scores), size=len(scores))].mean() for _ in range(1000)]
     return measured | {
         "questions": len(answered),
         "accuracy": float(scores.mean()),
-        "interval": [float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))],
+        "interval": list(mean_interval(scores)),
     }
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from avcurate.errors import UserError
-from avcurate.metrics.evaluation import paired_interval
-from avcurate.metrics.judging import correlation
+from avcurate.metrics.statistics import paired_interval, rank_correlations
 from avcurate.runner.rundir import RunDir
 from avcurate.tasks.judge.stage import MODALITIES
 
@@ -36,7 +35,7 @@ def summarise_judge(run: RunDir) -> dict[str, Any]:
             "unparsed": sum(len(r[f"{modality}_unparsed"]) for r in rows),
             "unscored_captions": sum(bool(r[f"{modality}_scores"]) and r[f"{modality}_score"] is None for r in rows),
             "mean_spread": float(np.mean(spreads)) if spreads else None,
-            "human": correlation(*(np.array(x) for x in zip(*both, strict=True))) if both else None,
+            "human": rank_correlations(*(np.array(x) for x in zip(*both, strict=True))) if both else None,
         }
     return found
 

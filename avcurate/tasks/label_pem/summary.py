@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
+from avcurate.metrics.statistics import wilson
 from avcurate.runner.rundir import RunDir
 from avcurate.schema import PEM, Setting
-
-Z95 = 1.959964
-
-
-def wilson(k: int, n: int) -> tuple[float, float]:
-    """95 % Wilson interval of a rate of ``k`` in ``n``."""
-    if n == 0:
-        return 0.0, 1.0
-    p, z2 = k / n, Z95**2
-    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def summarise(run: RunDir) -> dict[str, Any]:
