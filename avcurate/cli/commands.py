@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import types
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import typer
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from avcurate.recipe import Argument, Flag, Required, TaskRecipe, override, settings_of
 from avcurate.tasks.base import Context, Task
+from avcurate.tasks.options import Option, alternatives, options_of
 
 SHARED: dict[str, tuple[Any, str, tuple[str, ...]]] = {
     "out": (Path, "Run directory; an existing one is resumed.", ("--out", "-o")),
@@ -24,28 +21,6 @@ SHARED: dict[str, tuple[Any, str, tuple[str, ...]]] = {
     "retry_dead": (bool, "Process rows again that died before.", ("--retry-dead",)),
     "json_out": (bool, "Print one JSON document.", ("--json",)),
 }
-
-
-@dataclass(frozen=True)
-class Option:
-    """One field of a recipe on the command line."""
-
-    parameter: str
-    path: str
-    field: FieldInfo
-    flag: Flag | Argument
-
-
-def options_of(model: type[BaseModel], prefix: str = "") -> Iterator[Option]:
-    """Every field of a recipe, and of the models in it, that has a flag or a place."""
-    for name, field in model.model_fields.items():
-        path = f"{prefix}{name}"
-        marks = [m for m in field.metadata if isinstance(m, (Flag, Argument))]
-        inner = next((t for t in _alternatives(field.annotation) if _is_model(t)), None)
-        if inner is not None and not marks:
-            yield from options_of(inner, f"{path}.")
-        for mark in marks:
-            yield Option(path.replace(".", "__"), path, field, mark)
 
 
 def command_of(task: type[Task[Any]]) -> Callable[..., None]:
@@ -121,18 +96,8 @@ def show_run(task: type[Task[Any]], out: Path, json_out: bool) -> None:
         console().print(f"Report: {page}")
 
 
-def _alternatives(annotation: Any) -> tuple[Any, ...]:
-    if get_origin(annotation) in (Union, types.UnionType):
-        return tuple(t for t in get_args(annotation) if t is not type(None))
-    return (annotation,)
-
-
-def _is_model(kind: Any) -> bool:
-    return inspect.isclass(kind) and issubclass(kind, BaseModel)
-
-
 def _type(option: Option) -> Any:
-    kind = _alternatives(option.field.annotation)[0]
+    kind = alternatives(option.field.annotation)[0]
     if get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
     if get_origin(kind) in (tuple, dict):
@@ -196,7 +161,7 @@ def _value(option: Option, given: Any) -> Any:
         return flag.sets if given else None
     if given is None or given == []:
         return None
-    kind = _alternatives(option.field.annotation)[0]
+    kind = alternatives(option.field.annotation)[0]
     if get_origin(kind) is dict:
         return columns_of(given)
     if get_origin(kind) is tuple:

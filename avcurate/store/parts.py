@@ -177,6 +177,15 @@ class Parts:
                 above = above.append_column(mine.schema.field(name), mine.column(name))
         return above if columns is None else above.select(columns)
 
+    def columns(self) -> list[str]:
+        """Names of the columns that :meth:`read` gives of kept rows; none where no part is finished."""
+        for commit in self.commits():
+            if self._name_of(commit.part, "kept") in commit.files:
+                own = [c for c in pq.read_schema(self.file(commit.part)).names if c != ROW_DIGEST]
+                before = Parts(self.root, commit.reads).columns() if commit.reads else []
+                return before + [c for c in own if c not in before]
+        return []
+
     def row_digests(self, part: int) -> list[str]:
         """The digest of each kept row of a finished part, in order."""
         if ROW_DIGEST in pq.read_schema(self.file(part)).names:
