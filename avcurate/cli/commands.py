@@ -46,10 +46,9 @@ def command_of(task: type[Task[Any]]) -> Callable[..., None]:
 
 
 def _run(task: type[Task[Any]], changes: dict[str, Any], given: dict[str, Any]) -> None:
-    from avcurate.recipe import read_recipe
-    from avcurate.tasks.run import recipe_of
+    from avcurate.tasks.run import recipe_of, written_recipe
 
-    data, where = read_recipe(given["recipe"] or task.default)
+    data, where = written_recipe(task, given["recipe"])
     data = override(override(data, changes), settings_of(given["settings"]))
     recipe = recipe_of(task, data, where)
     retry = frozenset[str]() if given["retry_dead"] else None
@@ -145,7 +144,7 @@ def _shared(name: str, task: type[Task[Any]]) -> inspect.Parameter:
     kind, about, names = SHARED[name]
     default: Any = False if kind is bool else None
     if name == "recipe":
-        about += f" [default: {task.default}]"
+        about += f" [default: {task.default}]" if task.default else ""
     annotation: Any = Annotated[
         kind if kind is bool else kind | None, typer.Option(*names, help=about, show_default=False)
     ]

@@ -44,12 +44,12 @@ class Task(ABC, Generic[R]):
     Attributes:
         name: of the command, and of ``kind`` in its recipes.
         recipe: its options, all in one place; the model's field ``input`` holds what it reads.
-        default: the recipe that is used when none is named.
+        default: the recipe that is used when none is named; empty: the model's own defaults.
     """
 
     name: ClassVar[str]
     recipe: ClassVar[type[TaskRecipe]]
-    default: ClassVar[str]
+    default: ClassVar[str] = ""
 
     @abstractmethod
     def plan(self, recipe: R, context: Context) -> Job:

@@ -21,8 +21,18 @@ def load_recipe(task: type[Task[Any]], name: str | None = None, changes: dict[st
     Raises:
         UserError: there is no such recipe, it is of another kind, or a field of it is wrong.
     """
-    data, where = read_recipe(name or task.default)
+    data, where = written_recipe(task, name)
     return recipe_of(task, override(data, changes or {}), where)
+
+
+def written_recipe(task: type[Task[Any]], name: str | None = None) -> tuple[dict[str, Any], str]:
+    """The fields of a task's recipe as they are written, and where; without a name those of its default.
+
+    Raises:
+        UserError: there is no such recipe.
+    """
+    chosen = name or task.default
+    return read_recipe(chosen) if chosen else ({}, f"the default of {task.name}")
 
 
 def recipe_of(task: type[Task[Any]], data: dict[str, Any], where: str) -> TaskRecipe:
