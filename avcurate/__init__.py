@@ -1,3 +1,55 @@
-"""avcurate: curate and label data for audio-visual LLMs, and train on what was curated."""
+"""avcurate: curate and label data for audio-visual LLMs, and train on what was curated.
+
+The Python API is in :mod:`avcurate.api`; its names can be taken from here, and are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from avcurate.api import (
+        Run,
+        caption,
+        dominance,
+        evaluate,
+        hallucination,
+        judge,
+        label_pem,
+        objects,
+        open_run,
+        pair,
+        run,
+        swap,
+        train_on,
+    )
 
 __version__ = "0.1.0"
+__all__ = [
+    "Run",
+    "__version__",
+    "caption",
+    "dominance",
+    "evaluate",
+    "hallucination",
+    "judge",
+    "label_pem",
+    "objects",
+    "open_run",
+    "pair",
+    "run",
+    "swap",
+    "train_on",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'avcurate' has no attribute {name!r}")
+    from avcurate import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -41,3 +41,14 @@ class RunLocked(UserError):
 
 class RecipeChanged(UserError):
     """The run directory was made with another recipe, input, model or code version."""
+
+
+class Stopped(BaseException):
+    """SIGINT or SIGTERM arrived; no ``KeyboardInterrupt``, which libraries on the way up swallow.
+
+    Attributes:
+        code: the exit code, 130 or 143.
+    """
+
+    def __init__(self, code: int) -> None:
+        self.code = code

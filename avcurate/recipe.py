@@ -1,34 +1,121 @@
-"""A recipe: everything a run depends on, in one validated file.
+"""A recipe: everything a run depends on, in one validated file. What all recipes share, and how they are read.
 
-Knows names and values; opens no model and no media.
+A task's own recipe stands in its folder under ``avcurate/tasks``. Commands are made from recipes: a field that carries
+a :class:`Flag` or an :class:`Argument` can be given on the command line, every field with ``--set``.
 """
 
 from __future__ import annotations
 
 import importlib.resources
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from avcurate.errors import UserError
 
 
-class _Strict(BaseModel):
+@dataclass(frozen=True)
+class Flag:
+    """How a field is given on the command line.
+
+    Attributes:
+        names: e.g. ``("--model", "-m")``; ``("--twins/--no-twins",)`` for a switch that can be turned off.
+        help: what ``--help`` says; the field's description without one.
+        sets: the value that the bare flag stands for; ``None``: the flag takes a value.
+    """
+
+    names: tuple[str, ...]
+    help: str
+    sets: Any
+
+    def __init__(self, *names: str, help: str = "", sets: Any = None) -> None:
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "help", help)
+        object.__setattr__(self, "sets", sets)
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A field that is given by its place on the command line."""
+
+    help: str = ""
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Required:
+    """An input that has to be given, in the recipe or on the command line."""
+
+
+class Strict(BaseModel):
+    """A model that refuses fields it does not know."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_defaults(cls, data: Any) -> Any:
+        """What is said of some fields of a part leaves its other fields as this model has them, not as the part's."""
+        if not isinstance(data, dict):
+            return data
+        for name, field in cls.model_fields.items():
+            if isinstance(field.default, BaseModel) and isinstance(data.get(name), dict):
+                data = data | {name: _merged(field.default.model_dump(exclude_unset=True), data[name])}
+        return data
 
-class ModelSpec(_Strict):
+
+class RunOptions(Strict):
+    """How a run is carried out. None of it changes what comes out, so any of it may differ on resume."""
+
+    limit: Annotated[int, Flag("--limit")] = Field(0, ge=0, description="Only the first records; 0 for all.")
+    only: Annotated[tuple[str, ...], Flag("--only")] = Field((), description="Only the row of this id; repeatable.")
+    records: Annotated[tuple[int, ...], Flag("--record")] = Field(
+        (), description="Only the record of this number in the input; repeatable."
+    )
+    part_size: Annotated[int, Flag("--part-size")] = Field(256, ge=1, description="Rows of a Parquet part.")
+    workers: Annotated[int, Flag("--workers", "--decode-workers")] = Field(
+        2, ge=1, description="Clips decoded, or files made, at the same time."
+    )
+    executor: Annotated[str, Flag("--executor")] = Field("local", description="local or ray.")
+    fail_on_dead: Annotated[float | None, Flag("--fail-on-dead")] = Field(
+        None, ge=0, le=1, description="Stop when this share of rows died."
+    )
+
+
+class TaskRecipe(Strict):
+    """What every task's recipe has."""
+
+    kind: str
+    name: str = ""
+    about: str = ""
+    run: RunOptions = RunOptions()
+
+    inputs: ClassVar[str] = "input"
+
+    def to_record(self) -> Self:
+        """As ``run.json`` has it: with what it names in files that may be moved away."""
+        return self
+
+
+class ModelSpec(Strict):
     """Which model answers, and through which engine."""
 
-    engine: Literal["transformers", "vllm", "server", "scripted"] = Field(
+    engine: Annotated[str, Flag("--engine", "-e", help="transformers, vllm, server or scripted.")] = Field(
         "transformers", description="How the model is run."
     )
-    model: str = Field("embedded", description="`embedded`, a model name or folder; for scripted, the script.")
+    model: Annotated[str, Flag("--model", "-m")] = Field(
+        "embedded", description="`embedded`, a model name or folder; for scripted, the script."
+    )
     revision: str | None = Field(None, description="Revision on the model hub.")
-    urls: tuple[str, ...] = Field((), description="Servers, e.g. http://127.0.0.1:8000/v1.")
-    served_name: str | None = Field(None, description="The model's name at the servers, where that is an alias of it.")
+    urls: Annotated[tuple[str, ...], Flag("--url", help="Server, e.g. http://127.0.0.1:8000/v1; repeatable.")] = Field(
+        (), description="Servers, e.g. http://127.0.0.1:8000/v1."
+    )
+    served_name: Annotated[str | None, Flag("--served-name")] = Field(
+        None, description="The model's name at the servers, where that is an alias of it."
+    )
     max_sequences: int = Field(96, ge=1, description="Responses generated at the same time.")
     max_model_len: int = Field(32_768, ge=256, description="Longest prompt plus response, tokens (vllm).")
     dtype: str = Field("auto", description="Number format of the weights.")
@@ -36,17 +123,17 @@ class ModelSpec(_Strict):
     options: dict[str, Any] = Field(default_factory=dict, description="Passed to the engine as they are.")
 
 
-class SamplingSpec(_Strict):
+class SamplingSpec(Strict):
     """Decoding values."""
 
-    temperature: float = Field(1.0, ge=0)
+    temperature: Annotated[float, Flag("--temperature", help="Sampling temperature; 0 is greedy.")] = Field(1.0, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
     top_k: int = Field(0, ge=0, description="0: off.")
-    max_tokens: int = Field(1024, ge=1)
+    max_tokens: Annotated[int, Flag("--max-tokens")] = Field(1024, ge=1, description="Longest response, tokens.")
     first_logprobs: int = Field(0, ge=0, le=20, description="Likeliest first tokens whose log-probability is stored.")
 
 
-class MediaSpec(_Strict):
+class MediaSpec(Strict):
     """How clips are decoded."""
 
     fps: float = Field(2.0, gt=0, description="Frames per second shown.")
@@ -56,141 +143,17 @@ class MediaSpec(_Strict):
     timeout_s: float = Field(60.0, gt=0, description="Wall time of one decode.")
     memory_mb: int = Field(4096, ge=256, description="Address space of one decode.")
     max_bytes: int = Field(8 << 30, ge=1, description="Largest file opened.")
-
-
-class EmbedderSpec(_Strict):
-    """What measures how alike reasonings are. ``tau_cot`` belongs to it: scales differ by embedder."""
-
-    model: str = Field("embedded", description="`embedded`, a model name or folder, or http://host/v1#model.")
-    tau_cot: float = Field(0.8, ge=-1, le=1, description="Least consistency of a solved setting.")
-
-
-class Recipe(_Strict):
-    """A label-pem run."""
-
-    kind: Literal["label-pem"] = "label-pem"
-    name: str = "label-pem"
-    about: str = ""
-    prompt: str = "cot@1"
-    n: int = Field(8, ge=1, description="Responses per setting.")
-    seed: int = Field(0, description="Run seed; every response's seed derives from it.")
-    ablation: Literal["drop", "zero"] = "drop"
-    layout: Literal["separate", "interleaved"] = "separate"
-    early_exit: bool = True
-    tau_acc: float = Field(0.75, gt=0, le=1, description="Least correctness rate of a solved setting.")
-    model: ModelSpec = ModelSpec()
-    sampling: SamplingSpec = SamplingSpec()
-    media: MediaSpec = MediaSpec()
-    embedder: EmbedderSpec = EmbedderSpec()
-
-
-class PoolRecipe(_Strict):
-    """The classes that are offered together as the options of one question."""
-
-    kind: Literal["pool"]
-    name: str
-    about: str = ""
-    classes: tuple[str, ...] = Field(min_length=2, max_length=26, description="Class names, verbatim.")
-
-
-class BenchmarkRecipe(_Strict):
-    """Which clips of a published list make a benchmark. Rules are applied in the order of the fields."""
-
-    kind: Literal["benchmark"]
-    name: str
-    about: str = ""
-    classes: tuple[str, ...] = Field((), description="Classes kept; none given: all.")
-    only_av_label: bool = Field(
-        False, description="VGGSounder: the set of classes both heard and seen is exactly the clip's own class."
+    max_shortfall: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="Share of a track that may be missing when it is decoded; above it the clip is dead.",
     )
-    without_flags: tuple[Literal["background_music", "static_image", "voice_over"], ...] = ()
-    branches: tuple[str, ...] = Field(
-        (), description="AudioSet: exactly one most specific class lies below these ontology nodes."
-    )
-    without_branches: tuple[str, ...] = Field((), description="AudioSet: no class lies below these.")
-    per_class: int = Field(0, ge=0, description="At most so many clips of a class, drawn by the seed; 0: all.")
-    total: int = Field(0, ge=0, description="At most so many clips in all, drawn by the seed; 0: all.")
-    seed: int = 0
+    keep_damaged: bool = Field(False, description="Keep clips above it; their rows say how much is missing.")
 
 
-class PairRecipe(_Strict):
-    """Which sound may be put under which picture."""
-
-    kind: Literal["pair"]
-    name: str
-    about: str = ""
-    embedder: str = Field("embedded", description="`embedded`, a model name or folder, or http://host/v1#model.")
-    threshold: float = Field(
-        0.3, ge=-1, le=2, description="A donor whose caption is as near as this to the clip's is refused (cosine)."
-    )
-    longest_loop: float = Field(4.0, ge=1, description="A donor may be so many times shorter than the picture.")
-    least_level: float = Field(-55.0, le=0, description="Quieter donors are refused, dB of full scale (RMS).")
-    most_gain: float = Field(30.0, ge=0, description="Donors further than this from the clip's own level, dB.")
-    block: int = Field(2048, ge=2, le=8192, description="Clips solved together; more are dealt into blocks.")
-    rounds: int = Field(3, ge=1, description="How often a large set is dealt into blocks.")
-    listed: int = Field(5, ge=0, description="Nearest refused donors of each clip that are put on record.")
-    seed: int = 0
-
-
-class MapoSpec(_Strict):
-    """What MAPO adds to GRPO; defaults are the paper's Table 5."""
-
-    modality: Literal["audio", "video", "both"] = Field("audio", description="Whose tokens are taken out and watched.")
-    gate: Literal["pos", "none"] = Field("pos", description="Attention is asked of content words only, or of all.")
-    base: float = Field(1.0, gt=0, description="τ_base of the length-scaled temperature.")
-    cap: float = Field(5.0, ge=0, description="C_mask, cap of both weights; 0: none.")
-    eta: float = Field(0.1, ge=0, description="Weight of the attention loss.")
-    exponent: float = Field(1.0, ge=0, description="κ of the temporal weight.")
-    floor: float = Field(0.1, ge=0, le=1, description="α, what the failure gate leaves to right answers.")
-    fail_at: float = Field(0.0, description="A completion failed whose accuracy reward is at most this.")
-    prefactor_cap: float = Field(3.0, gt=0, description="C_pref.")
-    layers: int = Field(5, ge=1, description="Deepest layers whose attention is watched.")
-
-
-class TrainRecipe(_Strict):
-    """GRPO, MAPO or SFT on exported shards."""
-
-    kind: Literal["train"]
-    name: str
-    about: str = ""
-    algo: Literal["grpo", "mapo", "sft"] = "grpo"
-    prompt: str = "separate-then-fuse@1"
-    accuracy_weight: float = Field(1.0, ge=0, description="Weight of the answer accuracy reward.")
-    preference_weight: float = Field(0.2, ge=0, description="Weight of the modality preference and structure reward.")
-    preference_form: Literal["conjunction", "halves"] = "conjunction"
-    format_weight: float = Field(0.0, ge=0, description="Weight of the reward for <think> and <answer>, each once.")
-    consistency_weight: float = Field(0.0, ge=0, description="Weight of the judge's word that reasons give the answer.")
-    steps: int = Field(100, ge=1, description="Optimiser steps.")
-    prompts: int = Field(12, ge=1, description="Questions of one step.")
-    group: int = Field(4, ge=2, description="Rollouts of one question.")
-    micro_batch: int = Field(16, ge=1, description="Completions of one forward pass with gradients.")
-    learning_rate: float = Field(1e-5, gt=0)
-    beta: float = Field(0.002, ge=0, description="Weight of the KL term.")
-    clip: float = Field(0.2, gt=0, description="ε of the clipped surrogate.")
-    temperature: float = Field(1.0, gt=0)
-    top_p: float = Field(1.0, gt=0, le=1)
-    top_k: int = Field(0, ge=0, description="0: off.")
-    max_tokens: int = Field(1200, ge=1, description="Longest completion.")
-    lora_rank: int = Field(0, ge=0, description="Rank of LoRA on all linear layers of the decoder; 0: full training.")
-    maam: bool = Field(False, description="Rollouts and losses under the modality-asymmetric attention mask.")
-    maam_scope: Literal["inner", "inner+open_tag", "span"] = Field(
-        "inner+open_tag", description="Which tokens of a part query under the mask; `inner` is the paper's letter."
-    )
-    save_every: int = Field(50, ge=1, description="Steps between checkpoints.")
-    seed: int = 0
-    mapo: MapoSpec = MapoSpec()
-    media: MediaSpec = MediaSpec()
-
-
-AnyRecipe = Recipe | PoolRecipe | BenchmarkRecipe | PairRecipe | TrainRecipe
-R = TypeVar("R", Recipe, PoolRecipe, BenchmarkRecipe, PairRecipe, TrainRecipe)
-KINDS: dict[str, type[AnyRecipe]] = {
-    "label-pem": Recipe,
-    "pool": PoolRecipe,
-    "benchmark": BenchmarkRecipe,
-    "pair": PairRecipe,
-    "train": TrainRecipe,
-}
+Ablation = Literal["drop", "zero"]
+M = TypeVar("M", bound=BaseModel)
 
 
 def recipe_folder() -> Path:
@@ -204,40 +167,11 @@ def shipped() -> dict[str, Path]:
     return {p.stem: p for p in sorted(recipe_folder().glob("*.yaml"))}
 
 
-def load_recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
-    """A label-pem recipe by name or path, with overrides such as ``{"model.engine": "vllm"}`` applied.
+def read_recipe(name: str) -> tuple[dict[str, Any], str]:
+    """A recipe's fields as written, and the path they stand in.
 
     Raises:
-        UserError: there is no such recipe, or a field of it is wrong; the message names the field.
-    """
-    return _of_kind(load_any(name, overrides), Recipe, name)
-
-
-def load_pool(name: str) -> PoolRecipe:
-    """A class pool by name or path; raises as :func:`load_recipe`."""
-    return _of_kind(load_any(name), PoolRecipe, name)
-
-
-def load_benchmark(name: str) -> BenchmarkRecipe:
-    """A benchmark's rules by name or path; raises as :func:`load_recipe`."""
-    return _of_kind(load_any(name), BenchmarkRecipe, name)
-
-
-def load_pair(name: str, overrides: dict[str, Any] | None = None) -> PairRecipe:
-    """How clips are paired, by name or path; raises as :func:`load_recipe`."""
-    return _of_kind(load_any(name, overrides), PairRecipe, name)
-
-
-def load_train(name: str, overrides: dict[str, Any] | None = None) -> TrainRecipe:
-    """How a model is trained, by name or path; raises as :func:`load_recipe`."""
-    return _of_kind(load_any(name, overrides), TrainRecipe, name)
-
-
-def load_any(name: str, overrides: dict[str, Any] | None = None) -> AnyRecipe:
-    """A recipe of any kind.
-
-    Raises:
-        UserError: there is no such recipe, or a field of it is wrong; the message names the field.
+        UserError: there is no such recipe, or it is no YAML mapping.
     """
     path = shipped().get(name) or Path(name)
     if not path.is_file():
@@ -247,36 +181,75 @@ def load_any(name: str, overrides: dict[str, Any] | None = None) -> AnyRecipe:
         )
     try:
         data = yaml.safe_load(path.read_text("utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as e:
         raise UserError(f"{path} is not YAML: {e}", "Check it with `avcurate recipe validate`.") from None
-    for dotted, value in (overrides or {}).items():
+    if not isinstance(data, dict):
+        raise UserError(f"{path} is a {type(data).__name__}, not a mapping of fields.", "See `avcurate recipe show`.")
+    return data, str(path)
+
+
+def override(data: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's fields with changes such as ``{"model.engine": "vllm"}`` applied; ``None`` changes nothing.
+
+    Raises:
+        UserError: a change goes into something that is no mapping.
+    """
+    changed = _copy(data)
+    for dotted, value in changes.items():
         if value is None:
             continue
         *parents, last = dotted.split(".")
-        node = data
+        node = changed
         for parent in parents:
-            node = node.setdefault(parent, {})
+            if not isinstance(node.get(parent), dict):
+                if node.get(parent) is not None:
+                    raise UserError(f"{dotted!r}: {parent!r} holds no fields.", "See `avcurate recipe show`.")
+                node[parent] = {}
+            node = node[parent]
         node[last] = value
-    return parse_recipe(data, str(path))
+    return changed
 
 
-def parse_recipe(data: Any, where: str) -> AnyRecipe:
-    """Validate a recipe of the kind that its field ``kind`` names (label-pem where it has none).
+def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    both = {k: _merged(under[k], v) for k, v in over.items() if isinstance(v, dict) and isinstance(under.get(k), dict)}
+    return under | over | both
+
+
+def _copy(data: dict[str, Any]) -> dict[str, Any]:
+    return {k: _copy(v) if isinstance(v, dict) else v for k, v in data.items()}
+
+
+def settings_of(words: list[str] | None) -> dict[str, Any]:
+    """Changes from ``key.path=value`` words; values are read as YAML.
+
+    Raises:
+        UserError: a word has no ``=``, or its value is no YAML.
+    """
+    found = {}
+    for word in words or []:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise UserError(f"{word!r} is not KEY=VALUE.", "For example: --set sampling.top_p=0.9")
+        try:
+            found[key] = yaml.safe_load(value)
+        except yaml.YAMLError as e:
+            raise UserError(f"--set {key}: {value!r} is not a value: {e}", "Quote it as YAML wants it.") from None
+    return found
+
+
+def validated(model: type[M], data: dict[str, Any], where: str) -> M:
+    """A recipe of one kind.
 
     Raises:
         UserError: naming the first wrong field.
     """
-    kind = data.get("kind", "label-pem") if isinstance(data, dict) else "label-pem"
-    if kind not in KINDS:
-        raise UserError(f"{where}: there is no kind of recipe {kind!r}.", f"Kinds are: {', '.join(KINDS)}.")
     try:
-        return KINDS[kind].model_validate(data)
+        return model.model_validate(data)
     except ValidationError as e:
         first = e.errors()[0]
-        field = ".".join(str(p) for p in first["loc"])
+        field = ".".join(str(p) for p in first["loc"]) or "the recipe"
         raise UserError(
-            f"{where}: field {field!r}: {first['msg'].lower()}.",
-            "`avcurate recipe show label-pem` prints a whole recipe.",
+            f"{where}: field {field!r}: {first['msg'].lower()}.", "`avcurate recipe schema KIND` lists all fields."
         ) from None
 
 
@@ -286,17 +259,4 @@ def parse_model(data: dict[str, Any]) -> ModelSpec:
     Raises:
         UserError: naming the first wrong field.
     """
-    try:
-        return ModelSpec.model_validate(data)
-    except ValidationError as e:
-        first = e.errors()[0]
-        field = ".".join(str(p) for p in first["loc"])
-        raise UserError(
-            f"model field {field!r}: {first['msg'].lower()}.", "See `avcurate recipe show label-pem`."
-        ) from None
-
-
-def _of_kind(found: AnyRecipe, wanted: type[R], name: str) -> R:
-    if isinstance(found, wanted):
-        return found
-    raise UserError(f"{name} is a {found.kind} recipe, which cannot be used here.", "See `avcurate recipe ls`.")
+    return validated(ModelSpec, data, "model")

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class Setting(StrEnum):
@@ -92,6 +92,7 @@ def _per_setting(name: str, type_: pa.DataType, about: str) -> tuple[Column, ...
 SAMPLE: tuple[Column, ...] = (
     Column("media_sha256", pa.string(), "SHA-256 of the media file that was shown."),
     Column("duration", pa.float64(), "Seconds of media that were shown."),
+    Column("media_shortfall", pa.float64(), "Share of a track that could not be decoded, in [0, 1]."),
     Column("engine", pa.string(), "Engine and model that answered."),
     *_per_setting("responses", RESPONSES, "all sampled responses, in order of their seeds."),
     *_per_setting("asked", pa.int32(), "responses sampled; fewer than n where early exit stopped."),
@@ -139,6 +140,19 @@ DOMINANCE: tuple[Column, ...] = (
     Column("dominance_reason", pa.string(), "Why there is no dominance; null where there is."),
     Column("dominance_by", pa.string(), "prediction, or correctness against the labels."),
     Column("vote_confidence", pa.float64(), "Product of the three votes; null without dominance."),
+)
+
+PREDICTIONS: tuple[Column, ...] = (
+    Column("question_id", pa.string(), "The clip, as the predictions name it."),
+    Column("row", pa.int64(), "1-based number of the record in the predictions' file."),
+    Column("video_id", pa.string(), "The clip, as the predictions name it."),
+    Column("classes", pa.list_(pa.string()), "The classes that the list of labels gives the clip."),
+    *_per_setting("answers", pa.list_(pa.string()), "published answers; null where there is none."),
+)
+
+RECORD: tuple[Column, ...] = (
+    Column("row", pa.int64(), "1-based number of the record in the input file."),
+    Column("record", pa.string(), "The record as it was given, JSON."),
 )
 
 DETECTIONS = pa.list_(
@@ -196,6 +210,7 @@ ASKED = pa.list_(
 EVAL: tuple[Column, ...] = (
     Column("media_sha256", pa.string(), "SHA-256 of the media file that was shown."),
     Column("duration", pa.float64(), "Seconds of media that were shown."),
+    Column("media_shortfall", pa.float64(), "Share of a track that could not be decoded, in [0, 1]."),
     Column("engine", pa.string(), "Engine and model that answered."),
     Column("pem", pa.string(), "PEM of the question where the dataset or a label says one."),
     Column("asked", ASKED, "Per condition: responses, answers (null: unreadable), whether right, PEMs named, tokens."),
@@ -209,7 +224,11 @@ CAPTIONED: tuple[Column, ...] = (
     Column("audio_captions", pa.list_(pa.string()), "What is heard."),
     Column("video_captions", pa.list_(pa.string()), "What is seen."),
     Column("answers", pa.list_(pa.string()), "What another sound must not say."),
+)
+
+SOUND: tuple[Column, ...] = (
     Column("media", pa.string(), "Media file, relative to the media folder; null where none was given."),
+    Column("media_sha256", pa.string(), "SHA-256 of that file."),
     Column("has_video", pa.bool_(), "Whether the file has a picture; null without a file."),
     Column("seconds", pa.float64(), "Length of the file; null without one."),
     Column("sound_seconds", pa.float64(), "Length of its sound, 0 without one; null without a file."),
@@ -246,10 +265,11 @@ PAIR: tuple[Column, ...] = (
     Column("nearest_refused", REFUSED, "Of them the nearest ones."),
 )
 
+MADE = pa.list_(pa.struct([("path", pa.string()), ("sha256", pa.string())]))
+
 SWAP: tuple[Column, ...] = (
     Column("clip", pa.string(), "Clip whose picture is kept, relative to the media folder."),
     Column("donor", pa.string(), "File whose sound is taken, relative to the donors' folder."),
-    Column("row", pa.int64(), "1-based number of the record in the pairs' file."),
     Column("counterfactual", pa.string(), "The clip with the donor's sound, relative to the run."),
     Column("factual", pa.string(), "Its twin with its own sound, made the same way; null where it has none."),
     Column("silent", pa.string(), "The clip with silence, where asked for."),
@@ -261,7 +281,7 @@ SWAP: tuple[Column, ...] = (
     Column("picture_sha256", pa.string(), "Hash over the packets of the picture, the same before and after."),
     Column("clip_sha256", pa.string(), "SHA-256 of the clip's file."),
     Column("donor_sha256", pa.string(), "SHA-256 of the donor's file."),
-    Column("pair", pa.string(), "The pair's record as it was given, JSON."),
+    Column("files", MADE, "Files made, relative to the run, with the SHA-256 of each."),
 )
 
 
@@ -279,7 +299,6 @@ def _judged(modality: str, what: str) -> tuple[Column, ...]:
 
 JUDGE: tuple[Column, ...] = (
     Column("clip", pa.string(), "The clip that the caption is of."),
-    Column("row", pa.int64(), "1-based number of the record in the captions' file."),
     Column("caption", pa.string(), "The caption that is judged."),
     *_judged("audio", "heard"),
     *_judged("video", "seen"),
@@ -299,7 +318,6 @@ MENTIONS = pa.list_(
 
 HALLUCINATION: tuple[Column, ...] = (
     Column("clip_id", pa.string(), "The clip or picture."),
-    Column("row", pa.int64(), "1-based number of the record in the input file."),
     Column("caption", pa.string(), "The caption as given."),
     Column("truth", pa.list_(pa.string()), "Objects that are there, as nodes of the vocabulary."),
     Column("unknown", pa.list_(pa.string()), "Given objects that map to nothing in the vocabulary."),
@@ -322,8 +340,10 @@ DEAD: tuple[Column, ...] = (
     Column("hint", pa.string(), "What to do next."),
     Column("attempt", pa.int32(), "1 the first time, one more for each retry."),
     Column("media", pa.string(), "Media file concerned."),
-    Column("reproduce", pa.string(), "Command that asks this row alone again."),
+    Column("reproduce", pa.string(), "Command that processes this row alone."),
     Column("input", pa.string(), "The input of the stage, as JSON."),
+    Column("input_digest", pa.string(), "Digest of the row it was made from; null where the row never got an id."),
+    Column("trace", pa.string(), "Traceback, where a fault of the program is the cause; null elsewhere."),
 )
 
 FILTERED: tuple[Column, ...] = (
@@ -333,6 +353,7 @@ FILTERED: tuple[Column, ...] = (
     Column("reason", pa.string(), "Named reason."),
     Column("message", pa.string(), "Why, naming the row or file."),
     Column("input", pa.string(), "The input of the stage, as JSON."),
+    Column("input_digest", pa.string(), "Digest of the row it was made from; null where the row never got an id."),
 )
 
 TABLES: dict[str, tuple[Column, ...]] = {
@@ -341,26 +362,35 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "score": QUESTION + SAMPLE + SCORE,
     "label": QUESTION + SAMPLE + SCORE + LABEL,
     "dominance": QUESTION + SAMPLE + DOMINANCE,
+    "predictions": PREDICTIONS,
     "eval": QUESTION + EVAL,
     "clips": CLIP,
     "detect": CLIP + DETECTION,
     "objects": CLIP + DETECTION + OBJECTS,
-    "captioned": CAPTIONED,
+    "records": RECORD,
+    "captions": CAPTIONED,
+    "captioned": CAPTIONED + SOUND,
     "pair": PAIR,
-    "swap": SWAP,
-    "judge": JUDGE,
-    "hallucination": HALLUCINATION,
+    "swap": RECORD + SWAP,
+    "judge": RECORD + JUDGE,
+    "hallucination": RECORD + HALLUCINATION,
     "dead": DEAD,
     "filtered": FILTERED,
 }
+"""Every table as a reader has it: whole rows. A part on disk holds the row's key and the columns its stage adds."""
+
+
+def columns_schema(table: str, columns: tuple[Column, ...]) -> pa.Schema:
+    """Arrow schema of some columns of a table, with its name and the schema version in its metadata."""
+    return pa.schema(
+        [c.field() for c in columns],
+        metadata={"avcurate.table": table, "avcurate.schema_version": str(SCHEMA_VERSION)},
+    )
 
 
 def arrow_schema(table: str) -> pa.Schema:
-    """Arrow schema of a table, with the table's name and schema version in its metadata."""
-    return pa.schema(
-        [c.field() for c in TABLES[table]],
-        metadata={"avcurate.table": table, "avcurate.schema_version": str(SCHEMA_VERSION)},
-    )
+    """Arrow schema of a table's whole rows, with the table's name and schema version in its metadata."""
+    return columns_schema(table, TABLES[table])
 
 
 def json_schema(table: str) -> dict[str, object]:

@@ -15,7 +15,7 @@ from avcurate.demo.clips import write_clip
 from avcurate.engines.open import open_detector
 from avcurate.media.decode import DecodeSpec, decode
 from avcurate.runner.stage import NoLog
-from avcurate.stages.objects import DetectStage
+from avcurate.tasks.objects.stages import DetectStage
 from benchmarks.harness import compare
 
 CLIPS, FRAMES = 16, 10

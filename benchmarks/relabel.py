@@ -10,12 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from avcurate.chains.relabel import relabel_run
 from avcurate.metrics.pem import label
-from avcurate.recipe import load_recipe
 from avcurate.runner.rundir import RunDir
 from avcurate.schema import Setting, arrow_schema
 from avcurate.store.parts import Commit, Parts, to_table
+from avcurate.tasks.label_pem.recipe import LabelPemRecipe
+from avcurate.tasks.label_pem.relabel import relabel_run
 from benchmarks.harness import compare
 
 ROWS, PART, N = 100_000, 2048, 8
@@ -54,8 +54,8 @@ def scored_part(part: int, size: int) -> pa.Table:
 def build(folder: Path, rows: int) -> RunDir:
     """A run directory with everything scored and nothing labelled."""
     run = RunDir(folder)
-    record = run.begin()
-    record["recipe"] = load_recipe("label-pem").model_dump(mode="json")
+    record = run.begin("label-pem")
+    record["recipe"] = LabelPemRecipe().model_dump(mode="json")
     run.save(record)
     parts = Parts(folder, "score")
     for part, first in enumerate(range(0, rows, PART)):

@@ -17,17 +17,21 @@ from typing import Any
 
 import numpy as np
 
-from avcurate.chains import label_pem
 from avcurate.demo.build import draw_world
 from avcurate.demo.clips import write_clip
-from avcurate.recipe import load_recipe
+from avcurate.engines.embedder import Embedder
+from avcurate.recipe import TaskRecipe
 from avcurate.runner.rundir import RunDir
+from avcurate.tasks.base import Context
+from avcurate.tasks.label_pem.ingest import ingest_only
+from avcurate.tasks.label_pem.task import LabelPem
+from avcurate.tasks.run import load_recipe, run_task
 
 SIZES = (1_000, 50_000)
 CHOICES = ["red", "green", "blue", "yellow"]
 
 
-class Constant:
+class Constant(Embedder):
     """One vector for every text."""
 
     name = "constant"
@@ -44,7 +48,14 @@ class Constant:
         return np.ones((len(texts), 8), np.float32)
 
 
-def write_inputs(folder: Path, size: int) -> label_pem.Job:
+def recipe_of(folder: Path) -> TaskRecipe:
+    """label-pem on the script."""
+    changes = {"input.annotations": str(folder / "questions.jsonl"), "input.media": str(folder)}
+    changes |= {"model.engine": "scripted", "model.model": str(folder / "script.jsonl")}
+    return load_recipe(LabelPem, "label-pem", changes)
+
+
+def write_inputs(folder: Path, size: int) -> None:
     """Questions on one clip, and eight stored answers for each and every setting."""
     clip = draw_world(1, 0)[0].clip
     write_clip(clip, folder / "clip.mp4")
@@ -52,9 +63,7 @@ def write_inputs(folder: Path, size: int) -> label_pem.Job:
         for i in range(size):
             row = {"video_name": "clip", "question_text": f"Scene {i}?", "multi_choice": CHOICES, "answer": i % 4}
             f.write(json.dumps(row) + "\n")
-    recipe = load_recipe("label-pem", {"model.engine": "scripted", "model.model": str(folder / "script.jsonl")})
-    job = label_pem.Job(folder / "questions.jsonl", folder, folder / "run", recipe)
-    label_pem.ingest_only(job)
+    ingest_only(recipe_of(folder), folder / "run")  # type: ignore[arg-type]
     with (folder / "script.jsonl").open("w") as f:
         for table in RunDir(folder / "run").parts("questions").rows():
             for row in table.to_pylist():
@@ -62,21 +71,22 @@ def write_inputs(folder: Path, size: int) -> label_pem.Job:
                     texts = [f"<think>I see {row['answer']}.</think><answer>{row['answer']}</answer>"] * 8
                     entry = {"question_id": row["question_id"], "setting": setting, "responses": texts}
                     f.write(json.dumps(entry) + "\n")
-    return job
 
 
 def child(folder: Path, size: int) -> None:
     """One measured run, in this process."""
-    script = folder / "script.jsonl"
-    recipe = load_recipe("label-pem", {"model.engine": "scripted", "model.model": str(script)})
-    job = label_pem.Job(folder / "questions.jsonl", folder, folder / "run", recipe)
-    label_pem.open_embedder = lambda name: Constant()  # type: ignore[assignment,return-value]
+    context = Context(folder / "run", embedder=Constant())
     start = time.perf_counter()
-    tallies = label_pem.run_job(job)
+    tallies = run_task(LabelPem, recipe_of(folder), context)
     spent = time.perf_counter() - start
+    start = time.perf_counter()
+    run_task(LabelPem, recipe_of(folder), context)
+    again = time.perf_counter() - start
     assert tallies["label"].kept == size
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"questions": size, "ms_per_question": round(1000 * spent / size, 3), "peak_mib": round(peak)}))
+    disk = sum(f.stat().st_size for f in (folder / "run").rglob("*.parquet")) / 2**20
+    shown = {"questions": size, "ms_per_question": round(1000 * spent / size, 3), "peak_mib": round(peak)}
+    print(json.dumps(shown | {"resume_s": round(again, 2), "parquet_mib": round(disk, 1)}))
 
 
 def main() -> None:

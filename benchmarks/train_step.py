@@ -17,10 +17,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from avcurate.chains.training import TrainJob, run_training
 from avcurate.demo.build import Item, build_world
-from avcurate.recipe import load_train
 from avcurate.schema import SCHEMA_VERSION
+from avcurate.tasks.run import load_recipe
+from avcurate.tasks.train.task import Train
+from avcurate.tasks.train.training import run_training
+from avcurate.train.recipe import TrainRecipe
 
 STEPS = 4
 WAYS = {"grpo": {"algo": "grpo"}, "mapo": {"algo": "mapo"}, "mapo_maam": {"algo": "mapo", "maam": True}}
@@ -85,8 +87,10 @@ def steps(made: Path, out: Path, model: str, over: dict[str, object]) -> dict[st
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     # a small learning rate: completions stay as long as they were, so that steps can be compared
-    recipe = load_train("train-demo-stage-1", {"steps": STEPS, "learning_rate": 1e-6, "save_every": 100, **over})
-    run_training(TrainJob(made, out, recipe, model), lambda step, total, values: at.append(time.perf_counter()))
+    changes = {"steps": STEPS, "learning_rate": 1e-6, "save_every": 100, "model": model, "input.shards": str(made)}
+    recipe = load_recipe(Train, "train-demo-stage-1", {**changes, **over})
+    assert isinstance(recipe, TrainRecipe)
+    run_training(recipe, out, lambda step, total, values: at.append(time.perf_counter()))
     taken = [b - a for a, b in itertools.pairwise(at[:STEPS])]
     peak = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else None
     return {"seconds": round(statistics.median(taken), 3), "peak_gb": peak}

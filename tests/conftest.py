@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from avcurate.engines.embedder import Embedder
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 REPO = Path(__file__).parent.parent
+LONG = bool(os.environ.get("AVCURATE_LONG"))
+"""Whether all generated cases are tried (`make test-long`), not a seeded sample."""
 SHARED = REPO.parent / "shared" / "data"
 
 
@@ -85,7 +89,7 @@ def write_script(path: Path, run: Path, right: dict[str, object], n: int = 8, de
                     f.write(json.dumps(entry) + "\n")
 
 
-class CountingEmbedder:
+class CountingEmbedder(Embedder):
     """Vectors by hashed words: quick, and alike for alike texts. Not a model; scoring has its own tests."""
 
     name = "hashed-words"

@@ -13,15 +13,20 @@ from tests.conftest import REPO
 HEAVY = ("torch", "transformers", "vllm", "sentence_transformers", "ray", "datasets", "pyarrow", "numpy", "pydantic")
 
 
-def commands(group, path=()):
-    for name, command in group.commands.items():
+def commands(found, path=()):
+    for name, command in found.items():
         if hasattr(command, "commands"):
-            yield from commands(command, (*path, name))
+            yield from commands(command.commands, (*path, name))
         else:
             yield (*path, name), command
 
 
-ALL = list(commands(typer.main.get_command(app)))
+def every_command():
+    group = typer.main.get_command(app)
+    return {name: group.get_command(None, name) for name in group.list_commands(None)}
+
+
+ALL = list(commands(every_command()))
 
 
 def avcurate(*words, **kwargs):
@@ -38,7 +43,7 @@ def test_help_has_an_example(path, command):
 def test_the_reference_has_every_command_and_option(path, command):
     """docs/cli.md is made by `make reference`."""
     reference = (REPO / "docs/cli.md").read_text()
-    head = re.split(rf"^#+ `avcurate {' '.join(path)}`$", reference, flags=re.M)
+    head = re.split(rf"^## `avcurate {' '.join(path)}`$", reference, flags=re.M)
     assert len(head) == 2, "run make reference"
     section = re.split(r"^#+ `avcurate ", head[1], flags=re.M)[0]
     for parameter in command.params:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from avcurate.benchmark.ontology import Ontology
-from avcurate.recipe import BenchmarkRecipe
+from avcurate.benchmark.rules import BenchmarkRecipe
 from avcurate.seeds import derive_seed
 from avcurate.sources.clips import (
     BadRow,

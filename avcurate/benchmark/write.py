@@ -10,8 +10,8 @@ from typing import Any
 
 from avcurate import __version__
 from avcurate.benchmark.build import Selection
+from avcurate.benchmark.rules import BenchmarkRecipe
 from avcurate.errors import UserError
-from avcurate.recipe import BenchmarkRecipe
 from avcurate.store.atomic import sha256, write_json, write_text
 
 

@@ -1,68 +1,114 @@
-"""The ``avcurate`` command. Every command module is imported only when its command is run or asked about."""
+"""The ``avcurate`` command. A command's module is imported only when the command is run or asked about."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
+import typer.main
 
 from avcurate import __version__
-from avcurate.cli import (
-    attend,
-    audit,
-    benchmark,
-    caption,
-    demo,
-    dominance,
-    evaluate,
-    hallucination,
-    inspect_cmds,
-    judge,
-    label,
-    objects,
-    pair,
-    recipes,
-    run_cmds,
-    swap,
-    train,
-)
-from avcurate.errors import AvcurateError, TooManyDead
+from avcurate.errors import AvcurateError, Stopped, TooManyDead
+
+# what is listed by --help, so that listing imports nothing: name, where it is made, what it does
+TASK_HELP = {
+    "label-pem": "Label each question's Preferred Evidence Modality: Audio, Visual or Audio-Visual.",
+    "dominance": "Find clips that one modality decides.",
+    "objects": "What is in the picture of every clip.",
+    "caption": "Describe clips under audio only, video only and both.",
+    "hallucination": "Measure what captions invent: CHAIR, F1, ALOHa.",
+    "pair": "Choose for each picture a sound that says something else.",
+    "swap": "Make counterfactual clips: another sound under a picture.",
+    "judge": "Let a language model score captions for sound and picture.",
+    "eval": "Evaluate a model under A, V, AV and forced PEMs.",
+    "train": "Train on curated shards: GRPO, MAPO or SFT.",
+}
+OTHERS = {
+    "ingest": ("avcurate.cli.label:ingest", "Read an annotation file into question rows, without asking any model."),
+    "plan": ("avcurate.cli.label:plan", "Clips, seconds, tokens, responses and disk of a run, before it."),
+    "run": ("avcurate.cli.run_cmds:run", "Run a recipe of any task, or a recorded run again."),
+    "label": ("avcurate.cli.label:relabel", "Label a run again with other thresholds, without a model."),
+    "sweep": ("avcurate.cli.label:sweep", "Labels over a grid of thresholds, from what is stored."),
+    "status": ("avcurate.cli.run_cmds:status", "How far a run is, and why rows died."),
+    "retry": ("avcurate.cli.run_cmds:retry", "Process dead rows again, all or those of some reasons."),
+    "report": ("avcurate.cli.run_cmds:report", "Write a run's page again."),
+    "verify": ("avcurate.cli.run_cmds:verify", "Check every file of a run against its checksum."),
+    "export": ("avcurate.cli.publish:export", "Write labelled rows as training shards."),
+    "attend": ("avcurate.cli.attend:attend", "Attention of responses to sound and picture."),
+    "audit": ("avcurate.cli.audit:audit", "Counterfactual pairs side by side, and what leaked."),
+    "review": ("avcurate.cli.audit:review", "Review pairs or labels blind, by keyboard."),
+    "doctor": ("avcurate.cli.inspect_cmds:doctor", "What is installed, and which known problems apply."),
+    "plugins": ("avcurate.cli.inspect_cmds:plugins", "What can be named in recipes, and where each comes from."),
+    "recipe": ("avcurate.cli.recipes:recipe_app", "List, show and validate recipes."),
+    "prompt": ("avcurate.cli.recipes:prompt_app", "List and show prompts."),
+    "benchmark": ("avcurate.cli.benchmark:app", "Build clip benchmarks from published lists, with a funnel."),
+    "demo": ("avcurate.cli.demo:app", "A world whose truth is known, and the model that hears and sees it."),
+}
+
+
+class LazyGroup(typer.core.TyperGroup):
+    """Knows every command's name and makes one only when it is wanted; tasks of plug-ins among them."""
+
+    # Typer may bring its own copy of click, so its types are not named here
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Ours in their order, then those of plug-ins."""
+        from avcurate.tasks import TASKS
+
+        return [*TASK_HELP, *OTHERS, *(n for n in TASKS.names() if n not in TASK_HELP)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command, made now; ``None`` where there is none of that name."""
+        from avcurate.tasks import TASKS
+
+        if cmd_name in OTHERS:
+            return _made(cmd_name, _imported(OTHERS[cmd_name][0]))
+        if cmd_name in TASKS:
+            from avcurate.cli.commands import command_of
+
+            return _made(cmd_name, command_of(TASKS.get(cmd_name)))
+        return None
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Names and what they do, without making any."""
+        known = {**TASK_HELP, **{n: about for n, (_, about) in OTHERS.items()}}
+        rows = [(n, known.get(n, "Of a plug-in; see its own --help.")) for n in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Plain help: Typer's own would make every command to list it."""
+        super(typer.core.TyperGroup, self).format_help(ctx, formatter)
+
+
+def _imported(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _made(name: str, thing: Any) -> Any:
+    if isinstance(thing, typer.Typer):
+        group = typer.main.get_group(thing)
+        group.name = name
+        return group
+    single = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    single.command(name)(thing)
+    command = typer.main.get_command(single)
+    command.name = name
+    return command
+
 
 app = typer.Typer(
     name="avcurate",
+    cls=LazyGroup,
     help="Curate and label data for audio-visual LLMs, and train on what was curated.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("label-pem")(label.label_pem)
-app.command("ingest")(label.ingest)
-app.command("label")(run_cmds.relabel)
-app.command("sweep")(run_cmds.sweep)
-app.command("retry")(label.retry)
-app.command("status")(run_cmds.status)
-app.command("report")(run_cmds.report)
-app.command("export")(run_cmds.export)
-app.command("plan")(label.plan)
-app.command("caption")(caption.caption)
-app.command("dominance")(dominance.dominance)
-app.command("eval")(evaluate.evaluate)
-app.command("attend")(attend.attend)
-app.command("hallucination")(hallucination.hallucination)
-app.command("judge")(judge.judge)
-app.command("objects")(objects.objects)
-app.command("pair")(pair.pair)
-app.command("swap")(swap.swap)
-app.command("audit")(audit.audit)
-app.command("review")(audit.review)
-app.command("train")(train.train)
-app.command("doctor")(inspect_cmds.doctor)
-app.add_typer(benchmark.app, name="benchmark")
-app.add_typer(recipes.recipe_app, name="recipe")
-app.add_typer(recipes.prompt_app, name="prompt")
-app.add_typer(demo.app, name="demo")
 
 
 def _version(value: bool) -> None:
@@ -78,7 +124,7 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Options of every command."""
+    """Curate and label data for audio-visual LLMs, and train on what was curated."""
     if debug:
         os.environ["AVCURATE_DEBUG"] = "1"
 
@@ -86,20 +132,45 @@ def options(
 def main() -> None:
     """Run the command line; errors are one sentence with the next step, and an exit code.
 
-    0 done, 1 user error, 2 usage, 3 stopped on dead rows, 130 interrupted (resumable).
+    0 done, 1 user error, 2 usage, 3 stopped on dead rows, 130 and 143 interrupted (resumable).
     """
+    from avcurate.cli.interrupts import interrupted, stop_on_signals
+
+    stop_on_signals()
     try:
         app()
     except AvcurateError as e:
+        _fail(e)
+    except Stopped as e:
+        interrupted(e.code)
+    except Exception as e:
+        from avcurate.runner.isolate import refuse_machine_errors
+
         if os.environ.get("AVCURATE_DEBUG"):
             raise
-        typer.secho(f"Error: {e.message}", fg="red", err=True)
-        if e.hint:
-            typer.echo(e.hint, err=True)
-        sys.exit(3 if isinstance(e, TooManyDead) else 1)
-    except KeyboardInterrupt:
-        typer.echo("Interrupted. Run the same command again to go on where it stopped.", err=True)
-        sys.exit(130)
+        try:
+            refuse_machine_errors(e)
+        except AvcurateError as machine:
+            _fail(machine)
+        if isinstance(e, OSError):
+            _fail(
+                AvcurateError(f"{e.strerror or e}: {e.filename or ''}".rstrip(": "), "Check the path and its rights.")
+            )
+        _fail(
+            AvcurateError(
+                f"avcurate failed: {type(e).__name__}: {str(e)[:500]}",
+                "Run it again with --debug for the traceback, and report it.",
+            )
+        )
+
+
+def _fail(e: AvcurateError) -> None:
+    if os.environ.get("AVCURATE_DEBUG"):
+        raise e
+    typer.secho(f"Error: {e.message}", fg="red", err=True)
+    if e.hint:
+        typer.echo(e.hint, err=True)
+    sys.exit(3 if isinstance(e, TooManyDead) else 1)
 
 
 if __name__ == "__main__":

@@ -8,16 +8,18 @@ from typing import Annotated
 import typer
 
 from avcurate.cli.console import bar, print_json
-from avcurate.cli.label import Json, Limit, Workers
 
 
 def attend(
     run: Annotated[Path, typer.Argument(help="A finished run of `avcurate eval` on an omni model.")],
     condition: Annotated[str, typer.Option("--condition", help="Whose responses are read.")] = "av",
     layers: Annotated[int, typer.Option("--layers", help="The decoder's last layers that are averaged.", min=1)] = 5,
-    limit: Limit = 0,
-    decode_workers: Workers = 2,
-    json_out: Json = False,
+    limit: Annotated[int, typer.Option("--limit", help="Only the first questions; 0 for all.", min=0)] = 0,
+    decode_workers: Annotated[int, typer.Option("--workers", help="Clips decoded at the same time.", min=1)] = 2,
+    media: Annotated[
+        Path | None, typer.Option("--media", help="Folder of the clips, where it is not where the run found it.")
+    ] = None,
+    json_out: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Show how much attention responses pay to sound and to picture, from their first quarter to their last.
 
@@ -27,12 +29,12 @@ def attend(
     """
     from rich.table import Table
 
-    from avcurate.chains.attention import MODALITIES, AttendJob, run_attend
     from avcurate.report.terminal import console
+    from avcurate.tasks.evaluate.attention import MODALITIES, AttendJob, run_attend
 
     with bar("attend", 0, "questions") as progress:
         found = run_attend(
-            AttendJob(run, condition, layers, limit, decode_workers),
+            AttendJob(run, condition, layers, limit, decode_workers, media),
             lambda done, total: progress(done, total=total),
         )
     if json_out:

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from avcurate.cli.console import print_json
-from avcurate.cli.label import Json
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def audit(
@@ -23,9 +24,9 @@ def audit(
 
     Example: avcurate audit runs/swap --eval runs/eval-counterfactual
     """
-    from avcurate.chains.audit import audit as look
-    from avcurate.report.audit import write_audit_page
     from avcurate.runner.rundir import RunDir
+    from avcurate.tasks.swap.audit import audit as look
+    from avcurate.tasks.swap.audit_page import write_audit_page
 
     found = look(RunDir(run), RunDir(evaluated) if evaluated else None)
     page = write_audit_page(run, found)
@@ -54,8 +55,8 @@ def review(
 
     Example: avcurate review runs/swap --reviewer ann --limit 40
     """
-    from avcurate.report.review import print_agreement
     from avcurate.review.items import load_items
+    from avcurate.review.terminal import print_agreement
     from avcurate.review.verdicts import agreement, export_verdicts
     from avcurate.runner.rundir import RunDir
 

@@ -63,8 +63,8 @@ def audioset(
     --ontology ontology.json -o audioset
     """
     from avcurate.benchmark.build import select_audioset
+    from avcurate.benchmark.rules import load_benchmark
     from avcurate.benchmark.write import write_benchmark
-    from avcurate.recipe import load_benchmark
 
     rules = load_benchmark(recipe)
     chosen = select_audioset(rules, segments, classes, ontology)
@@ -73,8 +73,8 @@ def audioset(
 
 def _vggsound(recipe: str, vggsound: Path, vggsounder: Path, out: Path, json_out: bool) -> None:
     from avcurate.benchmark.build import select_vggsound
+    from avcurate.benchmark.rules import load_benchmark
     from avcurate.benchmark.write import write_benchmark
-    from avcurate.recipe import load_benchmark
 
     rules = load_benchmark(recipe)
     chosen = select_vggsound(rules, vggsound, vggsounder)

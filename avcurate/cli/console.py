@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,8 @@ import typer
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from avcurate.runner.execute import Tally, Watch
     from avcurate.runner.stage import Outcome, Row
+    from avcurate.runner.tally import Tally, Watch
 
 
 def print_json(value: Any) -> None:
@@ -67,13 +67,16 @@ def _rate(progress: Progress, task: TaskID, unit: str) -> str:
 
 
 class StageBars:
-    """One bar per stage; the sampling bar also tells the mix of labels so far."""
+    """One bar per stage.
 
-    def __init__(self, n: int, tau_acc: float) -> None:
+    Args:
+        label_of: (stage, row with its new columns) to a word that is counted beside the bar, or ``None``.
+    """
+
+    def __init__(self, label_of: Callable[[str, Row], str | None] | None = None) -> None:
         self.progress = make_progress()
-        self.n = n
-        self.tau_acc = tau_acc
-        self.mix: Counter[str] = Counter()
+        self.label_of = label_of
+        self.mix: dict[str, Counter[str]] = {}
 
     def __enter__(self) -> StageBars:
         self.progress.start()
@@ -85,12 +88,14 @@ class StageBars:
     def begin(self, stage: str) -> Watch:
         """A watcher that moves this stage's bar."""
         task = self.progress.add_task(stage, total=None, rate="", note="")
+        mix = self.mix.setdefault(stage, Counter())
 
         def watch(tally: Tally, outcome: Outcome | None, row: Row | None) -> None:
-            if stage == "sample" and outcome is not None:
-                self._count(outcome, row or {})
+            if self.progress.disable:
+                return
+            self._count(stage, mix, outcome, row or {})
             lost = sum(tally.dead.values())
-            note = " ".join(f"{k} {v}" for k, v in self.mix.most_common()) if stage == "sample" else ""
+            note = " ".join(f"{k} {v}" for k, v in mix.most_common())
             if lost:
                 note += f"  dead {lost}"
             self.progress.update(
@@ -103,9 +108,10 @@ class StageBars:
 
         return watch
 
-    def _count(self, outcome: Outcome, row: Row) -> None:
-        from avcurate.chains.label_pem import provisional_label
+    def _count(self, stage: str, mix: Counter[str], outcome: Outcome | None, row: Row) -> None:
         from avcurate.runner.stage import Kept
 
-        if isinstance(outcome, Kept) and self.progress.disable is False:
-            self.mix[provisional_label(row | outcome.added, self.n, self.tau_acc)] += 1
+        if self.label_of is not None and isinstance(outcome, Kept):
+            label = self.label_of(stage, row | outcome.added)
+            if label is not None:
+                mix[label] += 1

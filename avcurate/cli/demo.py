@@ -107,9 +107,9 @@ def check(
 
     Example: avcurate demo check runs/demo --world demo-world
     """
-    from avcurate.chains.relabel import confusion
-    from avcurate.report.terminal import print_confusion
     from avcurate.runner.rundir import RunDir
+    from avcurate.tasks.label_pem.relabel import confusion
+    from avcurate.tasks.label_pem.terminal import print_confusion
 
     found = confusion(RunDir(run), world / "truth.jsonl")
     print_json(found) if json_out else print_confusion(found)
@@ -129,7 +129,7 @@ def table(
     """
     from rich.table import Table
 
-    from avcurate.chains.demo_table import table as make
+    from avcurate.demo.table import table as make
     from avcurate.errors import UserError
     from avcurate.report.terminal import console
 

@@ -1,254 +1,139 @@
-"""``label-pem`` and the commands that share its arguments: ``ingest``, ``plan``, ``retry``."""
+"""Commands around ``label-pem``: ``ingest``, ``plan``, ``label``, ``sweep``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from avcurate.cli.console import StageBars, print_json
+from avcurate.cli.console import bar, print_json
 
-if TYPE_CHECKING:
-    from avcurate.chains.label_pem import Job
-
-Annotations = Annotated[
-    Path,
-    typer.Argument(
-        help="Annotation file (.json, .jsonl, .csv, .tsv, .parquet), dataset folder, or hf:owner/name@split."
-    ),
-]
+Annotations = Annotated[Path, typer.Argument(help="Annotation file, dataset folder, or hf:owner/name@split.")]
 Media = Annotated[Path, typer.Option("--media", help="Folder of the clips.")]
-Run = Annotated[Path, typer.Option("--out", "-o", help="Run directory; an existing one is resumed.")]
-RecipeName = Annotated[str, typer.Option("--recipe", "-r", help="Recipe name or .yaml file; see `avcurate recipe ls`.")]
-Model = Annotated[str | None, typer.Option("--model", "-m", help="`embedded`, a model name or folder, or a script.")]
-EngineName = Annotated[str | None, typer.Option("--engine", "-e", help="transformers, vllm, server or scripted.")]
-Url = Annotated[list[str] | None, typer.Option("--url", help="Server, e.g. http://127.0.0.1:8000/v1; repeatable.")]
-EmbedderName = Annotated[
-    str | None, typer.Option("--embedder", help="`embedded`, a model name, or http://host/v1#model.")
-]
-PromptName = Annotated[str | None, typer.Option("--prompt", help="Prompt; see `avcurate prompt show`.")]
-N = Annotated[int | None, typer.Option("--n", help="Responses per setting.", min=1)]
-Seed = Annotated[int | None, typer.Option("--seed", help="Run seed.")]
-TauAcc = Annotated[float | None, typer.Option("--tau-acc", help="Least correctness rate of a solved setting.")]
-TauCot = Annotated[float | None, typer.Option("--tau-cot", help="Least CoT consistency of a solved setting.")]
-Temperature = Annotated[float | None, typer.Option("--temperature", help="Sampling temperature.")]
-Exhaustive = Annotated[bool, typer.Option("--exhaustive", help="Ask every setting in full; same labels, more tokens.")]
-Zero = Annotated[bool, typer.Option("--zero", help="Ablate by silence and black frames instead of leaving out.")]
-Interleaved = Annotated[bool, typer.Option("--interleaved", help="Send audio inside the video item, time-aligned.")]
+Recipe = Annotated[str, typer.Option("--recipe", "-r", help="Recipe name or .yaml file; see `avcurate recipe ls`.")]
 FormatName = Annotated[str, typer.Option("--format", help="auto, table, avqa, music-avqa, valor32k-avqa, avhbench, …")]
 Map = Annotated[list[str] | None, typer.Option("--map", help="FIELD=COLUMN for any table; repeatable.")]
 Pattern = Annotated[
     str | None, typer.Option("--media-pattern", help="How a name becomes a file, e.g. '{name}_video.mp4'.")
 ]
-Only = Annotated[list[str] | None, typer.Option("--only", help="Only this question id; repeatable.")]
 Limit = Annotated[int, typer.Option("--limit", help="Only the first records; 0 for all.", min=0)]
-PartSize = Annotated[int, typer.Option("--part-size", help="Questions per Parquet part.", min=1)]
-Workers = Annotated[int, typer.Option("--decode-workers", help="Clips decoded at the same time.", min=1)]
-Force = Annotated[bool, typer.Option("--force", help="Do again what was made with another recipe, input or model.")]
-RetryDead = Annotated[bool, typer.Option("--retry-dead", help="Ask clips again that died before.")]
-FailOnDead = Annotated[
-    float | None, typer.Option("--fail-on-dead", help="Stop when this share of rows died.", min=0, max=1)
-]
-Executor = Annotated[str, typer.Option("--executor", help="local or ray.")]
+RunArg = Annotated[Path, typer.Argument(help="Run directory of label-pem.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
-def mapping_of(pairs: list[str] | None) -> dict[str, str]:
-    """Columns by field from FIELD=COLUMN words."""
-    mapping = {}
-    for pair in pairs or []:
-        name, equals, column = pair.partition("=")
-        if not equals or not name or not column:
-            raise typer.BadParameter(f"{pair!r} is not FIELD=COLUMN, e.g. --map question=Question")
-        mapping[name] = column
-    return mapping
+def _recipe(name: str, changes: dict[str, Any]) -> Any:
+    from avcurate.tasks.label_pem.task import LabelPem
+    from avcurate.tasks.run import load_recipe
+
+    return load_recipe(LabelPem, name, changes)
 
 
-def label_pem(
-    annotations: Annotations,
-    media: Media,
-    out: Run,
-    recipe: RecipeName = "label-pem",
-    model: Model = None,
-    engine: EngineName = None,
-    url: Url = None,
-    embedder: EmbedderName = None,
-    prompt: PromptName = None,
-    n: N = None,
-    seed: Seed = None,
-    temperature: Temperature = None,
-    tau_acc: TauAcc = None,
-    tau_cot: TauCot = None,
-    exhaustive: Exhaustive = False,
-    zero: Zero = False,
-    interleaved: Interleaved = False,
-    format_name: FormatName = "auto",
-    mapping: Map = None,
-    media_pattern: Pattern = None,
-    only: Only = None,
-    limit: Limit = 0,
-    part_size: PartSize = 256,
-    decode_workers: Workers = 2,
-    executor: Executor = "local",
-    force: Force = False,
-    fail_on_dead: FailOnDead = None,
-    json_out: Json = False,
-) -> None:
-    """Label each question's Preferred Evidence Modality: Audio, Visual or Audio-Visual.
+def _input(
+    annotations: Path, media: Path, form: str, mapping: list[str] | None, pattern: str | None, limit: int
+) -> dict[str, Any]:
+    from avcurate.cli.commands import columns_of
 
-    Shows a model the same question under audio only, video only and both, samples n answers each,
-    and decides from correctness and consistency which settings solve it. Run the same command again
-    to go on after an interruption.
-
-    Examples:
-
-      avcurate label-pem val_qa.json --media clips -o runs/pem
-
-      avcurate label-pem val_qa.json --media clips -o runs/pem -r label-pem-qwen3-omni
-
-      avcurate label-pem val_qa.json --media clips -o runs/pem -r label-pem-server --url http://gpu1:8000/v1
-
-      avcurate label-pem mine.csv --map media=file --map question=q --map answer=gold --media clips -o runs/mine
-    """
-    from avcurate.chains.label_pem import Job
-    from avcurate.recipe import load_recipe
-
-    overrides: dict[str, Any] = {
-        "model.model": model,
-        "model.engine": engine,
-        "model.urls": url or None,
-        "embedder.model": embedder,
-        "prompt": prompt,
-        "n": n,
-        "seed": seed,
-        "sampling.temperature": temperature,
-        "tau_acc": tau_acc,
-        "embedder.tau_cot": tau_cot,
-        "early_exit": False if exhaustive else None,
-        "ablation": "zero" if zero else None,
-        "layout": "interleaved" if interleaved else None,
+    return {
+        "input.annotations": str(annotations),
+        "input.media": str(media),
+        "input.format": form,
+        "input.columns": columns_of(mapping or []),
+        "input.media_pattern": pattern,
+        "run.limit": limit,
     }
-    job = Job(
-        annotations=annotations,
-        media=media,
-        run=out,
-        recipe=load_recipe(recipe, overrides),
-        format_name=format_name,
-        mapping=mapping_of(mapping),
-        media_pattern=media_pattern,
-        only=frozenset(only or ()),
-        limit=limit,
-        part_size=part_size,
-        decode_workers=decode_workers,
-        force=force,
-        fail_on_dead=fail_on_dead,
-        executor=executor,
-    )
-    _run(job, json_out)
-
-
-def _run(job: Job, json_out: bool) -> None:
-    from avcurate.chains.label_pem import run_job
-    from avcurate.report.html import write_report
-    from avcurate.report.summary import summarise
-    from avcurate.report.terminal import print_summary
-    from avcurate.runner.rundir import RunDir
-
-    with StageBars(job.recipe.n, job.recipe.tau_acc) as bars:
-        run_job(job, bars.begin)
-    run = RunDir(job.run)
-    page = write_report(run)
-    summary = summarise(run)
-    if json_out:
-        print_json(summary | {"report": str(page)})
-    else:
-        print_summary(summary, page)
 
 
 def ingest(
     annotations: Annotations,
     media: Media,
-    out: Run,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Run directory; `label-pem` resumes from it.")],
+    recipe: Recipe = "label-pem",
     format_name: FormatName = "auto",
     mapping: Map = None,
     media_pattern: Pattern = None,
     limit: Limit = 0,
-    part_size: PartSize = 256,
+    part_size: Annotated[int, typer.Option("--part-size", help="Questions per Parquet part.", min=1)] = 256,
     json_out: Json = False,
 ) -> None:
     """Read an annotation file into question rows, without asking any model.
 
     Example: avcurate ingest val_qa.json --media clips -o runs/pem
     """
-    from avcurate.chains.label_pem import Job, ingest_only
-    from avcurate.recipe import load_recipe
     from avcurate.report.terminal import print_funnel
+    from avcurate.tasks.label_pem.ingest import ingest_only
 
-    job = Job(
-        annotations,
-        media,
-        out,
-        load_recipe("label-pem"),
-        format_name,
-        mapping_of(mapping),
-        media_pattern,
-        limit=limit,
-        part_size=part_size,
-    )
-    tally = ingest_only(job)
+    changes = _input(annotations, media, format_name, mapping, media_pattern, limit)
+    tally = ingest_only(_recipe(recipe, {**changes, "run.part_size": part_size}), out)
     counts = {"in": tally.total, "kept": tally.kept, "filtered": tally.filtered, "dead": tally.dead}
-    if json_out:
-        print_json({"ingest": counts})
-    else:
-        print_funnel({"ingest": counts})
+    print_json({"ingest": counts}) if json_out else print_funnel({"ingest": counts})
 
 
 def plan(
     annotations: Annotations,
     media: Media,
-    recipe: RecipeName = "label-pem",
+    recipe: Recipe = "label-pem",
     format_name: FormatName = "auto",
     mapping: Map = None,
     media_pattern: Pattern = None,
     limit: Limit = 0,
-    n: N = None,
+    n: Annotated[int | None, typer.Option("--n", help="Responses per setting.", min=1)] = None,
     probe: Annotated[int, typer.Option("--probe", help="Clips to look at.", min=1)] = 64,
     json_out: Json = False,
 ) -> None:
-    """Tell clips, seconds, tokens, responses and disk of a run before any weight is loaded.
+    """Print clips, seconds, tokens, responses and disk of a run before any weight is loaded.
 
     Example: avcurate plan val_qa.json --media clips
     """
-    from avcurate.chains.plan import make_plan
-    from avcurate.recipe import load_recipe
-    from avcurate.report.terminal import print_plan
+    from avcurate.tasks.label_pem.plan import make_plan
+    from avcurate.tasks.label_pem.terminal import print_plan
 
-    made = make_plan(
-        annotations,
-        media,
-        load_recipe(recipe, {"n": n}),
-        format_name,
-        mapping_of(mapping),
-        media_pattern,
-        limit,
-        probe,
-    )
+    changes = _input(annotations, media, format_name, mapping, media_pattern, limit)
+    made = make_plan(_recipe(recipe, {**changes, "n": n}), probe)
     print_json(made) if json_out else print_plan(made)
 
 
-def retry(
-    run: Annotated[Path, typer.Argument(help="Run directory.")],
-    reason: Annotated[
-        list[str] | None, typer.Option("--reason", help="Only rows dead for this reason; repeatable.")
+def relabel(
+    run: RunArg,
+    tau_acc: Annotated[
+        float | None, typer.Option("--tau-acc", help="Minimum correctness rate.", min=0.001, max=1)
     ] = None,
-    decode_workers: Workers = 2,
+    tau_cot: Annotated[float | None, typer.Option("--tau-cot", help="Minimum consistency.", min=-1, max=1)] = None,
     json_out: Json = False,
 ) -> None:
-    """Ask dead rows again, all or those of some reasons; living rows are left as they are.
+    """Label a run again with other thresholds, from what is stored, and print what changed.
 
-    Example: avcurate retry runs/pem --reason media_timeout
+    No model is loaded. Rows whose stored responses cannot decide a looser threshold are counted as
+    undecided; `avcurate label-pem` with that threshold asks only those again.
+
+    Example: avcurate label runs/pem --tau-acc 0.875 --tau-cot 0.75
     """
-    from avcurate.chains.label_pem import job_of_run
+    from avcurate.runner.rundir import RunDir
+    from avcurate.tasks.label_pem.relabel import relabel_run
+    from avcurate.tasks.label_pem.task import LabelPem
+    from avcurate.tasks.label_pem.terminal import print_relabel
 
-    _run(job_of_run(run, frozenset(reason or ()), decode_workers), json_out)
+    with bar("label", 0, "rows") as progress:
+        change = relabel_run(RunDir(run), tau_acc, tau_cot, lambda t, o, r: progress(t.done))
+    task = LabelPem()
+    task.page(RunDir(run), task.summarise(RunDir(run)))
+    print_json(change) if json_out else print_relabel(change)
+
+
+def sweep(
+    run: RunArg,
+    truth: Annotated[
+        Path | None, typer.Option("--truth", help="truth.jsonl of a demo world: adds precision and recall.")
+    ] = None,
+    json_out: Json = False,
+) -> None:
+    """Table of labels over thresholds tau_acc × tau_cot, from what is stored.
+
+    Example: avcurate sweep runs/demo --truth demo-world/truth.jsonl
+    """
+    from avcurate.runner.rundir import RunDir
+    from avcurate.tasks.label_pem.relabel import sweep_run
+    from avcurate.tasks.label_pem.terminal import print_sweep
+
+    rows = sweep_run(RunDir(run), truth)
+    print_json(rows) if json_out else print_sweep(rows)

@@ -16,14 +16,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 @recipe_app.command("ls")
 def recipe_ls(json_out: Json = False) -> None:
     """List the recipes that come with avcurate. Example: avcurate recipe ls"""
-    from avcurate.recipe import load_any, shipped
+    from avcurate.recipe import read_recipe, shipped
 
-    found = {name: load_any(name) for name in shipped()}
+    found = {name: read_recipe(name)[0] for name in shipped()}
     if json_out:
-        print_json({name: {"kind": r.kind, "about": r.about} for name, r in found.items()})
+        print_json({name: {"kind": r["kind"], "about": r.get("about", "")} for name, r in found.items()})
         return
     for name, r in found.items():
-        typer.echo(f"{name:<24} {r.kind:<10} {r.about}")
+        typer.echo(f"{name:<24} {r['kind']:<14} {r.get('about', '')}")
 
 
 @recipe_app.command("show")
@@ -31,7 +31,7 @@ def recipe_show(name: Annotated[str, typer.Argument(help="Recipe name or file.")
     """Print a recipe with every default filled in. Example: avcurate recipe show label-pem"""
     import yaml
 
-    from avcurate.recipe import load_any
+    from avcurate.tasks.kinds import load_any
 
     data = load_any(name).model_dump(mode="json")
     if json_out:
@@ -44,12 +44,46 @@ def recipe_show(name: Annotated[str, typer.Argument(help="Recipe name or file.")
 def recipe_validate(name: Annotated[str, typer.Argument(help="Recipe name or file.")], json_out: Json = False) -> None:
     """Check a recipe without running it. Example: avcurate recipe validate mine.yaml"""
     from avcurate.prompts import get_prompt
-    from avcurate.recipe import Recipe, load_any
+    from avcurate.tasks.kinds import load_any
 
     recipe = load_any(name)
-    if isinstance(recipe, Recipe):
-        get_prompt(recipe.prompt)
-    print_json({"valid": True, "name": recipe.name}) if json_out else typer.echo(f"{name} is a valid recipe.")
+    if prompt := getattr(recipe, "prompt", None):
+        get_prompt(prompt)
+    print_json({"valid": True, "name": name}) if json_out else typer.echo(f"{name} is a valid recipe.")
+
+
+@recipe_app.command("schema")
+def recipe_schema(
+    kind: Annotated[str, typer.Argument(help="Kind of recipe, e.g. label-pem, pool or benchmark.")],
+    json_out: Json = False,
+) -> None:
+    """Print the JSON schema of a kind of recipe: every field, its type and what it means.
+
+    Example: avcurate recipe schema label-pem
+    """
+    from avcurate.tasks.kinds import recipe_model
+
+    print_json(recipe_model(kind).model_json_schema())
+
+
+@recipe_app.command("diff")
+def recipe_diff(
+    one: Annotated[str, typer.Argument(help="Recipe name or file.")],
+    other: Annotated[str, typer.Argument(help="Another recipe of the same kind.")],
+    json_out: Json = False,
+) -> None:
+    """Print the fields in which two recipes differ, defaults included.
+
+    Example: avcurate recipe diff train-sffl-stage-1 train-sffl-stage-2
+    """
+    from avcurate.tasks.kinds import differences
+
+    found = differences(one, other)
+    if json_out:
+        print_json({k: {"one": a, "other": b} for k, (a, b) in found.items()})
+        return
+    for key, (a, b) in found.items():
+        typer.echo(f"{key}: {a} → {b}")
 
 
 @prompt_app.command("ls")

@@ -1,4 +1,4 @@
-"""Commands on a run that exists: ``label``, ``sweep``, ``status``, ``report``, ``export``."""
+"""Commands on recipes and runs of any task: ``run``, ``status``, ``retry``, ``report``, ``verify``."""
 
 from __future__ import annotations
 
@@ -7,55 +7,65 @@ from typing import Annotated
 
 import typer
 
-from avcurate.cli.console import bar, print_json
+from avcurate.cli.console import print_json
 
 RunArg = Annotated[Path, typer.Argument(help="Run directory.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+MediaNow = Annotated[
+    Path | None, typer.Option("--media", help="Folder of the clips, where it is not where the run found it.")
+]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE of any field of the recipe; repeatable.")]
 
 
-def relabel(
-    run: RunArg,
-    tau_acc: Annotated[
-        float | None, typer.Option("--tau-acc", help="Least correctness rate.", min=0.001, max=1)
+def run(
+    recipe: Annotated[
+        Path, typer.Argument(help="Recipe file of any task, with its inputs; or a run directory, to run it again.")
+    ],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Run directory; else the recipe's `out`.")] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", help="Only the row of this id; repeatable.")] = None,
+    record: Annotated[
+        list[int] | None, typer.Option("--record", help="Only the record of this number; repeatable.")
     ] = None,
-    tau_cot: Annotated[float | None, typer.Option("--tau-cot", help="Least consistency.", min=-1, max=1)] = None,
+    media: MediaNow = None,
+    settings: Settings = None,
+    force: Annotated[bool, typer.Option("--force", help="Redo what was made with other settings.")] = False,
     json_out: Json = False,
 ) -> None:
-    """Label a run again with other thresholds, from what is stored, and print what changed.
+    """Run a recipe of any task, or the recipe of a run that exists, over all of its rows or some.
 
-    No model is loaded. Rows whose stored responses cannot decide a looser threshold are counted as
-    undecided; `avcurate label-pem` with that threshold asks only those again.
+    Examples:
 
-    Example: avcurate label runs/pem --tau-acc 0.875 --tau-cot 0.75
+      avcurate run mine.yaml -o runs/mine
+
+      avcurate run runs/pem --only 1a2b3c4d5e6f7081 -o runs/pem-1a2b3c4d5e6f7081
     """
-    from avcurate.chains.relabel import relabel_run
-    from avcurate.report.html import write_report
-    from avcurate.report.terminal import print_relabel
+    from avcurate.cli.commands import run_and_show
+    from avcurate.errors import UserError
+    from avcurate.recipe import override, read_recipe, settings_of
     from avcurate.runner.rundir import RunDir
+    from avcurate.tasks import TASKS
+    from avcurate.tasks.run import recipe_of, recorded_recipe, task_of
 
-    with bar("label", 0, "rows") as progress:
-        change = relabel_run(RunDir(run), tau_acc, tau_cot, lambda t, o, r: progress(t.done))
-    write_report(RunDir(run))
-    print_json(change) if json_out else print_relabel(change)
-
-
-def sweep(
-    run: RunArg,
-    truth: Annotated[
-        Path | None, typer.Option("--truth", help="truth.jsonl of a demo world: adds precision and recall.")
-    ] = None,
-    json_out: Json = False,
-) -> None:
-    """Table of labels over thresholds tau_acc × tau_cot, from what is stored.
-
-    Example: avcurate sweep runs/demo --truth demo-world/truth.jsonl
-    """
-    from avcurate.chains.relabel import sweep_run
-    from avcurate.report.terminal import print_sweep
-    from avcurate.runner.rundir import RunDir
-
-    rows = sweep_run(RunDir(run), truth)
-    print_json(rows) if json_out else print_sweep(rows)
+    changes = {
+        "run.only": only,
+        "run.records": record,
+        "run.limit": 0 if only or record else None,
+        "input.media": str(media) if media else None,
+        **settings_of(settings),
+    }
+    if recipe.is_dir():
+        if out is None:
+            raise UserError("a recorded run needs a place for the new one.", "Give it with -o.")
+        task = task_of(RunDir(recipe))
+        run_and_show(task, recorded_recipe(RunDir(recipe), changes), out, force=force, json_out=json_out)
+        return
+    data, where = read_recipe(str(recipe))
+    target = out or (Path(str(data["out"])) if "out" in data else None)
+    if target is None:
+        raise UserError(f"{where} does not say where the run goes.", "Give it with -o, or as `out` in the recipe.")
+    task = TASKS.get(str(data.get("kind", "label-pem")))
+    fields = override({k: v for k, v in data.items() if k != "out"}, changes)
+    run_and_show(task, recipe_of(task, fields, where), target, force=force, json_out=json_out)
 
 
 def status(
@@ -63,13 +73,13 @@ def status(
     dead: Annotated[bool, typer.Option("--dead", help="List dead rows with their reasons and next steps.")] = False,
     json_out: Json = False,
 ) -> None:
-    """How far a run is, also while it is running, and why rows died.
+    """How far a run of any task is, also while it is running, and why rows died.
 
     Example: avcurate status runs/pem --dead
     """
-    from avcurate.report.status import dead_rows, run_status
     from avcurate.report.terminal import print_dead, print_funnel
     from avcurate.runner.rundir import RunDir
+    from avcurate.runner.status import dead_rows, run_status
 
     found = run_status(RunDir(run))
     if dead:
@@ -77,70 +87,79 @@ def status(
     if json_out:
         print_json(found)
         return
-    typer.echo(f"{run}: {found['state']}")
+    typer.echo(f"{run} ({found['task']}): {found['state']}")
     print_funnel(found["stages"])
     if dead:
         print_dead(found["dead_rows"])
 
 
+def retry(
+    run: RunArg,
+    reason: Annotated[
+        list[str] | None, typer.Option("--reason", help="Only rows dead for this reason; repeatable.")
+    ] = None,
+    media: MediaNow = None,
+    settings: Settings = None,
+    json_out: Json = False,
+) -> None:
+    """Process dead rows of a run again, all or those of some reasons; other rows are left as they are.
+
+    Example: avcurate retry runs/pem --reason media_timeout
+    """
+    from avcurate.cli.commands import run_and_show
+    from avcurate.recipe import settings_of
+    from avcurate.runner.rundir import RunDir
+    from avcurate.tasks.run import recorded_recipe, task_of
+
+    changes = {"input.media": str(media) if media else None, **settings_of(settings)}
+    recipe = recorded_recipe(RunDir(run), changes)
+    run_and_show(task_of(RunDir(run)), recipe, run, retry=frozenset(reason or ()), json_out=json_out)
+
+
 def report(run: RunArg, json_out: Json = False) -> None:
-    """Write report.html, one page that needs no network, and print where it is.
+    """Write the page of a run of any task again, and print what it says.
 
     Example: avcurate report runs/pem
     """
-    from avcurate.report.html import write_report
-    from avcurate.report.summary import summarise
+    from avcurate.cli.commands import show_run
     from avcurate.runner.rundir import RunDir
+    from avcurate.store.lock import writer_lock
+    from avcurate.tasks.run import task_of
 
-    page = write_report(RunDir(run))
-    if json_out:
-        print_json(summarise(RunDir(run)) | {"report": str(page)})
-    else:
-        typer.echo(page)
+    task = task_of(RunDir(run))
+    with writer_lock(run):
+        show_run(task, run, json_out)
 
 
-def export(
+def verify(
     run: RunArg,
-    out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the shards.")],
-    to: Annotated[
-        str, typer.Option("--to", help="parquet, jsonl, hf (a Hugging Face dataset folder) or ms-swift.")
-    ] = "parquet",
-    validation: Annotated[float, typer.Option("--validation", help="Share of source videos.", min=0, max=0.9)] = 0.05,
-    min_confidence: Annotated[
-        float, typer.Option("--min-confidence", help="Least label confidence.", min=0, max=1)
-    ] = 0.0,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the split.")] = 0,
+    discard_damaged: Annotated[
+        bool, typer.Option("--discard-damaged", help="Remove what is damaged, so that the same command remakes it.")
+    ] = False,
+    with_media: Annotated[bool, typer.Option("--with-media", help="Also read every clip again.")] = False,
+    media: MediaNow = None,
     json_out: Json = False,
 ) -> None:
-    """Write labelled rows as training shards, split so that no source video is on both sides.
+    """Check every part, record, journal and made file of a run against its checksum.
 
-    Examples:
+    Exit code 1 where something is damaged.
 
-      avcurate export runs/pem -o shards
-
-      avcurate export runs/pem -o shards-jsonl --to jsonl --validation 0.1
-
-      avcurate export runs/pem -o swift --to ms-swift
+    Example: avcurate verify runs/pem
     """
-    from avcurate.chains.export import export_run
-    from avcurate.chains.export_swift import export_swift
     from avcurate.runner.rundir import RunDir
+    from avcurate.runner.verify import discard, verify_run
 
-    if to == "ms-swift":
-        with bar("media", 0, "questions") as progress:
-            made = export_swift(
-                RunDir(run),
-                out,
-                validation,
-                min_confidence,
-                seed,
-                tick=lambda done, total: progress(done, total=total),
-            )
-    else:
-        made = export_run(RunDir(run), out, to, validation, min_confidence, seed)
+    found = verify_run(RunDir(run), with_media=with_media, media=media)
+    if discard_damaged:
+        discard(RunDir(run), found)
     if json_out:
-        print_json(made)
+        print_json(found)
     else:
-        for split, n in made["rows"].items():
-            typer.echo(f"{split}: {n:,} rows")
-        typer.echo(f"Shards: {out}")
+        typer.echo(f"{found['files']:,} files checked, {len(found['damaged'])} damaged.")
+        for item in found["damaged"]:
+            typer.echo(f"{item['path']}: {item['what']}")
+        if found["damaged"]:
+            removed = "removed; run the same command again to remake it."
+            typer.echo(f"What is damaged was {removed}" if discard_damaged else found["next"])
+    if found["damaged"] and not discard_damaged:
+        raise typer.Exit(1)

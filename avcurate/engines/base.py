@@ -6,6 +6,7 @@ questions or files. Responses of one request share its prefill.
 
 from __future__ import annotations
 
+import uuid
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avcurate.errors import RowError
+
+_PROCESS = uuid.uuid4().hex
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,15 @@ class Engine(ABC):
     def expected_tokens(self, request: Request) -> tuple[int, int] | None:
         """Audio and video tokens the request must cost, worked out apart from the model; ``None``: unknown."""
         return None
+
+    @property
+    def witness(self) -> str:
+        """Which process answers: a canary that passed confirms what the same witness answered before it."""
+        return _PROCESS
+
+    def provenance(self) -> dict[str, Any]:
+        """What the model says of itself once it is set up: a server's own report, for one."""
+        return {}
 
     @property
     def special_tokens(self) -> frozenset[str]:

@@ -116,7 +116,7 @@ class Checkpoint:
         return None if audio is None or video is None else (audio, video)
 
     def identity(self) -> dict[str, Any]:
-        """Name and revision, or for a folder a hash of all bytes of its weights and configuration; and the family file."""
+        """Name and revision, or for a folder a hash of all its weights and configuration; and the family file."""
         family = {} if self.family is None else {"family": f"{self.family.name}@{self.family.version}"}
         if self.folder is None:
             return {"model": self.model, "revision": self.revision, **family}

@@ -23,6 +23,13 @@ class Embedder(ABC):
     def identity(self) -> dict[str, Any]:
         """What vectors depend on."""
 
+    def preflight(self) -> None:  # noqa: B027
+        """Find out what is missing without loading weights.
+
+        Raises:
+            UserError: a package or a server is not there; the hint says how to get it.
+        """
+
     @abstractmethod
     def setup(self) -> None:
         """Load the model, or reach the server.
@@ -52,6 +59,14 @@ class SentenceTransformersEmbedder(Embedder):
         """The model's name."""
         return {"embedder": "sentence-transformers", "model": self.name}
 
+    def preflight(self) -> None:
+        """The package, and where the embedded model is meant its weights."""
+        from importlib.util import find_spec
+
+        if find_spec("sentence_transformers") is None:
+            raise UserError("scoring needs sentence-transformers.", "Install it: pip install 'avcurate[embed]'.")
+        self._path()
+
     def setup(self) -> None:
         """Load the weights."""
         try:
@@ -70,7 +85,13 @@ class SentenceTransformersEmbedder(Embedder):
         if "Qwen3-Embedding" in self.model:
             # last-token pooling: padding must not sit on the last token
             options = {"tokenizer_kwargs": {"padding_side": "left"}, "model_kwargs": {"dtype": "auto"}}
-        self._model = SentenceTransformer(self._path(), trust_remote_code=False, **options)
+        try:
+            self._model = SentenceTransformer(self._path(), trust_remote_code=False, **options)
+        except (OSError, ValueError, KeyError, RuntimeError) as e:
+            raise UserError(
+                f"the embedder {self.name} cannot be loaded: {' '.join(str(e).split())[:300]}",
+                "Give a sentence-transformers model by name or folder with --embedder.",
+            ) from None
 
     def _path(self) -> str:
         if self.model != EMBEDDED:
@@ -106,6 +127,10 @@ class ServerEmbedder(Embedder):
         """The served model's name; the address does not matter."""
         return {"embedder": "server", "model": self.model}
 
+    def preflight(self) -> None:
+        """Ask the server for its models."""
+        self.setup()
+
     def setup(self) -> None:
         """Ask the server for its models."""
         import httpx
@@ -113,9 +138,9 @@ class ServerEmbedder(Embedder):
         self._client = httpx.Client(timeout=self.timeout_s)
         try:
             served = self._client.get(f"{self.url}/models").raise_for_status().json()
-        except (httpx.HTTPError, ValueError) as e:
+            names = [str(m["id"]) for m in served.get("data", [])]
+        except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError) as e:
             raise UserError(f"no embedding server answers at {self.url}: {e}", "Start it, or check the URL.") from None
-        names = [m["id"] for m in served.get("data", [])]
         if self.model not in names:
             raise UserError(f"{self.url} serves {', '.join(names) or 'nothing'}, not {self.model}.", "Name that model.")
 
@@ -128,15 +153,17 @@ class ServerEmbedder(Embedder):
         import httpx
         from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+        from avcurate.engines.http import Busy, Refused
+
         retrying = Retrying(
-            retry=retry_if_exception_type((httpx.TransportError, _Busy)),
+            retry=retry_if_exception_type((httpx.TransportError, Busy)),
             stop=stop_after_attempt(5),
             wait=wait_random_exponential(multiplier=0.5, max=30),
             reraise=True,
         )
         try:
             rows = [v for at in range(0, len(texts), 256) for v in retrying(self._ask, texts[at : at + 256])]
-        except (httpx.HTTPError, _Busy) as e:
+        except (httpx.HTTPError, Busy, Refused) as e:
             raise UserError(
                 f"the embedding server at {self.url} failed: {e}",
                 "See to the server, then run the same command again; nothing is lost.",
@@ -144,15 +171,20 @@ class ServerEmbedder(Embedder):
         return np.asarray(rows, np.float32)
 
     def _ask(self, batch: list[str]) -> list[list[float]]:
-        reply = self._client.post(f"{self.url}/embeddings", json={"model": self.model, "input": batch})
-        if reply.status_code >= 500 or reply.status_code == 429:
-            raise _Busy(f"{reply.status_code} {reply.text[:200]}")
-        data = sorted(reply.raise_for_status().json()["data"], key=lambda d: d["index"])
-        return [d["embedding"] for d in data]
+        from avcurate.engines.http import post_json
 
-
-class _Busy(Exception):
-    """The server cannot answer now."""
+        found = post_json(self._client, f"{self.url}/embeddings", {"model": self.model, "input": batch}, self.timeout_s)
+        try:
+            data = sorted(found["data"], key=lambda d: d["index"])
+            vectors = [[float(x) for x in d["embedding"]] for d in data]
+        except (KeyError, TypeError, ValueError) as e:
+            raise UserError(f"the embedding server's answer cannot be read: {e!r}", "Check the server.") from None
+        if len(vectors) != len(batch) or len({len(v) for v in vectors}) > 1:
+            raise UserError(
+                f"the embedding server gave {len(vectors)} vectors for {len(batch)} texts, or of other lengths.",
+                "Check the server.",
+            )
+        return vectors
 
 
 def open_embedder(name: str) -> Embedder:

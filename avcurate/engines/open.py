@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avcurate.engines.base import Engine
 from avcurate.errors import UserError
 from avcurate.recipe import ModelSpec
+from avcurate.registry import Registry
 
 if TYPE_CHECKING:
     from avcurate.engines.detector import Detector
 
+Make = Callable[[ModelSpec, bool], Engine]
+"""(which model, whether requests are interleaved) to an engine that has loaded nothing yet."""
+
+ENGINES: Registry[Make] = Registry(
+    "engine",
+    "avcurate.engines",
+    {
+        "transformers": "avcurate.engines.open:in_process",
+        "vllm": "avcurate.engines.vllm_engine:VllmEngine",
+        "server": "avcurate.engines.open:served",
+        "scripted": "avcurate.engines.open:scripted",
+    },
+)
+
 
 def open_engine(spec: ModelSpec, interleaved: bool = False) -> Engine:
-    """The engine a recipe asks for; nothing is loaded yet."""
-    if spec.engine == "scripted":
-        from avcurate.engines.scripted import ScriptedEngine
+    """The engine a recipe asks for; nothing is loaded yet.
 
-        return ScriptedEngine(Path(spec.model))
-    if spec.engine == "server":
-        from avcurate.engines.server import ServerEngine
+    Raises:
+        UserError: there is no such engine, or its options are wrong.
+    """
+    return ENGINES.get(spec.engine)(spec, interleaved)
 
-        return ServerEngine(spec)
-    if spec.engine == "vllm":
-        from avcurate.engines.vllm_engine import VllmEngine
 
-        return VllmEngine(spec, interleaved)
+def in_process(spec: ModelSpec, interleaved: bool) -> Engine:
+    """A thinker, or a language model that reads text alone, through transformers."""
     from avcurate.engines.checkpoint import Checkpoint
 
     checkpoint = Checkpoint(spec.model, spec.revision)
@@ -36,10 +49,31 @@ def open_engine(spec: ModelSpec, interleaved: bool = False) -> Engine:
             raise UserError(f"{spec.model} reads text alone: there is nothing for MAAM to mask.", "Name an omni model.")
         from avcurate.engines.text_engine import TextEngine
 
-        return TextEngine(checkpoint, **options)
+        return _made(lambda: TextEngine(checkpoint, **options))
     from avcurate.engines.transformers_engine import TransformersEngine
 
-    return TransformersEngine(checkpoint, **options)
+    return _made(lambda: TransformersEngine(checkpoint, **options))
+
+
+def _made(make: Callable[[], Engine]) -> Engine:
+    try:
+        return make()
+    except TypeError as e:
+        raise UserError(f"model.options does not fit the transformers engine: {e}.", "See model.options.") from None
+
+
+def served(spec: ModelSpec, interleaved: bool) -> Engine:
+    """A model behind OpenAI-compatible vLLM servers."""
+    from avcurate.engines.server import ServerEngine
+
+    return ServerEngine(spec)
+
+
+def scripted(spec: ModelSpec, interleaved: bool) -> Engine:
+    """Stored responses, played back."""
+    from avcurate.engines.scripted import ScriptedEngine
+
+    return ScriptedEngine(Path(spec.model))
 
 
 def open_detector(model: str, revision: str | None = None) -> Detector:

@@ -6,6 +6,9 @@ with every request, and the token counts that come back prove that each modality
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -14,6 +17,7 @@ from typing import Any
 
 import httpx
 from tenacity import (
+    RetryCallState,
     RetryError,
     Retrying,
     retry_if_exception_type,
@@ -23,28 +27,21 @@ from tenacity import (
 
 from avcurate.engines.base import Engine, Failure, Perception, Reply, Request, Response, Source, text_logprobs
 from avcurate.engines.checkpoint import Checkpoint
+from avcurate.engines.http import Busy, Refused, post_json
 from avcurate.engines.wire import body_of
 from avcurate.errors import UserError
 from avcurate.recipe import ModelSpec
 
 TOP = 20
-BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 POLL_SECONDS = 0.05
-
-
-class _Busy(Exception):
-    """The server cannot answer now; another try may succeed."""
-
-
-class Refused(Exception):
-    """The server will not answer this request."""
 
 
 class ServerEngine(Engine):
     """A model behind one or several servers.
 
-    ``ModelSpec.options``: ``timeout_s`` (600), ``attempts`` (6), ``frame_format`` (PNG, or JPEG for
-    less traffic), ``max_wait_s`` (60, longest back-off), ``api_key``.
+    ``ModelSpec.options``: ``timeout_s`` (600, for a whole answer), ``attempts`` (6), ``frame_format`` (PNG, or JPEG
+    for less traffic), ``max_wait_s`` (60, longest back-off). A key comes from the environment variable
+    ``AVCURATE_API_KEY`` or ``OPENAI_API_KEY`` and is written nowhere.
     """
 
     name = "server"
@@ -57,9 +54,12 @@ class ServerEngine(Engine):
             "attempts": 6,
             "frame_format": "PNG",
             "max_wait_s": 60.0,
-            "api_key": "",
         }
         unknown = set(spec.options) - set(options)
+        if "api_key" in unknown:
+            raise UserError(
+                "a key is not written into recipes.", "Give it in the environment variable AVCURATE_API_KEY."
+            )
         if unknown:
             raise UserError(
                 f"the server engine has no option {sorted(unknown)[0]!r}.", f"It has: {', '.join(options)}."
@@ -83,7 +83,7 @@ class ServerEngine(Engine):
 
     def setup(self) -> None:
         """Ask every server for its models; dead addresses are named."""
-        key = self.options["api_key"]
+        key = os.environ.get("AVCURATE_API_KEY") or os.environ.get("OPENAI_API_KEY") or ""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
         self._client = httpx.Client(timeout=self.options["timeout_s"], headers=headers, limits=limits)
@@ -114,6 +114,29 @@ class ServerEngine(Engine):
                 "Name that model with --model; an alias of the same model goes into model.served_name.",
             )
         return name
+
+    @property
+    def witness(self) -> str:
+        """The servers' processes by their start; this process where they do not tell it."""
+        started = [self._started(url) for url in self.urls]
+        return (
+            super().witness
+            if None in started
+            else " ".join(f"{u}@{s}" for u, s in zip(self.urls, started, strict=True))
+        )
+
+    def _started(self, url: str) -> str | None:
+        try:
+            text = self._client.get(f"{url.removesuffix('/v1')}/metrics", timeout=10).raise_for_status().text
+        except httpx.HTTPError:
+            return None
+        found = re.search(r"^process_start_time_seconds(?:\{[^}\n]*\})? (\S+)$", text, re.MULTILINE)
+        return found[1] if found else None
+
+    def provenance(self) -> dict[str, Any]:
+        """What each server reports of the model that it serves."""
+        cards = {json.dumps(c, sort_keys=True): c for c in self.answered_by.values()}
+        return {"models": list(cards.values())}
 
     def close(self) -> None:
         """Let connections go."""
@@ -154,8 +177,9 @@ class ServerEngine(Engine):
             return Failure(request.key, "request_refused", str(e))
         try:
             return self._reply(request, found)
-        except (KeyError, TypeError, IndexError, AttributeError) as e:
-            return Failure(request.key, "answer_malformed", f"the server's answer has no {e}: {str(found)[:300]}")
+        except (KeyError, TypeError, IndexError, AttributeError, ValueError, OverflowError, ArithmeticError) as e:
+            message = f"the server's answer cannot be read ({type(e).__name__}: {e}): {str(found)[:300]}"
+            return Failure(request.key, "answer_malformed", message)
 
     def _body(self, request: Request, logprobs: int | None = None) -> dict[str, Any]:
         family = self.checkpoint.family
@@ -167,11 +191,13 @@ class ServerEngine(Engine):
         choices = sorted(found["choices"], key=lambda c: c["index"])
         if len(choices) != request.n:
             return Failure(request.key, "responses_missing", f"{len(choices)} of {request.n} responses came back")
-        tokens = found["usage"].get("completion_tokens", -1)
+        if sorted(c["index"] for c in choices) != list(range(request.n)):
+            raise ValueError("its choices are not numbered from 0")
+        tokens = int(found["usage"].get("completion_tokens", -1))
         responses = tuple(
             Response(
                 request.seed + c["index"],
-                c["message"]["content"] or "",
+                _text(c["message"]["content"]),
                 c["finish_reason"] or "length",
                 len(c.get("token_ids") or ()) or round(tokens / request.n),
             )
@@ -181,7 +207,7 @@ class ServerEngine(Engine):
         if request.sampling.first_logprobs:
             top = choices[0]["logprobs"]["content"][0]["top_logprobs"]
             first = text_logprobs((t["token"], t["logprob"]) for t in top)
-        prompt = found["usage"]["prompt_tokens"]
+        prompt = int(found["usage"]["prompt_tokens"])
         return Reply(request.key, responses, prompt, *self._media_tokens(request, found), first)
 
     def _media_tokens(self, request: Request, found: dict[str, Any]) -> tuple[int, int]:
@@ -198,9 +224,9 @@ class ServerEngine(Engine):
             UserError: no server answered after all attempts; the run stops and can be resumed.
         """
         retrying = Retrying(
-            retry=retry_if_exception_type((_Busy, httpx.TransportError)),
+            retry=retry_if_exception_type((Busy, httpx.TransportError)),
             stop=stop_after_attempt(self.options["attempts"]),
-            wait=wait_random_exponential(multiplier=0.5, max=self.options["max_wait_s"]),
+            wait=self._wait,
         )
         try:
             return retrying(self._post_once, body)
@@ -211,27 +237,28 @@ class ServerEngine(Engine):
                 "See to the servers, then run the same command again; nothing is lost.",
             ) from None
 
+    def _wait(self, state: RetryCallState) -> float:
+        """Longer after each failure, with jitter; where the server says how long, that long."""
+        longest = float(self.options["max_wait_s"])
+        error = state.outcome.exception() if state.outcome is not None else None
+        if isinstance(error, Busy) and error.after is not None:
+            return min(error.after, longest)
+        return wait_random_exponential(multiplier=0.5, max=longest)(state)
+
     def _post_once(self, body: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
             url = min(self._load, key=lambda u: self._load[u])
             self._load[url] += 1
         try:
-            reply = self._client.post(f"{url}/chat/completions", json=body)
-            if reply.status_code in BUSY:
-                raise _Busy(f"{url}: {reply.status_code} {reply.text[:200]}")
-            if reply.status_code >= 400:
-                raise Refused(f"{reply.status_code}: {_message(reply)}")
-            found: dict[str, Any] = reply.json()
+            found = post_json(self._client, f"{url}/chat/completions", body, self.options["timeout_s"])
             with self._lock:
                 # additive increase: about one more in flight each time all of them have succeeded
                 self.limit = min(self.limit + 1 / self.limit, float(self.spec.max_sequences))
             return found
-        except (_Busy, httpx.TransportError):
+        except (Busy, httpx.TransportError):
             with self._lock:
                 self.limit = max(1.0, self.limit * 0.7)
             raise
-        except ValueError as e:
-            raise _Busy(f"{url}: half an answer ({e})") from None
         finally:
             with self._lock:
                 self._load[url] -= 1
@@ -245,14 +272,25 @@ class ServerEngine(Engine):
                 f"the server refused the canary: {e}",
                 "Start it with --trust-request-mm-kwargs; see the README.",
             ) from None
-        first = found["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
-        logprobs = {t["token"]: float(t["logprob"]) for t in first}
-        return Perception(found["usage"]["prompt_tokens"], *self._media_tokens(request, found), logprobs)
+        try:
+            first = found["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+            logprobs = {t["token"]: float(t["logprob"]) for t in first}
+            return Perception(int(found["usage"]["prompt_tokens"]), *self._media_tokens(request, found), logprobs)
+        except (KeyError, TypeError, IndexError, AttributeError, ValueError) as e:
+            raise UserError(
+                f"the server's answer to the canary cannot be read ({type(e).__name__}: {e}): {str(found)[:200]}",
+                "It must be a vLLM server that returns log-probabilities and token counts; see the README.",
+            ) from None
 
 
-def _message(reply: httpx.Response) -> str:
-    try:
-        found = reply.json()
-        return str((found.get("error") or found).get("message", found))[:400]
-    except (ValueError, AttributeError):
-        return reply.text[:400]
+def _text(content: object) -> str:
+    """The words of a choice.
+
+    Raises:
+        TypeError: they are no text.
+    """
+    if content is None:
+        return ""
+    if not isinstance(content, str):
+        raise TypeError(f"the content is a {type(content).__name__}")
+    return content.encode("utf-8", "replace").decode()

@@ -179,7 +179,7 @@ class TransformersEngine(Engine):
     def _answer(self, batch: list[Request]) -> Iterator[Reply | Failure]:
         try:
             replies = self._generate(batch)
-        except (UserError, MemoryError, KeyboardInterrupt):
+        except (UserError, MemoryError):
             raise
         except Exception as e:
             # a processor may raise anything over one odd text, StopIteration included

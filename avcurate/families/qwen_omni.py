@@ -31,4 +31,4 @@ class QwenOmni(Family):
         unit = vision["patch_size"] * vision["spatial_merge_size"]
         h, w = smart_resize(height, width, unit, size["shortest_edge"], size["longest_edge"])
         pairs = math.ceil(frames / vision["temporal_patch_size"])
-        return pairs * (h // unit) * (w // unit)
+        return int(pairs * (h // unit) * (w // unit))

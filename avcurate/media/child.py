@@ -11,9 +11,11 @@ import resource
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 
 from avcurate.errors import MediaError, UserError
+from avcurate.media.scratch import remove_scratch
 
 # containers that hold media themselves; playlists and scripts (hls, concat, dash, lavfi, sdp, …) are left out
 FORMATS = (
@@ -62,19 +64,36 @@ def run(
     Raises:
         MediaError: ``media_timeout`` when it ran past ``timeout_s`` and was killed.
     """
+    child = subprocess.Popen(
+        list(command),
+        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=_limiter(memory_mb, int(timeout_s * 4) + 1, file_mb),
+    )
+    _running.add(child)
     try:
-        return subprocess.run(
-            list(command),
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-            preexec_fn=_limiter(memory_mb, int(timeout_s * 4) + 1, file_mb),
-        )
+        out, err = child.communicate(stdin, timeout=timeout_s)
     except subprocess.TimeoutExpired:
         raise MediaError(
             "media_timeout",
             f"decoding took longer than {timeout_s:g} s and was stopped.",
             "Raise media.timeout_s in the recipe if the file is good.",
         ) from None
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.communicate()
+        _running.discard(child)
+    return subprocess.CompletedProcess(list(command), child.returncode, out, err)
+
+
+_running: set[subprocess.Popen[bytes]] = set()
+
+
+def kill_all() -> None:
+    """Kill every child that runs, and remove their scratch folder: the process is about to end."""
+    for child in list(_running):
+        with suppress(OSError):
+            child.kill()
+    remove_scratch()

@@ -5,7 +5,7 @@ Knows files and arrays; knows no model. One ffmpeg child writes both, so a clip 
 
 from __future__ import annotations
 
-import tempfile
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,14 @@ from numpy.typing import NDArray
 from avcurate.errors import MediaError
 from avcurate.media import child
 from avcurate.media.probe import Probe, probe
+from avcurate.media.scratch import scratch
 from avcurate.store.atomic import sha256
 
 SAMPLE_RATE = 16_000
+
+# of ffmpeg's closing statistics; frames that a decoder may still hold when reading stops
+_COUNTS = re.compile(rb"Input stream #0:\d+ \(video\): (\d+) packets read[^;\n]*; (\d+) frames decoded")
+_DELAY = 8
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,8 @@ class DecodeSpec:
     timeout_s: float = 60.0
     memory_mb: int = 4096
     max_bytes: int = 8 << 30
+    max_shortfall: float = 0.2
+    keep_damaged: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ class DecodedClip:
         fps: frames per second of ``frames`` (below the asked rate where the cap applied).
         audio: float32 (S,) mono at 16 kHz in [-1, 1], or ``None`` without a sound track.
         sha256: of the file's bytes; identifies the media in caches and reports.
+        shortfall: share of what was asked for, of the track that lacks most, that could not be decoded; in [0, 1].
     """
 
     frames: NDArray[np.uint8] | None
@@ -50,6 +58,7 @@ class DecodedClip:
     audio: NDArray[np.float32] | None
     duration: float
     sha256: str
+    shortfall: float = 0.0
 
     @property
     def nbytes(self) -> int:
@@ -62,7 +71,9 @@ def decode(path: Path, spec: DecodeSpec, start: float | None = None, end: float 
 
     Raises:
         MediaError: every reason of :func:`avcurate.media.probe.probe`, and ``media_bad_cut``,
-            ``media_zero_length``, ``media_corrupt``.
+            ``media_zero_length``, ``media_corrupt``; ``media_damaged`` where more than ``max_shortfall`` of a track
+            could not be decoded, unless damaged clips are kept. A track that is there and cannot be decoded is damage,
+            never absence.
     """
     facts = probe(path, timeout_s=min(20.0, spec.timeout_s), max_bytes=spec.max_bytes)
     begin = start or 0.0
@@ -79,23 +90,61 @@ def decode(path: Path, spec: DecodeSpec, start: float | None = None, end: float 
             )
         limit = min(limit, facts.duration - begin)
     fps = min(spec.fps, spec.max_frames / limit)
-    frames, audio = _run(path, facts, spec, begin, limit, fps)
+    frames, audio, destroyed = _run(path, facts, spec, begin, limit, fps)
     if fps < spec.fps and facts.has_video and (frames is None or len(frames) < spec.max_frames / 2):
         # the container claims to be longer than it is: what there is fits at the full rate, or up to the cap
         fps = spec.fps
-        frames, audio = _run(path, facts, spec, begin, limit, fps)
+        frames, audio, destroyed = _run(path, facts, spec, begin, limit, fps)
     duration = max(
         len(audio) / SAMPLE_RATE if audio is not None else 0.0,
         len(frames) / fps if frames is not None else 0.0,
     )
-    return DecodedClip(frames, fps, audio, duration, sha256(path))
+    shortfall = _refuse_damage(path, facts, spec, begin, limit, fps, frames, audio, destroyed)
+    return DecodedClip(frames, fps, audio, duration, sha256(path), shortfall)
+
+
+def _refuse_damage(
+    path: Path,
+    facts: Probe,
+    spec: DecodeSpec,
+    begin: float,
+    limit: float,
+    fps: float,
+    frames: NDArray[np.uint8] | None,
+    audio: NDArray[np.float32] | None,
+    destroyed: float,
+) -> float:
+    """The share that is missing of the track that lacks most."""
+    tracks = []
+    if facts.has_video:
+        tracks.append(("picture", facts.video_seconds, 0.0 if frames is None else len(frames) / fps, 2 / fps))
+    if facts.has_audio:
+        tracks.append(("sound", facts.audio_seconds, 0.0 if audio is None else len(audio) / SAMPLE_RATE, 0.25))
+    worst = 0.0
+    for name, whole, got, slack in tracks:
+        expected = max(0.0, min(whole - begin, limit)) if whole else 0.0
+        missing = 1.0 if got == 0 and expected > slack else max(0.0, expected - got - slack) / max(expected, 1e-9)
+        if got == 0 and not whole:
+            missing = 1.0
+        if name == "picture":
+            missing = max(missing, destroyed)
+            got = min(got, expected * (1 - destroyed))
+        worst = max(worst, missing)
+        if missing > spec.max_shortfall and not (spec.keep_damaged and got):
+            raise MediaError(
+                "media_damaged",
+                f"{path}: of {expected:.1f} s of {name} only {got:.1f} s can be decoded.",
+                "Fetch the clip again, or allow it with media.max_shortfall or media.keep_damaged in the recipe.",
+            )
+    return worst
 
 
 def _run(
     path: Path, facts: Probe, spec: DecodeSpec, begin: float, limit: float, fps: float
-) -> tuple[NDArray[np.uint8] | None, NDArray[np.float32] | None]:
-    with tempfile.TemporaryDirectory(prefix="avcurate-") as scratch:
-        video_file, audio_file = Path(scratch, "v"), Path(scratch, "a")
+) -> tuple[NDArray[np.uint8] | None, NDArray[np.float32] | None, float]:
+    """Frames, samples, and the share of picture packets that gave no frame."""
+    with scratch() as folder:
+        video_file, audio_file = Path(folder, "v"), Path(folder, "a")
         size = _frame_size(facts, spec.max_pixels) if facts.has_video else None
         command = _command(path, facts, spec, begin, limit, fps, size, video_file, audio_file)
         done = child.run(command, timeout_s=spec.timeout_s, memory_mb=spec.memory_mb)
@@ -103,7 +152,19 @@ def _run(
         audio = _read_audio(audio_file) if facts.has_audio else None
     if frames is None and audio is None:
         _fail(path, done.returncode, done.stderr)
-    return frames, audio
+    return frames, audio, _destroyed(done.stderr)
+
+
+def _destroyed(log: bytes) -> float:
+    """Share of the picture's packets that could not be decoded; the frame rate filter repeats frames in their place.
+
+    A packet without a frame is no damage by itself (hidden frames, a decoder's delay), so errors must have been logged.
+    """
+    found = _COUNTS.search(log)
+    if found is None or b"[error]" not in log:
+        return 0.0
+    packets, frames = int(found[1]), int(found[2])
+    return max(0.0, (packets - frames - _DELAY) / packets) if packets else 0.0
 
 
 def _frame_size(facts: Probe, max_pixels: int) -> tuple[int, int]:
@@ -143,7 +204,7 @@ def _command(
     if not outputs:
         raise MediaError("media_no_streams", f"{path} has neither picture nor sound.")
     stream = ffmpeg.merge_outputs(*outputs).global_args(
-        "-nostdin", "-v", "error", "-threads", "1", "-filter_threads", "1"
+        "-nostdin", "-v", "level+verbose", "-threads", "1", "-filter_threads", "1"
     )
     command: list[str] = stream.compile(cmd=child.binary("ffmpeg"), overwrite_output=True)
     return command
@@ -168,7 +229,8 @@ def _read_audio(file: Path) -> NDArray[np.float32] | None:
 
 
 def _fail(path: Path, returncode: int, stderr: bytes) -> None:
-    lines = stderr.decode("utf-8", "replace").strip().splitlines()
+    logged = stderr.decode("utf-8", "replace").splitlines()
+    lines = [line for line in logged if "[error]" in line or "[fatal]" in line]
     detail = lines[0][:300] if lines else "nothing could be decoded"
     if returncode == 0 and not lines:
         raise MediaError("media_zero_length", f"{path} holds no frame and no sample.", "Fetch the clip again.")

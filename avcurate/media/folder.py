@@ -42,8 +42,8 @@ class MediaFolder:
         self.pattern = pattern
 
     def identity(self) -> dict[str, str]:
-        """What the files found depend on."""
-        return {"media": str(self.root.resolve())}
+        """How names become files; where the folder lies is no part of it, since folders move."""
+        return {"media_pattern": self.pattern or ""}
 
     def find(self, name: str) -> str:
         """Path of a clip, relative to the folder.

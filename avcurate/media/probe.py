@@ -15,7 +15,10 @@ from avcurate.media import child
 
 @dataclass(frozen=True)
 class Probe:
-    """Container facts. Durations in seconds (0 where the container gives none), sizes in pixels as shown."""
+    """Container facts. Durations in seconds (0 where the container gives none), sizes in pixels as shown.
+
+    ``audio_seconds`` and ``video_seconds`` are those of the streams themselves.
+    """
 
     duration: float
     has_audio: bool
@@ -25,6 +28,8 @@ class Probe:
     sample_rate: int
     channels: int
     size_bytes: int
+    audio_seconds: float = 0.0
+    video_seconds: float = 0.0
 
 
 def probe(path: Path, *, timeout_s: float = 20.0, max_bytes: int = 8 << 30) -> Probe:
@@ -165,7 +170,19 @@ def _summary(container: dict[str, Any], streams: list[dict[str, Any]], size: int
         sample_rate=int((audio or {}).get("sample_rate") or 0),
         channels=int((audio or {}).get("channels") or 0),
         size_bytes=size,
+        audio_seconds=_seconds(audio),
+        video_seconds=_seconds(video),
     )
+
+
+def _seconds(stream: dict[str, Any] | None) -> float:
+    """A stream's own length; Matroska writes it as a tag, ``00:00:10.021000000``."""
+    if stream is None:
+        return 0.0
+    tag = str(stream.get("tags", {}).get("DURATION") or "").split(":")
+    if not stream.get("duration") and len(tag) == 3:
+        return 3600 * _float(tag[0]) + 60 * _float(tag[1]) + _float(tag[2])
+    return _float(stream.get("duration"))
 
 
 def _is_cover(stream: dict[str, Any]) -> bool:

@@ -39,11 +39,10 @@ class SwappedFolder(MediaFolder):
         self.root = run
 
     def identity(self) -> dict[str, str]:
-        """What the files found depend on: the run, the variant, and which file stands for which clip."""
+        """What the files found depend on: the variant, and which file stands for which clip."""
         files = json.dumps(self.files, sort_keys=True).encode()
         return {
-            "media": str(self.root.resolve()),
-            "originals": str(self._originals.root.resolve()),
+            **super().identity(),
             "variant": self.variant,
             "files": hashlib.sha256(files).hexdigest()[:16],
         }

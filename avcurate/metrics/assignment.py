@@ -10,8 +10,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from avcurate.errors import UserError
-
 Indices = NDArray[np.int64]
 Cost = Callable[[Indices, Indices], NDArray[np.float64]]
 Tick = Callable[[int], None]
@@ -57,15 +55,9 @@ def assign(cost: Cost, members: Indices, *, block: int, rounds: int, seed: int, 
 
 
 def members_or_none(costs: NDArray[np.float64], donors: Indices) -> Indices:
-    """The exact assignment of one block: most pairs first, then least cost.
+    """The exact assignment of one block: most pairs first, then least cost."""
+    from scipy.optimize import linear_sum_assignment
 
-    Raises:
-        UserError: scipy is not installed.
-    """
-    try:
-        from scipy.optimize import linear_sum_assignment
-    except ImportError:
-        raise UserError("pairing needs scipy.", "Install it: pip install 'avcurate[counterfactual]'.") from None
     if not costs.size:
         return np.full(len(costs), NONE, np.int64)
     allowed = np.isfinite(costs)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from avcurate.metrics.statistics import ratio_intervals
 from avcurate.metrics.vocabulary import Mention, Vocabulary
 
 MEASURES = ("chair_i", "chair_s", "precision", "recall", "f1")
@@ -84,23 +85,7 @@ def intervals(counts: NDArray[np.int64], *, draws: int = 1000, seed: int = 0) ->
     """95 % bootstrap intervals of :func:`measures`, captions drawn with replacement, seeded."""
     if not len(counts):
         return dict.fromkeys(MEASURES, (float("nan"), float("nan")))
-    rng = np.random.default_rng(seed)
-    # how often each caption is drawn; blocks keep 100,000 captions within memory
-    sums = np.concatenate(
-        [
-            np.stack([np.bincount(d, minlength=len(counts)) for d in rng.integers(len(counts), size=(10, len(counts)))])
-            @ counts
-            for _ in range(draws // 10)
-        ]
-    )
-    ratios = _ratios(sums, len(counts))
-    return {k: _range(v[~np.isnan(v)]) for k, v in ratios.items()}
-
-
-def _range(values: NDArray[np.float64]) -> tuple[float, float]:
-    if not len(values):
-        return float("nan"), float("nan")
-    return float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975))
+    return ratio_intervals(counts, lambda sums: _ratios(sums, len(counts)), draws=draws, seed=seed)
 
 
 def as_counts(scores: Sequence[CaptionScore]) -> NDArray[np.int64]:

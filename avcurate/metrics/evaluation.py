@@ -5,11 +5,7 @@ Knows answers and truths as text; knows no runs.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-
-import numpy as np
-from numpy.typing import NDArray
 
 from avcurate.metrics.answers import fold, parse_answer, yes_or_no
 
@@ -60,35 +56,6 @@ def avhbench_average(accuracy: Mapping[str, float]) -> float:
 def overall_average(avhbench: float, avqa: float, valor: float, music: float) -> float:
     """SFFL's last column: mean of AVHBench's average, AVQA, Valor32k-AVQA and MUSIC-AVQA."""
     return (avhbench + avqa + valor + music) / 4
-
-
-def paired_interval(
-    ours: NDArray[np.float64], theirs: NDArray[np.float64], *, draws: int = 2000, seed: int = 0
-) -> tuple[float, float, float]:
-    """Difference of two means over the same questions with its 95 % bootstrap interval; questions are drawn.
-
-    Args:
-        ours: float64 (N,), score of each question in [0, 1].
-        theirs: float64 (N,), of the same questions.
-    """
-    difference = ours - theirs
-    rng = np.random.default_rng(seed)
-    means = np.array([difference[rng.integers(len(difference), size=len(difference))].mean() for _ in range(draws)])
-    return float(difference.mean()), float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
-
-
-def mcnemar(ours: NDArray[np.bool_], theirs: NDArray[np.bool_]) -> float:
-    """Exact two-sided p-value that two paired right/wrong answers differ by chance (binomial, McNemar 1947)."""
-    b, c = int((ours & ~theirs).sum()), int((~ours & theirs).sum())
-    n = b + c
-    if n == 0:
-        return 1.0
-    log_half = n * math.log(0.5)
-
-    def mass(k: int) -> float:
-        return math.exp(math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) + log_half)
-
-    return min(1.0, 2 * sum(mass(k) for k in range(min(b, c) + 1)))
 
 
 def _ratio(a: float, b: float) -> float | None:

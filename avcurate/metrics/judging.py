@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from avcurate.errors import UserError
 from avcurate.metrics.answers import without_reasoning
 
 Modality = Literal["audio", "video"]
@@ -94,36 +90,3 @@ def parse_judgement(text: str) -> tuple[float, str] | None:
         if isinstance(score, (int, float)) and not isinstance(score, bool) and 0 <= score <= 1:
             return float(score), str(value.get("reason", ""))
     return None
-
-
-def correlation(
-    ours: NDArray[np.float64], human: NDArray[np.float64], *, draws: int = 1000, seed: int = 0
-) -> dict[str, dict[str, float | list[float] | None]]:
-    """Spearman's rho and Kendall's tau-b with 95 % bootstrap intervals over rows.
-
-    Args:
-        ours: float64 (N,) scores; human: float64 (N,) of the same captions.
-
-    Returns:
-        ``{"spearman": {"value", "interval"}, "kendall": ...}``; ``None`` where either side never varies.
-
-    Raises:
-        UserError: scipy is not installed.
-    """
-    try:
-        from scipy.stats import kendalltau, spearmanr
-    except ImportError:
-        raise UserError("correlations need scipy.", "Install it: pip install 'avcurate[counterfactual]'.") from None
-    rng = np.random.default_rng(seed)
-    sets = [rng.integers(len(ours), size=len(ours)) for _ in range(draws)] if len(ours) else []
-    measures: dict[str, Callable[[Any, Any], Any]] = {"spearman": spearmanr, "kendall": kendalltau}
-    found: dict[str, dict[str, float | list[float] | None]] = {}
-    for name, measure in measures.items():
-        if len(ours) < 3 or len(set(ours)) < 2 or len(set(human)) < 2:
-            found[name] = {"value": None, "interval": None}
-            continue
-        varied = [d for d in sets if len(set(ours[d])) > 1 and len(set(human[d])) > 1]
-        values = np.array([measure(ours[d], human[d]).statistic for d in varied])
-        interval = [float(np.quantile(values, q)) for q in (0.025, 0.975)] if len(values) else None
-        found[name] = {"value": float(measure(ours, human).statistic), "interval": interval}
-    return found

@@ -10,14 +10,17 @@ import jinja2
 from avcurate.store.atomic import write_text
 
 
-def write_page(target: Path, template: str, **values: Any) -> Path:
-    """Render ``template`` into ``target``, atomically.
+def write_page(target: Path, package: str, template: str = "page.html.j2", **values: Any) -> Path:
+    """Render the template of a package into ``target``, atomically.
+
+    Args:
+        package: whose folder holds the template.
 
     Raises:
         jinja2.UndefinedError: the template names a value that is not given.
     """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("avcurate.report"),
+        loader=jinja2.PackageLoader(package, "."),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-
-from avcurate.metrics.pem import ABOUT
 
 SETTING_NAMES = {"a": "audio only", "v": "video only", "av": "both"}
 
@@ -22,86 +19,16 @@ def print_funnel(stages: dict[str, Any]) -> None:
     """Rows in, kept, filtered and dead of each stage, with reasons."""
     table = Table("stage", "in", "kept", "filtered", "dead", title="Every row", title_justify="left")
     for name, s in stages.items():
-        table.add_row(name, f"{s['in']:,}", f"{s['kept']:,}", _reasons(s["filtered"]), _reasons(s["dead"]))
+        table.add_row(name, f"{s['in']:,}", f"{s['kept']:,}", reasons(s["filtered"]), reasons(s["dead"]))
     console().print(table)
 
 
-def _reasons(counts: dict[str, int]) -> str:
+def reasons(counts: dict[str, int]) -> str:
+    """``12 (too_long 7, media_missing 5)``: a total and what it is made of, most first."""
     if not counts:
         return "0"
     listed = ", ".join(f"{k} {v:,}" for k, v in sorted(counts.items(), key=lambda kv: -kv[1]))
     return f"{sum(counts.values()):,} ({listed})" if len(counts) > 1 else listed
-
-
-def print_summary(summary: dict[str, Any], page: Path | None = None) -> None:
-    """The whole run: funnel, labels, settings, saving."""
-    out = console()
-    print_funnel(summary["stages"])
-    total = sum(summary["labels"].values()) + sum(summary["discarded"].values())
-    labels = Table("label", "questions", "share", title="Preferred Evidence Modality", title_justify="left")
-    for name, n in summary["labels"].items():
-        labels.add_row(name, f"{n:,}", _share(n, total))
-    for name, n in summary["discarded"].items():
-        labels.add_row(f"none: {ABOUT.get(name, name)}", f"{n:,}", _share(n, total))
-    out.print(labels)
-    settings = Table("setting", "responses", "right", "95 %", "unreadable", title="Answers", title_justify="left")
-    for name, s in summary["settings"].items():
-        rate = "-" if s["accuracy"] is None else f"{s['accuracy']:.1%}"
-        low, high = s["interval"]
-        settings.add_row(
-            SETTING_NAMES[name],
-            f"{s['responses']:,}",
-            rate,
-            f"{low:.1%} to {high:.1%}",
-            f"{s['unparseable']:,} ({_share(s['unparseable'], s['responses'])})",
-        )
-    out.print(settings)
-    saving = summary["early_exit"]
-    if saving["on"]:
-        out.print(
-            f"Early exit asked {saving['responses']:,} of {saving['exhaustive_responses']:,} responses: "
-            f"{saving['saved']:.0%} saved, same labels."
-        )
-    if page is not None:
-        out.print(f"Report: {page}")
-
-
-def _share(n: int, total: int) -> str:
-    return f"{n / total:.1%}" if total else "-"
-
-
-def print_plan(plan: dict[str, Any]) -> None:
-    """What a run will cost."""
-    table = Table("what", "how much", title="Plan (nothing was asked, no weight was loaded)", title_justify="left")
-    for key, value in plan.items():
-        if isinstance(value, dict):
-            value = _reasons(value)
-        table.add_row(key.replace("_", " "), f"{value:,}" if isinstance(value, (int, float)) else str(value))
-    console().print(table)
-
-
-def print_relabel(change: dict[str, Any]) -> None:
-    """Which labels changed between two pairs of thresholds."""
-    out = console()
-    old, new = change["before"], change["after"]
-    out.print(f"tau_acc {old['tau_acc']:g} → {new['tau_acc']:g}, tau_cot {old['tau_cot']:g} → {new['tau_cot']:g}")
-    table = Table("before", "after", "questions", title="What changed", title_justify="left")
-    for entry in change["changes"]:
-        table.add_row(entry["before"], entry["after"], f"{entry['rows']:,}")
-    out.print(table if change["changes"] else "No label changed.")
-    out.print(f"{change['changed']:,} of {change['rows']:,} questions changed; {change['undecided']:,} are undecided.")
-    if change["undecided"]:
-        out.print("Ask those again: run the same `avcurate label-pem` with these thresholds and --force.")
-
-
-def print_sweep(rows: list[dict[str, Any]]) -> None:
-    """Labels over thresholds."""
-    extra = [k for k in rows[0] if k not in ("tau_acc", "tau_cot")]
-    table = Table("tau_acc", "tau_cot", *[e.replace("_", " ") for e in extra], title="Sweep", title_justify="left")
-    for row in rows:
-        shown = [f"{row[e]:.3f}" if isinstance(row[e], float) else str(row[e]) for e in extra]
-        table.add_row(f"{row['tau_acc']:g}", f"{row['tau_cot']:g}", *shown)
-    console().print(table)
 
 
 def print_dead(rows: list[dict[str, Any]]) -> None:
@@ -114,15 +41,3 @@ def print_dead(rows: list[dict[str, Any]]) -> None:
         out.print(f"    {row['reproduce']}", markup=False)
     if len(rows) > 100:
         out.print(f"… and {len(rows) - 100:,} more; --json lists all.")
-
-
-def print_confusion(found: dict[str, Any]) -> None:
-    """Labels against a known truth."""
-    names = list(found["confusion"])
-    table = Table("truth \\ label", *names, "recall", title="Labels against the world's truth", title_justify="left")
-    for truth, row in found["confusion"].items():
-        recall = found.get(f"{truth}_recall")
-        table.add_row(truth, *[str(row[n]) for n in names], "" if recall is None else f"{recall:.3f}")
-    precision = [found.get(f"{n}_precision") for n in names]
-    table.add_row("precision", *["" if p is None else f"{p:.3f}" for p in precision], "")
-    console().print(table)

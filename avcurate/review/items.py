@@ -59,7 +59,7 @@ def _pairs(run: RunDir, seed: int) -> list[Item]:
     items = []
     for table in run.parts("swap").rows():
         for row in table.to_pylist():
-            heard = json.loads(row["pair"] or "{}").get("audio_captions") or []
+            heard = json.loads(row.get("record") or row.get("pair") or "{}").get("audio_captions") or []
             if not heard:
                 continue
             twin = (
@@ -73,7 +73,7 @@ def _pairs(run: RunDir, seed: int) -> list[Item]:
 
 
 def _labels(run: RunDir) -> list[Item]:
-    folder = Path(run.record()["input"]["media"])
+    folder = run.media(run.record())
     items = []
     for table in run.parts("label").rows(columns=["question_id", "media", "start", "end", "question", "answer", "pem"]):
         for row in table.to_pylist():

@@ -6,11 +6,11 @@ import json
 import mimetypes
 import re
 import secrets
-import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from avcurate.errors import Stopped
 from avcurate.review.items import Item
 from avcurate.review.verdicts import add_verdict, read_verdicts, verdict_file
 from avcurate.runner.rundir import RunDir
@@ -117,8 +117,8 @@ def serve(run: RunDir, items: list[Item], reviewer: str, port: int, tell: Callab
     tell(url)
     try:
         server.serve_forever()
-    except KeyboardInterrupt:
-        time.sleep(0)
+    except (KeyboardInterrupt, Stopped):
+        return
     finally:
         server.server_close()
 
@@ -126,5 +126,5 @@ def serve(run: RunDir, items: list[Item], reviewer: str, port: int, tell: Callab
 def _page(nonce: str) -> str:
     import jinja2
 
-    environment = jinja2.Environment(loader=jinja2.PackageLoader("avcurate.report"), autoescape=True)
+    environment = jinja2.Environment(loader=jinja2.PackageLoader("avcurate.review", "."), autoescape=True)
     return environment.get_template("review.html.j2").render(nonce=nonce)

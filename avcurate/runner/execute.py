@@ -1,52 +1,32 @@
-"""Runs one stage over all parts of the stage before it.
+"""Runs one stage over all parts of the table before it.
 
-Rows stream through the stage across part borders, so that an engine never waits for a part to
-finish; a part is committed as soon as its last row is answered. What is already committed from the
-same input by the same stage is kept, row by row.
+Rows stream through the stage across part borders, so that an engine never waits for a part to finish; a part is
+committed as soon as its last row has an outcome. What is already committed from the same input by the same stage is
+kept, row by row.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
+
+import pyarrow as pa
 
 from avcurate.errors import TooManyDead
-from avcurate.runner.stage import Dead, Filtered, Kept, Outcome, Row, Stage
+from avcurate.runner.stage import BaseStage, Dead, Filtered, Kept, Outcome, Row, Stage
+from avcurate.runner.tally import Tally, Watch, no_progress
 from avcurate.schema import DEAD, FILTERED, arrow_schema
+from avcurate.store.digest import intact
 from avcurate.store.journal import Journal
-from avcurate.store.parts import Commit, Parts, to_table
+from avcurate.store.parts import ROW_DIGEST, Commit, Parts, digest_of, to_table
 
 MIN_ROWS_BEFORE_STOP = 20
-Reproduce = Callable[[str, str], str]
-
-
-@dataclass
-class Tally:
-    """Counts of one stage so far, over finished and running parts."""
-
-    total: int = 0
-    done: int = 0
-    kept: int = 0
-    filtered: dict[str, int] = field(default_factory=dict)
-    dead: dict[str, int] = field(default_factory=dict)
-
-    def add(self, outcome: Outcome) -> None:
-        """Count one outcome."""
-        self.done += 1
-        if isinstance(outcome, Kept):
-            self.kept += 1
-        else:
-            counts = self.filtered if isinstance(outcome, Filtered) else self.dead
-            counts[outcome.reason] = counts.get(outcome.reason, 0) + 1
-
-    def add_commit(self, commit: Commit) -> None:
-        """Count a part that was finished before."""
-        self.done += commit.rows_in
-        self.kept += commit.kept
-        for mine, theirs in ((self.filtered, commit.filtered), (self.dead, commit.dead)):
-            for reason, n in theirs.items():
-                mine[reason] = mine.get(reason, 0) + n
+OUTCOME = "outcome"
+FIX = "Fix its input, then process it again with `avcurate retry RUN`."
+Reproduce = Callable[[str | None, int | None], str]
+"""(row id, or record number where a row never got an id) to the command that processes it alone."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +36,7 @@ class Options:
     retry_dead: bool = False
     retry_reasons: frozenset[str] = frozenset()
     fail_on_dead: float | None = None
-    reproduce: Reproduce = lambda stage, row_id: ""
-
-
-Watch = Callable[[Tally, Outcome | None, Row | None], None]
-
-
-def watch_nothing(tally: Tally, outcome: Outcome | None, row: Row | None) -> None:
-    """The default watcher."""
+    reproduce: Reproduce = lambda row_id, record: ""
 
 
 @dataclass
@@ -71,6 +44,7 @@ class _Open:
     """A part whose rows are in flight."""
 
     rows: dict[str, Row]
+    digests: dict[str, str]
     upstream: str
     outcomes: dict[str, Outcome]
     attempts: dict[str, int]
@@ -84,7 +58,7 @@ class StageRun:
     """One stage over one run directory; :meth:`run` is called once."""
 
     def __init__(
-        self, stage: Stage, upstream: Parts, output: Parts, options: Options, watch: Watch = watch_nothing
+        self, stage: Stage, upstream: Parts, output: Parts, options: Options, watch: Watch = no_progress
     ) -> None:
         self.stage = stage
         self.upstream = upstream
@@ -92,21 +66,34 @@ class StageRun:
         self.options = options
         self.watch = watch
         self.tally = Tally()
-        self.journal = Journal(output.root, stage.name, stage.fingerprint())
+        self.journal = Journal(output.root, stage.name, self.fingerprint)
         self._open: dict[int, _Open] = {}
         self._part_of: dict[str, int] = {}
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """The stage's, computed once: an identity may hash a whole checkpoint."""
+        return self.stage.fingerprint()
+
     def plan(self) -> list[Commit]:
-        """Upstream parts that still have work, after counting those that have none."""
+        """Upstream parts that still have work, after counting those that have none.
+
+        Raises:
+            UserError: a finished part is damaged.
+        """
         todo = []
         upstream = self.upstream.commits()
-        # an input that shrank leaves parts of rows that are no longer asked for
+        # an input that shrank leaves parts of rows that are no longer wanted
         for stale in {c.part for c in self.output.commits()} - {c.part for c in upstream}:
             self.output.remove(stale)
         for commit in upstream:
             self.tally.total += commit.kept
             done = self.output.commit_of(commit.part)
             if done is not None and self._current(done, commit) and not self._wanted_again(done):
+                self.output.verify(done)
+                if not self._files_intact(done):
+                    todo.append(commit)
+                    continue
                 self.tally.add_commit(done)
             else:
                 todo.append(commit)
@@ -114,10 +101,16 @@ class StageRun:
 
     def _current(self, done: Commit, upstream: Commit) -> bool:
         return (
-            done.fingerprint == self.stage.fingerprint()
+            done.fingerprint == self.fingerprint
             and done.upstream == self.upstream.digest(upstream)
             and done.facts == self.stage.facts()
         )
+
+    def _files_intact(self, done: Commit) -> bool:
+        if type(self.stage).files is Stage.files or not done.kept:
+            return True
+        rows = self.output.read(done.part).to_pylist()
+        return all(intact(path, digest) for row in rows for path, digest in self.stage.files(row))
 
     def _wanted_again(self, done: Commit) -> bool:
         if not self.options.retry_dead:
@@ -125,8 +118,8 @@ class StageRun:
         reasons = self.options.retry_reasons
         return any(n and (not reasons or r in reasons) for r, n in done.dead.items())
 
-    def run(self) -> Tally:
-        """Process what is left.
+    def run(self, started: Callable[[], None] = lambda: None) -> Tally:
+        """Process what is left; ``started`` is called when the stage is set up, if it has work.
 
         Raises:
             TooManyDead: the share of dead rows passed the limit; finished parts are kept.
@@ -134,10 +127,11 @@ class StageRun:
         todo = self.plan()
         self.watch(self.tally, None, None)
         if todo:
-            self.stage.setup()
             try:
+                self.stage.setup()
+                started()
                 for row_id, outcome in self.stage.process(self.feed(todo), self.journal):
-                    self.settle(row_id, outcome)
+                    self.record_outcome(row_id, outcome)
             finally:
                 self.journal.close()
                 self.stage.close()
@@ -147,7 +141,7 @@ class StageRun:
         return self.tally
 
     def feed(self, todo: list[Commit]) -> Iterator[Row]:
-        """Rows that need work, one after the other over part borders, read only when they are asked for."""
+        """Rows that need work, one after the other over part borders, read only when they are wanted."""
         for rows in self.parts_to_do(todo):
             yield from rows
 
@@ -155,7 +149,8 @@ class StageRun:
         """Rows that need work, a list for each part; a part with none left is committed at once."""
         for commit in todo:
             rows = {self.stage.row_id(r): r for r in self.upstream.read(commit.part).to_pylist()}
-            opened = _Open(rows, self.upstream.digest(commit), {}, {})
+            digests = dict(zip(rows, self.upstream.row_digests(commit.part), strict=True))
+            opened = _Open(rows, digests, self.upstream.digest(commit), {}, {})
             self.journal.open_part(commit.part, list(rows))
             self._reuse(commit.part, opened)
             self._open[commit.part] = opened
@@ -170,44 +165,57 @@ class StageRun:
                 yield [rows[row_id] for row_id in pending]
 
     def _reuse(self, part: int, opened: _Open) -> None:
-        """Take over outcomes of an earlier commit for rows that have not changed."""
+        """Take over outcomes of rows that have not changed: journaled ones, and those of an earlier commit."""
+        if self.stage.journals_outcomes:
+            for row_id, digest in opened.digests.items():
+                held = self.journal.get(row_id).get(OUTCOME)
+                if held is not None and held["input"] == digest:
+                    opened.outcomes[row_id] = Kept(held["added"])
         done = self.output.commit_of(part)
-        if done is None or done.fingerprint != self.stage.fingerprint():
+        if done is None or done.fingerprint != self.fingerprint:
             return
-        held = {k: self._stored(part, done, k) for k in ("kept", "filtered", "dead")}
-        for row in held["kept"]:
-            before = opened.rows.get(self.stage.row_id(row))
-            if before is None or any(row[c] != v for c, v in before.items()):
+        added = self.stage.adds.names
+        for row in self._stored(part, done, "kept", [self.stage.key, ROW_DIGEST, *added]):
+            row_id, stored = self.stage.row_id(row), {c: row[c] for c in added}
+            before = opened.digests.get(row_id)
+            if row_id in opened.outcomes or before is None or digest_of(before, stored) != row[ROW_DIGEST]:
                 continue
-            if not self.stage.complete(row):
-                self.journal.hold(self.stage.row_id(row), self.stage.pieces(row))
+            whole = opened.rows[row_id] | stored
+            if not all(intact(path, digest) for path, digest in self.stage.files(whole)):
+                continue
+            if self.stage.complete(whole):
+                opened.outcomes[row_id] = Kept(stored)
             else:
-                opened.outcomes[self.stage.row_id(row)] = Kept({c: v for c, v in row.items() if c not in before})
+                self.journal.hold(row_id, self.stage.pieces(whole))
         for kind in ("filtered", "dead"):
-            for row in held[kind]:
-                before = opened.rows.get(row["row_id"])
-                if before is None or json.loads(row["input"]) != _plain(before):
+            for row in self._stored(part, done, kind, None):
+                row_id = row["row_id"]
+                if row_id not in opened.rows or row["input_digest"] != opened.digests[row_id]:
                     continue
                 if kind == "filtered":
-                    opened.outcomes[row["row_id"]] = Filtered(row["reason"], row["message"])
+                    opened.outcomes[row_id] = Filtered(row["reason"], row["message"])
                     continue
                 reasons = self.options.retry_reasons
                 if self.options.retry_dead and (not reasons or row["reason"] in reasons):
-                    opened.attempts[row["row_id"]] = row["attempt"] + 1
+                    opened.attempts[row_id] = row["attempt"] + 1
                 else:
-                    opened.attempts[row["row_id"]] = row["attempt"]
-                    opened.outcomes[row["row_id"]] = Dead(row["reason"], row["message"], row["hint"], row["setting"])
+                    opened.attempts[row_id] = row["attempt"]
+                    opened.outcomes[row_id] = Dead(
+                        row["reason"], row["message"], row["hint"], row["setting"], row["trace"]
+                    )
 
-    def _stored(self, part: int, done: Commit, kind: str) -> list[Row]:
-        name = str(self.output.file(part, kind).relative_to(self.output.root))
-        rows: list[Row] = self.output.read(part, kind).to_pylist() if name in done.files else []
+    def _stored(self, part: int, done: Commit, kind: str, columns: list[str] | None) -> list[Row]:
+        name = self.output.file(part, kind).relative_to(self.output.root).as_posix()
+        rows: list[Row] = self.output.read(part, kind, columns).to_pylist() if name in done.files else []
         return rows
 
-    def settle(self, row_id: str, outcome: Outcome) -> None:
+    def record_outcome(self, row_id: str, outcome: Outcome) -> None:
         """Take one outcome; commit its part when it was the last."""
         part = self._part_of.pop(row_id)
         opened = self._open[part]
         opened.outcomes[row_id] = outcome
+        if self.stage.journals_outcomes and isinstance(outcome, Kept) and not opened.complete:
+            self.journal.put(row_id, OUTCOME, {"input": opened.digests[row_id], "added": outcome.added})
         self.tally.add(outcome)
         self.watch(self.tally, outcome, opened.rows[row_id])
         if opened.complete:
@@ -216,75 +224,94 @@ class StageRun:
 
     def _commit(self, part: int) -> None:
         opened = self._open.pop(part)
-        kept, filtered, dead = [], [], []
-        counts: dict[str, dict[str, int]] = {"filtered": {}, "dead": {}}
+        kept: list[Row] = []
+        lost = LostRows(self.stage, self.options.reproduce)
         for row_id, row in opened.rows.items():
             outcome = opened.outcomes[row_id]
             if isinstance(outcome, Kept):
-                kept.append({**row, **outcome.added})
-                continue
-            kind = "filtered" if isinstance(outcome, Filtered) else "dead"
-            counts[kind][outcome.reason] = counts[kind].get(outcome.reason, 0) + 1
-            if isinstance(outcome, Filtered):
-                filtered.append(self._note(row, outcome))
+                kept.append({**outcome.added, self.stage.key: row[self.stage.key]})
             else:
-                dead.append(self._letter(row, outcome, opened.attempts.get(row_id, 1)))
+                lost.add(row_id, row, outcome, opened.digests[row_id], opened.attempts.get(row_id, 1))
         commit = Commit(
             part,
             len(opened.rows),
             len(kept),
-            counts["filtered"],
-            counts["dead"],
+            lost.counts["filtered"],
+            lost.counts["dead"],
             opened.upstream,
-            self.stage.fingerprint(),
+            self.fingerprint,
             facts=self.stage.facts(),
+            reads=self.upstream.name,
+            key=self.stage.key,
         )
-        tables = {
-            "kept": to_table(kept, self.stage.output),
-            "filtered": to_table(filtered, arrow_schema("filtered")),
-            "dead": to_table(dead, arrow_schema("dead")),
-        }
-        self.output.write(commit, tables)
+        table = with_digests(kept, self.stage, [opened.digests[str(r[self.stage.key])] for r in kept])
+        self.output.write(commit, {"kept": table, **lost.tables()})
         self.journal.close_part(part, list(opened.rows))
-
-    def _note(self, row: Row, outcome: Filtered) -> Row:
-        note = {c.name: row.get(c.name) for c in FILTERED}
-        return note | {
-            "row_id": self.stage.row_id(row),
-            "stage": self.stage.name,
-            "reason": outcome.reason,
-            "message": outcome.message,
-            "input": json.dumps(_plain(row), ensure_ascii=False),
-        }
-
-    def _letter(self, row: Row, outcome: Dead, attempt: int) -> Row:
-        letter = {c.name: row.get(c.name) for c in DEAD}
-        return letter | {
-            "row_id": self.stage.row_id(row),
-            "stage": self.stage.name,
-            "setting": outcome.setting,
-            "reason": outcome.reason,
-            "message": outcome.message,
-            "hint": outcome.hint,
-            "attempt": attempt,
-            "reproduce": self.options.reproduce(self.stage.name, self.stage.row_id(row)),
-            "input": json.dumps(_plain(row), ensure_ascii=False),
-        }
 
     def _stop_if_going_wrong(self) -> None:
         limit = self.options.fail_on_dead
         dead = sum(self.tally.dead.values())
         if limit is not None and self.tally.done >= MIN_ROWS_BEFORE_STOP and dead > limit * self.tally.done:
-            worst = max(self.tally.dead, key=lambda r: self.tally.dead[r])
-            raise TooManyDead(
-                f"{dead} of {self.tally.done} rows died in {self.stage.name}, most with {worst!r}; "
-                f"the limit is {limit:.0%}.",
-                "Look at them with `avcurate status RUN --dead`, mend the cause, then run again: "
-                "finished parts are kept.",
-            )
+            raise too_many_dead(self.stage.name, self.tally, limit)
 
 
-def _plain(row: Row) -> Row:
-    """The row as JSON would read it back."""
-    plain: Row = json.loads(json.dumps(row))
-    return plain
+def too_many_dead(stage: str, tally: Tally, limit: float) -> TooManyDead:
+    """The error of a stage whose dead rows are more than the limit allows."""
+    worst = max(tally.dead, key=lambda r: tally.dead[r])
+    return TooManyDead(
+        f"{sum(tally.dead.values())} of {tally.done} rows died in {stage}, most with {worst!r}; "
+        f"the limit is {limit:.0%}.",
+        "Look at them with `avcurate status RUN --dead`, fix the cause, then run again: finished parts are kept.",
+    )
+
+
+def with_digests(rows: list[Row], stage: BaseStage, before: list[str]) -> pa.Table:
+    """Kept rows as a part holds them: key, digest of the whole row, and the columns the stage adds."""
+    schema = pa.schema([pa.field(stage.key, stage.key_type), *stage.adds], metadata=stage.adds.metadata)
+    table = to_table(rows, schema)
+    added = stage.adds.names
+    # of the values as they are read back: a float32 column does not give back what was put in
+    digests = [digest_of(b, {c: row[c] for c in added}) for b, row in zip(before, table.to_pylist(), strict=True)]
+    return table.add_column(1, pa.field(ROW_DIGEST, pa.string()), pa.array(digests, pa.string()))
+
+
+class LostRows:
+    """Filtered and dead rows of one part, as tables.
+
+    Args:
+        stage: where they were lost.
+        reproduce: the command that processes a row alone.
+    """
+
+    def __init__(self, stage: BaseStage, reproduce: Reproduce) -> None:
+        self._stage, self._reproduce = stage, reproduce
+        self._rows: dict[str, list[Row]] = {"filtered": [], "dead": []}
+        self.counts: dict[str, dict[str, int]] = {"filtered": {}, "dead": {}}
+
+    def add(self, row_id: str, row: Row, outcome: Filtered | Dead, digest: str, attempt: int = 1) -> None:
+        """Record one."""
+        kind = "filtered" if isinstance(outcome, Filtered) else "dead"
+        self.counts[kind][outcome.reason] = self.counts[kind].get(outcome.reason, 0) + 1
+        columns = FILTERED if isinstance(outcome, Filtered) else DEAD
+        record: Row = {c.name: row.get(c.name) for c in columns}
+        record |= {
+            "row_id": row_id,
+            "stage": self._stage.name,
+            "reason": outcome.reason,
+            "message": outcome.message,
+            "input": json.dumps(row, ensure_ascii=False, default=str),
+            "input_digest": digest,
+        }
+        if isinstance(outcome, Dead):
+            record |= {
+                "setting": outcome.setting,
+                "hint": outcome.hint or FIX,
+                "attempt": attempt,
+                "reproduce": self._reproduce(row_id, None),
+                "trace": outcome.trace,
+            }
+        self._rows[kind].append(record)
+
+    def tables(self) -> dict[str, pa.Table]:
+        """``filtered`` and ``dead``."""
+        return {kind: to_table(rows, arrow_schema(kind)) for kind, rows in self._rows.items()}

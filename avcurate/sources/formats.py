@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from avcurate.errors import RowError, UserError
+from avcurate.registry import Registry
 from avcurate.sources.question import (
     Question,
     choice,
@@ -196,13 +197,25 @@ def _format(name: str, about: str, fields: str, read: Callable[[Raw], Question])
     return Format(name, about, frozenset(fields.split()), read)
 
 
-FORMATS: tuple[Format, ...] = (
-    _format("avqa", "raw AVQA train_qa/val_qa", "video_name question_text multi_choice answer", read_avqa),
-    _format("music-avqa", "MUSIC-AVQA", "video_id question_content templ_values", read_music_avqa),
-    _format("valor32k-avqa", "Valor32k-AVQA v2.0", "video_id question options correct_answer_idx", read_valor_v2),
-    _format("valor32k-avqa-v1", "its first release", "video_id question mcq_1 correct_mcq", read_valor_v1),
-    _format("avhbench", "AVHBench QA", "video_id task text label", read_avhbench),
-    _format("daily-omni", "Daily-Omni QA", "video_id Question Choice Answer", read_daily_omni),
+AVQA = _format("avqa", "raw AVQA train_qa/val_qa", "video_name question_text multi_choice answer", read_avqa)
+MUSIC_AVQA = _format("music-avqa", "MUSIC-AVQA", "video_id question_content templ_values", read_music_avqa)
+VALOR = _format("valor32k-avqa", "Valor32k-AVQA v2.0", "video_id question options correct_answer_idx", read_valor_v2)
+VALOR_V1 = _format("valor32k-avqa-v1", "its first release", "video_id question mcq_1 correct_mcq", read_valor_v1)
+AVHBENCH = _format("avhbench", "AVHBench QA", "video_id task text label", read_avhbench)
+DAILY_OMNI = _format("daily-omni", "Daily-Omni QA", "video_id Question Choice Answer", read_daily_omni)
+
+_HERE = "avcurate.sources.formats"
+FORMATS: Registry[Format] = Registry(
+    "format",
+    "avcurate.formats",
+    {
+        "avqa": f"{_HERE}:AVQA",
+        "music-avqa": f"{_HERE}:MUSIC_AVQA",
+        "valor32k-avqa": f"{_HERE}:VALOR",
+        "valor32k-avqa-v1": f"{_HERE}:VALOR_V1",
+        "avhbench": f"{_HERE}:AVHBENCH",
+        "daily-omni": f"{_HERE}:DAILY_OMNI",
+    },
 )
 
 TABLE_FIELDS = ("media", "question", "choices", "answer", "id", "video", "type", "modality", "start", "end")
@@ -273,7 +286,8 @@ def detect(raw: Raw) -> Format:
         UserError: none fits; the message lists the fields found.
     """
     present = set(raw)
-    for one in FORMATS:
+    for name in FORMATS.names():
+        one = FORMATS.get(name)
         if one.fields <= present:
             return one
     generic = table_format({})
@@ -293,8 +307,7 @@ def by_name(name: str, mapping: dict[str, str]) -> Format:
     """
     if name == "table":
         return table_format(mapping)
-    for one in FORMATS:
-        if one.name == name:
-            return one
-    known = ", ".join(["table", *(f.name for f in FORMATS)])
+    if name in FORMATS:
+        return FORMATS.get(name)
+    known = ", ".join(["table", *FORMATS.names()])
     raise UserError(f"there is no format {name!r}.", f"Formats are: {known}.")

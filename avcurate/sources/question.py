@@ -76,8 +76,8 @@ def seconds(raw: dict[str, Any], key: str) -> float | None:
         return None
     try:
         number = float(value)
-    except (TypeError, ValueError):
-        raise RowError("bad_time", f"field {key!r} is {value!r}, not a number of seconds.") from None
+    except (TypeError, ValueError, OverflowError):
+        raise RowError("bad_time", f"field {key!r} is {str(value)[:80]!r}, not a number of seconds.") from None
     if not 0 <= number < 1e7:
         raise RowError("bad_time", f"field {key!r} is {number}, out of range.")
     return number
@@ -89,9 +89,13 @@ def choice(choices: tuple[str, ...], index: object) -> tuple[str, int]:
     Raises:
         RowError: ``answer_not_an_index`` or ``answer_out_of_range``.
     """
-    if isinstance(index, bool) or not isinstance(index, (int, str)) or not str(index).strip().lstrip("-").isdigit():
-        raise RowError("answer_not_an_index", f"answer {index!r} is not the number of a choice.")
-    number = int(index)
+    if isinstance(index, bool) or not isinstance(index, (int, str)):
+        raise RowError("answer_not_an_index", f"answer {str(index)[:80]!r} is not the number of a choice.")
+    try:
+        number = int(index)
+    except ValueError:
+        message = f"answer {str(index)[:80]!r} is not the number of a choice."
+        raise RowError("answer_not_an_index", message) from None
     if not 0 <= number < len(choices):
         raise RowError("answer_out_of_range", f"answer {number} is not one of the {len(choices)} choices.")
     return choices[number], number

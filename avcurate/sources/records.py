@@ -1,12 +1,14 @@
-"""Records of an annotation file, one at a time, each with its number; bad ones by name.
+"""Records of an annotation file, one at a time, each with its number; bad ones by name, none in silence.
 
-Reads JSON arrays and JSON Lines as a stream (a half-written file yields the records before the
-break), CSV and Parquet. Knows no dataset.
+Reads JSON, JSON Lines, CSV and Parquet in bounded memory. Knows no dataset. A file that cannot be read to its end is
+refused, with the line and column where it breaks; with ``salvage`` every stretch that cannot be told apart as a record
+is one dead record with its byte range, and what follows is read.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,206 +16,256 @@ from pathlib import Path
 from typing import Any
 
 from avcurate.errors import UserError
+from avcurate.sources.json_stream import MAX_RECORD, JsonReader, as_record
+from avcurate.sources.record import Record, refuse_file
 
-CHUNK = 1 << 16
-MAX_RECORD = 16 << 20
-
-
-@dataclass(frozen=True)
-class Record:
-    """One raw record, or what is wrong with it.
-
-    Attributes:
-        row: 1-based number in the file (for CSV and JSON Lines, of the data line).
-        value: the record's fields; ``None`` where it could not be read.
-        reason: ``bad_json``, ``truncated_json``, ``not_utf8``, ``not_a_record`` or ``bad_csv_row``.
-    """
-
-    row: int
-    value: dict[str, Any] | None
-    reason: str = ""
-    message: str = ""
-    raw: str = ""
+__all__ = ["Record", "read_records"]
+SHOWN = 2000
+PARQUET_ROWS = 64
+PARQUET_BYTES = 8 << 20
 
 
-def read_records(path: Path) -> Iterator[Record]:
+def read_records(path: Path, *, salvage: bool = False) -> Iterator[Record]:
     """Stream the records of a ``.json``, ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet`` file.
 
     Raises:
-        UserError: the file is missing, or of a kind that is not read.
+        UserError: the file is missing, of a kind that is not read, or (without ``salvage``) breaks off or is malformed
+            so that records after that place could not be accounted for.
     """
     if not path.is_file():
         raise UserError(f"{path} does not exist.", "Give the annotation file as the first argument.")
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv"):
-        return _csv(path, "\t" if suffix == ".tsv" else ",")
+        return _csv(path, "\t" if suffix == ".tsv" else ",", salvage)
     if suffix == ".parquet":
         return _parquet(path)
     if suffix in (".jsonl", ".ndjson"):
         return _lines(path)
     if suffix == ".json":
-        return _json(path)
+        return _json(path, salvage)
     raise UserError(
         f"{path.name}: annotation files end in .json, .jsonl, .csv, .tsv or .parquet, not {suffix!r}.",
         "Rename the file to what it holds.",
     )
 
 
-def _decode(data: bytes, row: int) -> str | Record:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as e:
-        text = data.decode("utf-8", "replace")
-        return Record(row, None, "not_utf8", f"record {row} is not UTF-8 (byte {e.start}).", text[:2000])
-
-
-def _as_record(row: int, value: Any, raw: str) -> Record:
-    if not isinstance(value, dict):
-        return Record(row, None, "not_a_record", f"record {row} is a {type(value).__name__}, not an object.", raw)
-    try:
-        json.dumps(value, ensure_ascii=False, default=str).encode()
-    except (UnicodeEncodeError, RecursionError) as e:
-        shown = raw.encode("utf-8", "replace").decode()
-        return Record(row, None, "not_utf8", f"record {row} holds half a character: {type(e).__name__}.", shown)
-    return Record(row, value)
-
-
 def _lines(path: Path) -> Iterator[Record]:
     row = 0
     with path.open("rb") as f:
-        while line := f.readline(MAX_RECORD):
+        while line := f.readline(MAX_RECORD + 1):
             row += 1
+            size = len(line)
+            if size > MAX_RECORD and not line.endswith(b"\n"):
+                while (rest := f.readline(MAX_RECORD)) and not rest.endswith(b"\n"):
+                    size += len(rest)
+                yield Record(row, None, "record_too_large", f"line {row} is longer than {MAX_RECORD:,} bytes.")
+                continue
             if row == 1 and line.startswith(b"\xef\xbb\xbf"):
                 line = line[3:]
-            if not line.strip():
-                continue
-            text = _decode(line, row)
-            if isinstance(text, Record):
-                yield text
-                continue
-            try:
-                yield _as_record(row, json.loads(text), text[:2000])
-            except (ValueError, RecursionError) as e:
-                cut = not text.endswith("\n")
-                reason = "truncated_json" if cut else "bad_json"
-                yield Record(row, None, reason, f"line {row} is not JSON: {e}", text[:2000])
+            if line.strip():
+                yield _line(row, line, size)
 
 
-def _json(path: Path) -> Iterator[Record]:
-    """Objects of a top-level array, read without holding the whole file."""
-    with path.open("rb") as f:
-        head = f.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
-    if head.startswith(b"{"):
-        whole = _whole_object(path)
-        yield from _lines(path) if whole is None else whole
-        return
-    if not head.startswith(b"["):
-        yield Record(1, None, "bad_json", f"{path.name} holds no JSON array.", head[:64].decode("utf-8", "replace"))
-        return
-    yield from _array(path)
-
-
-def _whole_object(path: Path) -> Iterator[Record] | None:
-    """A dictionary of records by id, or a dictionary that holds one list of records."""
+def _line(row: int, line: bytes, size: int) -> Record:
     try:
-        value = json.loads(path.read_text("utf-8-sig"))
-    except (ValueError, RecursionError):
-        return None
-    lists = [v for v in value.values() if isinstance(v, list)]
+        text = line.decode("utf-8")
+    except UnicodeDecodeError as e:
+        shown = line.decode("utf-8", "replace")[:SHOWN]
+        return Record(row, None, "not_utf8", f"record {row} is not UTF-8 (byte {e.start}).", shown)
+    reader = JsonReader()
+    try:
+        value, end = reader.decode(text.strip(), 0)
+    except (ValueError, RecursionError) as e:
+        reason = "bad_json" if text.endswith("\n") else "truncated_json"
+        return Record(row, None, reason, f"line {row} is not JSON: {e or type(e).__name__}", text[:SHOWN])
+    if text.strip()[end:].strip():
+        return Record(row, None, "bad_json", f"line {row} holds more than one value.", text[:SHOWN])
+    return as_record(row, value, text[:SHOWN], reader.fault, size)
+
+
+def _json(path: Path, salvage: bool) -> Iterator[Record]:
+    with path.open("rb") as f:
+        head = f.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
+        while not head and (more := f.read(1 << 16)):
+            head = more.lstrip(b" \t\r\n")
+    if head.startswith(b"["):
+        from avcurate.sources.json_array import read_array
+
+        return read_array(path, salvage)
+    if head.startswith(b"{"):
+        return _object(path)
+    shown = head[:64].decode("utf-8", "replace")
+    if not head:
+        return iter(())
+    raise refuse_file(path, "its beginning", f"it holds no JSON array or object but {shown!r}")
+
+
+def _object(path: Path) -> Iterator[Record]:
+    """A dictionary of records by id, one that holds one list of records, one record, or JSON Lines."""
+    data = path.read_bytes()
+    first = data.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 1)
+    reader = JsonReader()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        raise refuse_file(path, f"byte {e.start}", "it is not UTF-8") from None
+    try:
+        value, end = reader.decode(text, len(text) - len(text.lstrip()))
+        if text[end:].strip():
+            raise json.JSONDecodeError("something follows the object", text, end)
+    except (ValueError, RecursionError) as e:
+        if len(first) > 1 and _is_value(first[0]):
+            return _lines(path)
+        at = e if isinstance(e, json.JSONDecodeError) else None
+        where = f"line {at.lineno}, column {at.colno}" if at else "its beginning"
+        raise refuse_file(path, where, (at.msg if at else str(e) or type(e).__name__).lower()) from None
+    pairs = reader.outermost
+    lists = [v for _, v in pairs if isinstance(v, list) and v and all(isinstance(x, dict) for x in v)]
     if len(lists) == 1:
-        items: list[Any] = lists[0]
-    elif value and all(isinstance(v, dict) for v in value.values()):
-        items = [{"id": k, **v} for k, v in value.items()]
+        items: list[tuple[Any, str]] = [(v, "") for v in lists[0]]
+    elif pairs and all(isinstance(v, dict) for _, v in pairs):
+        seen: set[str] = set()
+        items = []
+        for key, inner in pairs:
+            items.append(({"id": key, **inner}, f"the id {key[:80]!r} stands in the file twice" if key in seen else ""))
+            seen.add(key)
     else:
-        items = [value]
-    return (_as_record(i, v, str(v)[:2000]) for i, v in enumerate(items, 1))
+        items = [(value, "")]
+    fault = "" if len(items) > 1 else reader.fault
 
-
-def _array(path: Path) -> Iterator[Record]:
-    decoder = json.JSONDecoder()
-    with path.open("r", encoding="utf-8-sig", errors="surrogateescape", newline="") as f:
-        text, at, row = f.read(CHUNK).lstrip()[1:], 0, 0
-        ended = False
-        while True:
-            while at < len(text) and text[at] in " \t\r\n,":
-                at += 1
-            if at < len(text) and text[at] == "]":
-                return
-            try:
-                if at >= len(text):
-                    raise ValueError("end of text")
-                value, stop = decoder.raw_decode(text, at)
-                if stop == len(text) and not ended:
-                    raise ValueError("may go on")
-            except (ValueError, RecursionError) as e:
-                if not ended and len(text) - at < MAX_RECORD:
-                    more = f.read(max(CHUNK, len(text) - at))
-                    ended = not more
-                    text, at = text[at:] + more, 0
-                    continue
-                row += 1
-                rest = text[at : at + 2000]
-                yield Record(
-                    row,
-                    None,
-                    "truncated_json",
-                    f"{path.name} breaks off in record {row}: {e}. Records before it were read.",
-                    rest.encode("utf-8", "replace").decode(),
-                )
-                return
-            row += 1
-            raw, at = text[at:stop], stop
-            if _has_surrogate(raw):
-                clean = raw.encode("utf-8", "replace").decode()
-                yield Record(row, None, "not_utf8", f"record {row} of {path.name} is not UTF-8.", clean[:2000])
+    def records() -> Iterator[Record]:
+        for i, (item, twice) in enumerate(items, 1):
+            if twice:
+                yield Record(i, None, "duplicate_key", f"record {i}: {twice}.", str(item)[:SHOWN])
             else:
-                yield _as_record(row, value, raw[:2000])
-            if at > 4 * CHUNK:
-                text, at = text[at:], 0
+                yield as_record(i, item, str(item)[:SHOWN], fault)
+
+    return records()
+
+
+def _is_value(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _has_surrogate(text: str) -> bool:
     return any("\udc80" <= c <= "\udcff" for c in text) if not text.isascii() else False
 
 
-def _csv(path: Path, delimiter: str) -> Iterator[Record]:
+@dataclass
+class _Lines:
+    """Lines of a file, counted and kept since the last :meth:`mark`, so that a bad stretch can be read again."""
+
+    lines: Iterator[str]
+    held: list[str]
+    number: int = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self.lines:
+            self.number += 1
+            self.held.append(line)
+            yield line
+
+
+def _csv(path: Path, delimiter: str, salvage: bool) -> Iterator[Record]:
     csv.field_size_limit(MAX_RECORD)
     with path.open("r", encoding="utf-8-sig", errors="surrogateescape", newline="") as f:
-        reader = csv.reader(f, delimiter=delimiter)
+        source = _Lines(f, [])
+        reader = csv.reader(source, delimiter=delimiter, strict=True)
         try:
             header = next(reader)
         except StopIteration:
             return
+        except csv.Error as e:
+            raise refuse_file(path, "its header", str(e)) from None
+        repeated = next((h for h in header if header.count(h) > 1), None)
+        if repeated is not None:
+            raise UserError(f"{path.name} has two columns named {repeated!r}.", "Rename one of them.")
         row = 0
         while True:
             row += 1
+            source.held.clear()
+            first = source.number + 1
+            error = ""
             try:
                 fields = next(reader)
             except StopIteration:
                 return
             except csv.Error as e:
-                yield Record(row, None, "bad_csv_row", f"data row {row} of {path.name}: {e}")
+                fields, error = [], str(e)
+            spans = len(source.held)
+            if not error and len(fields) == len(header):
+                yield _csv_row(row, path, header, fields, delimiter)
                 continue
-            raw = delimiter.join(fields)
-            if _has_surrogate(raw):
-                clean = raw.encode("utf-8", "replace").decode()
-                yield Record(row, None, "not_utf8", f"data row {row} of {path.name} is not UTF-8.", clean[:2000])
-            elif len(fields) != len(header):
-                message = f"data row {row} of {path.name} has {len(fields)} fields, the header {len(header)}."
-                yield Record(row, None, "bad_csv_row", message, raw[:2000])
-            else:
-                yield Record(row, dict(zip(header, fields, strict=True)))
+            what = error or f"it has {len(fields)} fields, the header {len(header)}"
+            if spans <= 1:
+                shown = source.held[0].encode("utf-8", "replace").decode()[:SHOWN] if source.held else ""
+                message = f"data row {row} of {path.name}: {what}."
+                yield Record(row, None, "bad_csv_row", message, shown)
+                if error:
+                    reader = csv.reader(source, delimiter=delimiter, strict=True)
+                continue
+            if not salvage:
+                raise refuse_file(path, f"line {first}", f"a quote there makes one row of {spans} lines ({what})")
+            # a stray quote has swallowed lines: each of them is a row of its own
+            swallowed = list(source.held)
+            for i, line in enumerate(swallowed):
+                yield _alone(row + i, path, header, line, delimiter)
+            row += spans - 1
+            reader = csv.reader(source, delimiter=delimiter, strict=True)
+
+
+def _alone(row: int, path: Path, header: list[str], line: str, delimiter: str) -> Record:
+    shown = line.encode("utf-8", "replace").decode()[:SHOWN]
+    try:
+        fields = next(csv.reader(io.StringIO(line.rstrip("\r\n"), newline=""), delimiter=delimiter, strict=True), [])
+    except csv.Error as e:
+        return Record(row, None, "bad_csv_row", f"data row {row} of {path.name}: {e}.", shown)
+    if len(fields) != len(header):
+        what = f"it has {len(fields)} fields, the header {len(header)}"
+        return Record(row, None, "bad_csv_row", f"data row {row} of {path.name}: {what}.", shown)
+    return _csv_row(row, path, header, fields, delimiter)
+
+
+def _csv_row(row: int, path: Path, header: list[str], fields: list[str], delimiter: str) -> Record:
+    raw = delimiter.join(fields)
+    if _has_surrogate(raw):
+        clean = raw.encode("utf-8", "replace").decode()
+        return Record(row, None, "not_utf8", f"data row {row} of {path.name} is not UTF-8.", clean[:SHOWN])
+    return Record(row, dict(zip(header, fields, strict=True)), size=len(raw))
 
 
 def _parquet(path: Path) -> Iterator[Record]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
+    row = 0
     try:
         file = pq.ParquetFile(path)
-    except Exception as e:
-        raise UserError(f"{path} cannot be read as Parquet: {e}", "Check the file.") from None
-    row = 0
-    for batch in file.iter_batches(batch_size=1024):
-        for value in batch.to_pylist():
-            row += 1
-            yield Record(row, value)
+        for group in range(file.num_row_groups):
+            size = max(1, file.metadata.row_group(group).num_rows)
+            first = next(file.iter_batches(batch_size=1, row_groups=[group]), None)
+            # run-length coding hides sizes: a file of a kilobyte may hold gigabytes
+            per_row = max(1, first.nbytes if first is not None else 1)
+            rows = max(1, min(PARQUET_ROWS, size, PARQUET_BYTES // per_row))
+            for batch in file.iter_batches(batch_size=rows, row_groups=[group]):
+                for i in range(batch.num_rows):
+                    row += 1
+                    yield _parquet_row(row, batch.slice(i, 1), path)
+    except (pa.ArrowException, OSError, MemoryError) as e:
+        said = " ".join(str(e).split())[:300]
+        raise UserError(
+            f"{path} cannot be read beyond row {row}: {said}", "The file is damaged; fetch it again."
+        ) from None
+
+
+def _parquet_row(row: int, batch: Any, path: Path) -> Record:
+    if batch.nbytes > MAX_RECORD:
+        return Record(row, None, "record_too_large", f"row {row} of {path.name} holds {batch.nbytes:,} bytes.")
+    try:
+        return as_record(row, batch.to_pylist()[0], "", "", batch.nbytes)
+    except (UnicodeDecodeError, ValueError, OverflowError) as e:
+        return Record(row, None, "not_utf8", f"row {row} of {path.name} cannot be read: {e}.")

@@ -1,11 +1,15 @@
 """A stage's output as numbered Parquet parts, each with a commit record.
 
-A part is done when its commit record is there; the record is written last and holds the checksum
-of every file of the part and of the part it was made from. Anything without a record is overwritten.
+A part holds the columns that its stage adds, and the row's key; a reader gets whole rows, put together from the parts
+of the stages before it. So nothing lies on disk twice.
+
+A part is done when its commit record is there; the record is written last and holds the checksum of every file of the
+part, and a digest of the part it was made from. Anything without a record is overwritten.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -13,17 +17,27 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from avcurate.errors import UserError
 from avcurate.store.atomic import sha256, write_atomic, write_json
 
 ROW_GROUP = 4096
+ROW_DIGEST = "_row"
+"""Column that every kept part has: a digest of the whole row, by which a stage knows a row it has seen before."""
+
+_verified: set[tuple[str, str, int, int]] = set()
 
 
 @dataclass(frozen=True)
 class Commit:
-    """What one finished part holds, and what it was made from."""
+    """What one finished part holds, and what it was made from.
+
+    Attributes:
+        reads: table whose rows this part's columns belong to; empty where the part holds whole rows.
+        key: column that names a row in both.
+    """
 
     part: int
     rows_in: int
@@ -34,6 +48,8 @@ class Commit:
     fingerprint: str
     files: dict[str, str] = field(default_factory=dict)
     facts: dict[str, float] = field(default_factory=dict)
+    reads: str = ""
+    key: str = ""
 
     @property
     def conserved(self) -> bool:
@@ -42,7 +58,7 @@ class Commit:
 
 
 class Parts:
-    """The parts of one stage under ``root/name`` (kept), ``root/filtered/name`` and ``root/dead/name``."""
+    """The parts of one table under ``root/name`` (kept), ``root/filtered/name`` and ``root/dead/name``."""
 
     def __init__(self, root: Path, name: str) -> None:
         self.root = root
@@ -53,15 +69,23 @@ class Parts:
         folder = self.root / self.name if kind == "kept" else self.root / kind / self.name
         return folder / f"part-{part:05d}.parquet"
 
-    def _record(self, part: int) -> Path:
+    def record_file(self, part: int) -> Path:
+        """Path of a part's commit record."""
         return self.root / self.name / f"part-{part:05d}.json"
 
     def commit_of(self, part: int) -> Commit | None:
-        """The part's commit record, or ``None`` while it is not done."""
+        """The part's commit record, or ``None`` while it is not done.
+
+        Raises:
+            UserError: the record is there and cannot be read.
+        """
+        file = self.record_file(part)
         try:
-            return Commit(**json.loads(self._record(part).read_text()))
+            return Commit(**json.loads(file.read_text("utf-8")))
         except FileNotFoundError:
             return None
+        except (ValueError, TypeError) as e:
+            raise UserError(f"the commit record {file} is damaged: {e}", _repair(self.root)) from None
 
     def commits(self) -> list[Commit]:
         """Records of all finished parts, in order."""
@@ -70,8 +94,12 @@ class Parts:
         return [c for c in found if c is not None]
 
     def digest(self, commit: Commit) -> str:
-        """What a part built on this one records as its ``upstream``."""
-        return commit.files[str(self.file(commit.part).relative_to(self.root))]
+        """What a part built on this one records as its ``upstream``: it covers all that this part was built on."""
+        own = commit.files[self._name_of(commit.part)]
+        return own if not commit.reads else hashlib.sha256(f"{commit.upstream} {own}".encode()).hexdigest()
+
+    def _name_of(self, part: int, kind: str = "kept") -> str:
+        return self.file(part, kind).relative_to(self.root).as_posix()
 
     def write(self, commit: Commit, tables: dict[str, pa.Table]) -> Commit:
         """Write the part's tables, then its record. ``tables`` is keyed by kind; empty ones are left out.
@@ -88,40 +116,94 @@ class Parts:
                 path.unlink(missing_ok=True)
                 continue
             write_atomic(path, lambda p, t=table: write_parquet(t, p))  # type: ignore[misc]
-            files[str(path.relative_to(self.root))] = sha256(path)
+            files[self._name_of(commit.part, kind)] = sha256(path)
         done = Commit(**{**asdict(commit), "files": files})
-        write_json(self._record(commit.part), asdict(done))
+        write_json(self.record_file(commit.part), asdict(done))
         return done
 
     def remove(self, part: int) -> None:
         """Take a part away: its record first, so that it is never half there."""
-        self._record(part).unlink(missing_ok=True)
+        self.record_file(part).unlink(missing_ok=True)
         for kind in ("kept", "filtered", "dead"):
             self.file(part, kind).unlink(missing_ok=True)
 
-    def read(self, part: int, kind: str = "kept", columns: list[str] | None = None) -> pa.Table:
-        """Rows of a finished part; its checksum is verified.
+    def verify(self, commit: Commit) -> None:
+        """Compare every file of a part with its recorded checksum; a file that has not changed is read once a process.
 
         Raises:
-            UserError: the file is missing or its bytes are not those that were written.
+            UserError: a file is missing, or its bytes are not those that were written.
+        """
+        for name, wanted in commit.files.items():
+            path = self.root / name
+            try:
+                info = path.stat()
+            except OSError:
+                raise UserError(f"{path} is missing.", _repair(self.root)) from None
+            seen = (str(path), wanted, info.st_size, info.st_mtime_ns)
+            if seen in _verified:
+                continue
+            if sha256(path) != wanted:
+                raise UserError(
+                    f"{path} is damaged: its checksum is not the one recorded when it was written.",
+                    _repair(self.root),
+                )
+            _verified.add(seen)
+
+    def read(self, part: int, kind: str = "kept", columns: list[str] | None = None) -> pa.Table:
+        """Rows of a finished part, whole, or some of their columns; every file that is read is verified.
+
+        Raises:
+            UserError: the part is not finished, or one of its files is missing or damaged.
         """
         commit = self.commit_of(part)
         path = self.file(part, kind)
-        wanted = commit.files.get(str(path.relative_to(self.root))) if commit else None
-        if wanted is None:
+        if commit is None or self._name_of(part, kind) not in commit.files:
             raise UserError(f"{path} is not part of a finished stage.")
-        if not path.exists() or sha256(path) != wanted:
-            raise UserError(
-                f"{path} is damaged: its checksum is not the one recorded when it was written.",
-                f"Delete {self._record(part)} and run the command again; only this part is redone.",
-            )
-        return pq.read_table(path, columns=columns)
+        self.verify(commit)
+        own = pq.read_schema(path).names
+        if kind != "kept" or not commit.reads:
+            listed = [c for c in own if c != ROW_DIGEST] if columns is None else columns
+            return pq.read_table(path, columns=listed)
+        missing = None if columns is None else [c for c in columns if c not in own]
+        if columns is not None and not missing:
+            return pq.read_table(path, columns=columns)
+        mine = pq.read_table(path, columns=None if columns is None else list({commit.key, *columns} & set(own)))
+        before = Parts(self.root, commit.reads)
+        above = before.read(part, columns=None if missing is None else list({commit.key, *missing}))
+        at = pc.index_in(mine.column(commit.key), above.column(commit.key).combine_chunks())
+        above = above.take(at)
+        for name in mine.column_names:
+            if name not in (commit.key, ROW_DIGEST):
+                above = above.append_column(mine.schema.field(name), mine.column(name))
+        return above if columns is None else above.select(columns)
+
+    def columns(self) -> list[str]:
+        """Names of the columns that :meth:`read` gives of kept rows; none where no part is finished."""
+        for commit in self.commits():
+            if self._name_of(commit.part, "kept") in commit.files:
+                own = [c for c in pq.read_schema(self.file(commit.part)).names if c != ROW_DIGEST]
+                before = Parts(self.root, commit.reads).columns() if commit.reads else []
+                return before + [c for c in own if c not in before]
+        return []
+
+    def row_digests(self, part: int) -> list[str]:
+        """The digest of each kept row of a finished part, in order."""
+        if ROW_DIGEST in pq.read_schema(self.file(part)).names:
+            found: list[str] = self.read(part, columns=[ROW_DIGEST]).column(0).to_pylist()
+            return found
+        return [digest_of("", row) for row in self.read(part).to_pylist()]
 
     def rows(self, kind: str = "kept", columns: list[str] | None = None) -> Iterator[pa.Table]:
         """Tables of all finished parts that have rows of this kind."""
         for commit in self.commits():
-            if str(self.file(commit.part, kind).relative_to(self.root)) in commit.files:
+            if self._name_of(commit.part, kind) in commit.files:
                 yield self.read(commit.part, kind, columns)
+
+
+def digest_of(before: str, added: dict[str, Any]) -> str:
+    """Digest of a row from that of the row it was made from and the columns added to it; 16 hex digits."""
+    text = json.dumps([before, added], sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:
@@ -134,3 +216,10 @@ def write_parquet(table: pa.Table, path: Path) -> None:
 def to_table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
     """Rows as a table of this schema; missing columns become nulls."""
     return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _repair(root: Path) -> str:
+    return (
+        f"See what else is: avcurate verify {root}. With --discard-damaged what is damaged is removed, and the same "
+        "command makes it again."
+    )

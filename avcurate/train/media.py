@@ -34,10 +34,10 @@ class Rows:
         try:
             return self._clips.get(row["media"], row["start"], row["end"]).result()
         except MediaError as e:
-            self.bury(row, e.reason, str(e))
+            self.leave_out(row, e.reason, str(e))
             return None
 
-    def bury(self, row: dict[str, Any], reason: str, message: str) -> None:
+    def leave_out(self, row: dict[str, Any], reason: str, message: str) -> None:
         """Write down that a question is not trained on."""
         if row["question_id"] in self._dead:
             return

@@ -9,9 +9,9 @@ from typing import Any
 import transformers
 
 from avcurate.errors import UserError
-from avcurate.recipe import TrainRecipe
 from avcurate.train.media import Rows
 from avcurate.train.omni import Omni
+from avcurate.train.recipe import TrainRecipe
 
 CHECKPOINTS = "checkpoints"
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from avcurate.errors import UserError
-from avcurate.recipe import TrainRecipe
 from avcurate.train.consistency import ConsistencyJudge
+from avcurate.train.recipe import TrainRecipe
 from avcurate.train.rewards import answer_accuracy, pem_match, preference_and_structure, structure, think_format
 
 

@@ -14,7 +14,8 @@ import httpx
 
 from avcurate.engines.base import Request
 from avcurate.engines.checkpoint import Checkpoint
-from avcurate.engines.server import Refused, ServerEngine
+from avcurate.engines.http import Refused
+from avcurate.engines.server import ServerEngine
 from avcurate.errors import UserError
 from avcurate.recipe import ModelSpec
 from avcurate.train.saving import save_model

@@ -16,11 +16,11 @@ from trl import SFTConfig, SFTTrainer
 from avcurate.engines.base import Request, Sampling
 from avcurate.errors import UserError
 from avcurate.prompts import get_prompt
-from avcurate.recipe import TrainRecipe
 from avcurate.seeds import derive_seed
 from avcurate.train.media import Rows
 from avcurate.train.omni import Omni
 from avcurate.train.parts import Parts, lora
+from avcurate.train.recipe import TrainRecipe
 from avcurate.train.resume import ThinkerCheckpoints
 
 IGNORED = -100
@@ -103,7 +103,7 @@ def make_trainer(parts: Parts) -> Any:
     pairs = [(row, pick_target(row, recipe.seed)) for row in parts.rows]
     for row, target in pairs:
         if target is None:
-            parts.media.bury(
+            parts.media.leave_out(
                 row, "no_right_response", "no right, finished response under audio and video to learn from"
             )
     items = [{"row": {k: v for k, v in r.items() if not k.startswith("av_")}, "target": t} for r, t in pairs if t]

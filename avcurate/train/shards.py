@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.errors import UserError
-from avcurate.recipe import TrainRecipe
 from avcurate.schema import PEM, SCHEMA_VERSION
+from avcurate.train.recipe import TrainRecipe
 
 COLUMNS = ["question_id", "media", "start", "end", "question", "choices", "answer", "pem"]
 SFT_COLUMNS = ("av_responses", "av_correct")

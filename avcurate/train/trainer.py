@@ -21,7 +21,6 @@ from avcurate.errors import UserError
 from avcurate.maam.traces import malformed
 from avcurate.media.decode import DecodedClip
 from avcurate.prompts import get_prompt
-from avcurate.recipe import TrainRecipe
 from avcurate.seeds import derive_seed
 from avcurate.train.core.objective import (
     AttentionLoss,
@@ -35,6 +34,7 @@ from avcurate.train.core.objective import (
 from avcurate.train.core.relevance import differential_entropy, entropy, inverse_relevance, relevance_mask
 from avcurate.train.media import Rows
 from avcurate.train.omni import Omni, log_probabilities
+from avcurate.train.recipe import TrainRecipe
 from avcurate.train.resume import ThinkerCheckpoints
 from avcurate.train.scoring import Scorer
 from avcurate.train.served import ServedRollouts

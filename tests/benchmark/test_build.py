@@ -9,7 +9,7 @@ import pytest
 
 from avcurate.benchmark.build import select_audioset, select_vggsound
 from avcurate.benchmark.ontology import Ontology
-from avcurate.recipe import BenchmarkRecipe, load_benchmark
+from avcurate.benchmark.rules import BenchmarkRecipe, load_benchmark
 
 
 def build(recipe, shared, sounder="vggsounder_0.1.6.csv"):

@@ -6,8 +6,7 @@ import sys
 
 import pytest
 
-from avcurate.chains import label_pem
-from avcurate.recipe import load_recipe
+from tests import running
 from tests.conftest import write_questions, write_script
 
 pytest.importorskip("sentence_transformers")
@@ -24,8 +23,7 @@ def inputs(tmp_path_factory, tiny_clip):
     folder = tmp_path_factory.mktemp("command")
     write_questions(folder / "q.json", 30, clip=tiny_clip.name)
     script = folder / "script.jsonl"
-    recipe = load_recipe("label-pem", {"model.engine": "scripted", "model.model": str(script)})
-    label_pem.ingest_only(label_pem.Job(folder / "q.json", tiny_clip.parent, folder / "ids", recipe))
+    running.ingest(folder / "ids", {"annotations": folder / "q.json", "media": tiny_clip.parent})
     write_script(script, folder / "ids", {"a": 0, "v": 8, "av": 8}, dead=frozenset({3, 4}))
     words = [folder / "q.json", "--media", tiny_clip.parent, "--engine", "scripted", "--model", script]
     return folder, words, script

@@ -6,14 +6,13 @@ import random
 import numpy as np
 import pytest
 
-from avcurate.chains.judging import JudgeJob, compare_judged, run_judge, summarise_judge
 from avcurate.demo.captions import hear, see
 from avcurate.demo.verdicts import caption, lesson, verdict
 from avcurate.demo.world import Picture, Sound
-from avcurate.engines.base import Sampling
 from avcurate.metrics.judging import parse_judgement
-from avcurate.recipe import ModelSpec
 from avcurate.runner.rundir import RunDir
+from avcurate.tasks.judge.summary import compare_judged, summarise_judge
+from tests import running
 
 BELL = Sound("group", 3, None, ("bell",))
 SQUARES = Picture("group", "square", "up", 2, ("red",) * 4)
@@ -56,8 +55,8 @@ def captions_of(items, rng, sounds=None):
 def judge(rows, folder):
     table = folder.with_suffix(".jsonl")
     table.write_text("".join(json.dumps(r) + "\n" for r in rows))
-    how = Sampling(temperature=0.0, max_tokens=120)
-    run_judge(JudgeJob(table, folder, ModelSpec(model="embedded-judge", max_sequences=48), sampling=how))
+    changes = {"captions": table, "model.model": "embedded-judge", "model.max_sequences": 48}
+    running.run("judge", folder, {**changes, "sampling.temperature": 0.0, "sampling.max_tokens": 120})
     run = RunDir(folder)
     return run, {r["clip"]: r for t in run.parts("judge").rows() for r in t.to_pylist()}
 

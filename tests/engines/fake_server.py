@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Plan:
-    """What the server does with the next requests: statuses, ``cut``, ``half``, ``slow`` or ``ok``."""
+    """What the server does with the next requests: statuses, ``cut``, ``half``, ``slow``, ``ok``, or a function."""
 
     def __init__(self, *faults, says=None, model="tiny"):
         self.faults, self.model = list(faults), model
@@ -44,6 +44,8 @@ def handler_of(plan):
         def do_POST(self):
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             fault = plan.next(body)
+            if callable(fault):
+                return fault(self, body)
             if isinstance(fault, int):
                 return self.answer(fault, {"error": {"message": f"status {fault} on order"}})
             if fault == "cut":

@@ -2,11 +2,10 @@
 
 import pytest
 
-from avcurate.chains import label_pem
 from avcurate.engines.canary import NotHearing, check_hearing
-from avcurate.recipe import load_recipe
-from avcurate.report.status import dead_rows
 from avcurate.runner.rundir import RunDir
+from avcurate.runner.status import dead_rows
+from tests import running
 from tests.conftest import CountingEmbedder
 from tests.engines import cheats
 
@@ -23,18 +22,16 @@ def test_a_cheat_is_caught_before_the_run(cheat):
 
 def run(world, tmp_path, monkeypatch, engine, questions=40):
     folder, _ = world
-    monkeypatch.setattr(label_pem, "open_embedder", lambda name: CountingEmbedder())
-    job = label_pem.Job(
-        folder / "questions.json", folder / "clips", tmp_path / "run", load_recipe("label-pem"),
-        limit=questions, part_size=8,
-    )  # fmt: skip
-    tallies = label_pem.run_job(job, engine=engine)
+    changes = {"annotations": folder / "questions.json", "media": folder / "clips"}
+    changes |= {"run.limit": questions, "run.part_size": 8}
+    tallies = running.run("label-pem", tmp_path / "run", changes, engine=engine, embedder=CountingEmbedder())
     return RunDir(tmp_path / "run"), tallies
 
 
 def test_audio_lost_during_the_run_kills_those_rows_and_no_others(world, tmp_path, monkeypatch):
     """The canary is held back here, so that token accounting is what catches it."""
-    monkeypatch.setattr("avcurate.stages.sample.check_hearing", lambda engine, interleaved: None)
+    for module in ("avcurate.tasks.sampling", "avcurate.scheduler.schedule"):
+        monkeypatch.setattr(f"{module}.check_hearing", lambda engine, interleaved: None)
     found, tallies = run(world, tmp_path, monkeypatch, cheats.DropsAudioLater())
     assert set(tallies["sample"].dead) == {"modality_not_delivered"}
     assert tallies["sample"].kept + sum(tallies["sample"].dead.values()) == 40
@@ -61,3 +58,23 @@ def test_missing_responses_kill_their_rows_and_are_never_counted_as_asked(world,
     dead = tallies["sample"].dead
     assert set(dead) == {"responses_missing"} and tallies["sample"].kept + dead["responses_missing"] == 40
     assert "responses came back" in dead_rows(found)[0]["message"]
+
+
+def evaluate(world, tmp_path, engine, questions=40):
+    folder, _ = world
+    changes = {"annotations": folder / "questions.json", "media": folder / "clips", "conditions": "a,v,av"}
+    running.run("eval", tmp_path / "run", changes | {"run.limit": questions, "run.part_size": 8}, engine=engine)
+
+
+@pytest.mark.parametrize("cheat", [cheats.DropsAudio, cheats.StaleAudio, cheats.Deaf, cheats.Blind])
+def test_eval_has_the_same_canary_before_it_begins(world, tmp_path, cheat):
+    with pytest.raises(NotHearing):
+        evaluate(world, tmp_path, cheat())
+    assert not list((tmp_path / "run").rglob("eval/part-*"))
+
+
+def test_eval_has_the_same_canary_while_it_runs(world, tmp_path):
+    engine = cheats.StaleAudioLater()
+    engine.after = 60
+    with pytest.raises(NotHearing):
+        evaluate(world, tmp_path, engine)

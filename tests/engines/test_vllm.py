@@ -2,16 +2,16 @@
 
 import pytest
 
-from avcurate.chains import label_pem
-from avcurate.chains.relabel import confusion
 from avcurate.demo.build import build_world
 from avcurate.engines.base import Request, Sampling
 from avcurate.media.ablate import show
 from avcurate.media.decode import DecodeSpec, decode
 from avcurate.prompts import COT
-from avcurate.recipe import ModelSpec, load_recipe
+from avcurate.recipe import ModelSpec
 from avcurate.runner.rundir import RunDir
 from avcurate.schema import Setting
+from avcurate.tasks.label_pem.relabel import confusion
+from tests import running
 from tests.engines.ask import ask
 
 pytest.importorskip("vllm", reason="vLLM is not installed (make setup-test installs it)")
@@ -30,7 +30,7 @@ def held_out(tmp_path_factory):
 def engine():
     from avcurate.engines.vllm_engine import VllmEngine
 
-    engine = VllmEngine(ModelSpec(engine="vllm", model="embedded"))
+    engine = VllmEngine(ModelSpec(engine="vllm", model="embedded"), False)
     engine.setup()
     # one load serves every test here
     close, engine.setup, engine.close = engine.close, lambda: None, lambda: None
@@ -88,9 +88,9 @@ def test_early_exit_labels_as_exhaustive_sampling_does_and_both_agree_with_the_t
     folder, _ = held_out
     labels, tokens = {}, {}
     for name, early in (("early", True), ("full", False)):
-        recipe = load_recipe("label-pem", {"model.engine": "vllm", "early_exit": early})
-        job = label_pem.Job(folder / "questions.json", folder / "clips", tmp_path / name, recipe)
-        label_pem.run_job(job, engine=engine)
+        changes = {"annotations": folder / "questions.json", "media": folder / "clips"}
+        changes |= {"model.engine": "vllm", "early_exit": early}
+        running.run("label-pem", tmp_path / name, changes, engine=engine)
         run = RunDir(tmp_path / name)
         rows = [r for t in run.parts("label").rows() for r in t.to_pylist()]
         labels[name] = {r["question_id"]: r["pem"] for r in rows}

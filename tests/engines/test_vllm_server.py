@@ -4,12 +4,11 @@ import sys
 
 import pytest
 
-from avcurate.chains import label_pem
-from avcurate.chains.relabel import confusion
 from avcurate.demo.build import build_world
 from avcurate.engines.checkpoint import EMBEDDED_FOLDER
-from avcurate.recipe import load_recipe
 from avcurate.runner.rundir import RunDir
+from avcurate.tasks.label_pem.relabel import confusion
+from tests import running
 from tests.engines.vllm_process import vllm_server
 
 pytest.importorskip("vllm", reason="vLLM is not installed (make setup-test installs it)")
@@ -27,17 +26,9 @@ def server(tmp_path_factory):
 def test_labels_through_a_server_are_true_and_every_modality_is_accounted_for(server, tmp_path):
     folder = tmp_path / "world"
     build_world(folder, 24, seed=505, workers=2)
-    recipe = load_recipe(
-        "label-pem",
-        {
-            "model.engine": "server",
-            "model.urls": [server],
-            "model.model": str(EMBEDDED_FOLDER),
-            "model.served_name": "tiny",
-        },
-    )
-    job = label_pem.Job(folder / "questions.json", folder / "clips", tmp_path / "run", recipe)
-    tallies = label_pem.run_job(job)
+    changes = {"annotations": folder / "questions.json", "media": folder / "clips"}
+    changes |= {"model.engine": "server", "model.urls": [server], "model.model": str(EMBEDDED_FOLDER)}
+    tallies = running.run("label-pem", tmp_path / "run", {**changes, "model.served_name": "tiny"})
     assert tallies["sample"].kept == 24 and not tallies["sample"].dead
     run = RunDir(tmp_path / "run")
     rows = [r for t in run.parts("sample").rows() for r in t.to_pylist()]

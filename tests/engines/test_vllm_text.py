@@ -8,7 +8,7 @@ from avcurate.engines.base import ListSource, Request, Sampling
 from avcurate.engines.open import open_engine
 from avcurate.metrics.judging import SCHEMA, judge_prompt, parse_judgement
 from avcurate.recipe import ModelSpec
-from tests.chains.test_judging import text_model  # noqa: F401
+from tests.tasks.test_judging import text_model  # noqa: F401
 
 pytest.importorskip("vllm", reason="vLLM is not installed (make setup-test)")
 

@@ -1,6 +1,5 @@
 """The two Qwen-Omni families on tiny checkpoints with their real processors: counts hold alone and in any batch."""
 
-import os
 import random
 
 import numpy as np
@@ -10,10 +9,11 @@ from avcurate.engines.base import ListSource, Reply, Request, Sampling
 from avcurate.engines.canary import check_hearing
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.families import FAMILIES
+from tests.conftest import LONG
 
 pytestmark = pytest.mark.slow
 KINDS = ["qwen2_5_omni", "qwen3_omni_moe"]
-LENGTHS = 1000 if os.environ.get("AVCURATE_LONG") else 60
+LENGTHS = 1000 if LONG else 60
 GREEDY = Sampling(temperature=0.0, max_tokens=6)
 
 
@@ -60,7 +60,7 @@ def test_audio_tokens_are_counted_right_alone_and_beside_a_longer_clip(engine):
 
 def test_video_tokens_are_counted_right(engine):
     rng, wrong = random.Random(7), []
-    for _ in range(200 if os.environ.get("AVCURATE_LONG") else 25):
+    for _ in range(200 if LONG else 25):
         frames, height, width = rng.choice((2, 4, 6, 8)), rng.randrange(32, 400), rng.randrange(32, 400)
         shown = np.zeros((frames, height, width, 3), np.uint8)
         request = Request("q", "what", None, shown, 2.0, 1, 0, GREEDY)

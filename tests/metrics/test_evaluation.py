@@ -9,12 +9,11 @@ from avcurate.metrics.evaluation import (
     VAH,
     answer_measures,
     avhbench_average,
-    mcnemar,
     overall_average,
-    paired_interval,
     read_answer,
 )
 from avcurate.metrics.pem import pem_of, said_pem
+from avcurate.metrics.statistics import mcnemar, paired_interval
 from avcurate.schema import PEM
 
 # SFFL Table 1: VAH, AVH, MIS, Avg., AVQA, Valor2, MUSIC-AVQA, Avg.

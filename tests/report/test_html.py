@@ -4,11 +4,10 @@ import json
 
 import pytest
 
-from avcurate.chains import label_pem
-from avcurate.recipe import load_recipe
-from avcurate.report.html import write_report
-from avcurate.report.summary import summarise
 from avcurate.runner.rundir import RunDir
+from avcurate.tasks.label_pem.page import write_report
+from avcurate.tasks.label_pem.summary import summarise
+from tests import running
 from tests.conftest import CountingEmbedder, write_script
 from tests.report.browser import chromium, requested
 
@@ -26,15 +25,13 @@ def run(world, tmp_path_factory):
     questions[1]["video_name"] = "no-such-clip"
     (out.parent / "questions.json").write_text(json.dumps(questions))
     script = out.parent / "script.jsonl"
-    recipe = load_recipe("label-pem", {"model.engine": "scripted", "model.model": str(script)})
-    job = label_pem.Job(out.parent / "questions.json", folder / "clips", out, recipe, part_size=20)
-    label_pem.ingest_only(job)
+    changes = {"annotations": out.parent / "questions.json", "media": folder / "clips", "run.part_size": 20}
+    changes |= {"model.engine": "scripted", "model.model": str(script)}
+    running.ingest(out, changes)
     right = {"a": lambda r: 8 * (r % 3 == 0), "v": lambda r: 8 * (r % 3 == 1), "av": lambda r: 8 if r % 7 else 2}
     write_script(script, out, right, dead=frozenset({9}))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(label_pem, "open_embedder", lambda name: CountingEmbedder())
-        label_pem.run_job(job)
-    write_report(RunDir(out))
+    running.run("label-pem", out, changes, embedder=CountingEmbedder())
+    write_report(RunDir(out), summarise(RunDir(out)))
     return RunDir(out)
 
 

@@ -4,13 +4,14 @@ import json
 
 import pytest
 
-from avcurate.chains.hallucination import HallucinationJob, run_hallucination, summarise_hallucination
-from avcurate.chains.objects import ObjectsJob, run_objects, summarise_objects
-from avcurate.report.captions import write_captions_page
-from avcurate.report.objects import write_objects_page
 from avcurate.runner.rundir import RunDir
-from tests.chains.test_objects import Brightness
+from avcurate.tasks.hallucination.page import write_captions_page
+from avcurate.tasks.hallucination.summary import summarise_hallucination
+from avcurate.tasks.objects.page import write_objects_page
+from avcurate.tasks.objects.summary import summarise_objects
+from tests import running
 from tests.report.browser import chromium, requested
+from tests.tasks.test_objects import Brightness
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("PIL")
@@ -22,7 +23,8 @@ def test_contact_sheets_are_seen(world, tmp_path):
     names = sorted({i.clip.name for i in items})[:3]
     (tmp_path / "list.csv").write_text("clip,label\n" + "".join(f"{n}.mp4,<b>dog</b> barking\n" for n in names))
     out = tmp_path / "run #2"
-    run_objects(ObjectsJob(tmp_path / "list.csv", folder / "clips", out, threshold=0.4), detector=Brightness())
+    changes = {"clips": tmp_path / "list.csv", "media": folder / "clips", "threshold": 0.4}
+    running.run("objects", out, changes, detector=Brightness())
     page = write_objects_page(RunDir(out), summarise_objects(RunDir(out)))
     with chromium() as browser:
         browser.get(page.resolve().as_uri())
@@ -40,7 +42,7 @@ def test_invented_words_are_marked(tmp_path):
     row = {"clip": "a", "caption": "A cat <i>and</i> a dog", "objects": ["dog"]}
     (tmp_path / "c.jsonl").write_text(json.dumps(row) + "\n")
     run = RunDir(tmp_path / "run")
-    run_hallucination(HallucinationJob(tmp_path / "c.jsonl", run.root))
+    running.run("hallucination", run.root, {"captions": tmp_path / "c.jsonl"})
     page = write_captions_page(run, summarise_hallucination(run))
     with chromium() as browser:
         browser.get(page.resolve().as_uri())

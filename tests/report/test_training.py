@@ -1,6 +1,6 @@
 """The page of a training draws every value of the log and escapes what it shows."""
 
-from avcurate.report.training import write_training_page
+from avcurate.tasks.train.page import write_training_page
 
 
 def test_curves_by_hand(tmp_path):

@@ -15,8 +15,8 @@ from avcurate.review.items import PAIR_KEYS, load_items
 from avcurate.review.server import make_server
 from avcurate.review.verdicts import add_verdict, agreement, export_verdicts, read_verdicts
 from avcurate.runner.rundir import RunDir
-from tests.chains.test_audit import swapped  # noqa: F401
 from tests.report.browser import chromium
+from tests.tasks.test_audit import swapped  # noqa: F401
 
 
 @contextmanager

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from avcurate.chains import label_pem
 from avcurate.engines.scripted import ScriptedEngine
-from avcurate.recipe import load_recipe
+from tests import running
 from tests.conftest import CountingEmbedder, write_questions, write_script
 
 KILLS = 100
@@ -29,9 +28,8 @@ class SlowScript(ScriptedEngine):
             yield reply
 
 
-def work(job: label_pem.Job, script: Path) -> None:
-    label_pem.open_embedder = lambda name: CountingEmbedder()
-    label_pem.run_job(job, engine=SlowScript(script))
+def work(run: Path, changes: dict, script: Path) -> None:
+    running.run("label-pem", run, changes, engine=SlowScript(script), embedder=CountingEmbedder())
 
 
 def digest(run: Path) -> dict[str, str]:
@@ -41,7 +39,7 @@ def digest(run: Path) -> dict[str, str]:
 
 def finished(run: Path) -> bool:
     record = run / "run.json"
-    return record.exists() and json.loads(record.read_text())["stages"].get("label", {}).get("complete", False)
+    return record.exists() and json.loads(record.read_text()).get("complete", False)
 
 
 @pytest.mark.slow
@@ -51,16 +49,16 @@ def test_killed_at_a_hundred_random_points(tmp_path, tiny_clip, capsys):
     shutil.copy(tiny_clip, media / "clip.mp4")
     annotations, script = tmp_path / "q.json", tmp_path / "script.jsonl"
     write_questions(annotations, 160)
-    recipe = load_recipe("label-pem", {"model.engine": "scripted", "model.model": str(script)})
-    job = label_pem.Job(annotations, media, run, recipe, part_size=8)
-    label_pem.ingest_only(job)
+    changes = {"annotations": annotations, "media": media, "model.engine": "scripted", "model.model": str(script)}
+    changes |= {"run.part_size": 8}
+    running.ingest(run, changes)
     right = {"a": lambda r: r % 9, "v": lambda r: (r * 5) % 9, "av": lambda r: 8 - r % 4}
     write_script(script, run, right, dead=frozenset({7, 50, 51}))
     fork = multiprocessing.get_context("fork")
 
     def start():
         # forked, so that a kill lands in the work and not in the imports
-        child = fork.Process(target=work, args=(job, script))
+        child = fork.Process(target=work, args=(run, changes, script))
         child.start()
         return child
 

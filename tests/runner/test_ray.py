@@ -2,9 +2,8 @@
 
 import pytest
 
-from avcurate.chains import label_pem
-from avcurate.recipe import load_recipe
 from avcurate.runner.rundir import RunDir
+from tests import running
 from tests.conftest import write_script
 
 ray = pytest.importorskip("ray", reason="Ray is not installed (pip install 'avcurate[ray]')")
@@ -22,19 +21,14 @@ def cluster():
 def test_the_output_is_that_of_a_local_run(cluster, world, tmp_path):
     folder, _ = world
     script = tmp_path / "script.jsonl"
-    recipe = load_recipe("label-pem", {"model.engine": "scripted", "model.model": str(script), "n": 4})
-
-    def job(name, executor):
-        return label_pem.Job(
-            folder / "questions.json", folder / "clips", tmp_path / name, recipe, part_size=9, executor=executor
-        )
-
-    label_pem.ingest_only(job("local", "local"))
+    changes = {"annotations": folder / "questions.json", "media": folder / "clips", "run.part_size": 9, "n": 4}
+    changes |= {"model.engine": "scripted", "model.model": str(script)}
+    running.ingest(tmp_path / "local", changes)
     right = {"a": lambda row: row % 5, "v": lambda row: (row + 2) % 5, "av": lambda row: 4 - row % 2}
     write_script(script, tmp_path / "local", right, n=4, dead=frozenset({3, 20}))
     rows = {}
     for name in ("local", "ray"):
-        tallies = label_pem.run_job(job(name, name))
+        tallies = running.run("label-pem", tmp_path / name, {**changes, "run.executor": name})
         assert tallies["sample"].total == 60 and tallies["sample"].dead == {"played_failure": 2}
         run = RunDir(tmp_path / name)
         rows[name] = {s: [r for t in run.parts(s).rows() for r in t.to_pylist()] for s in ("sample", "label")}

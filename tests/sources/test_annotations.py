@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from avcurate.chains import label_pem
 from avcurate.errors import UserError
-from avcurate.recipe import load_recipe
 from avcurate.runner.rundir import RunDir
 from avcurate.sources.annotations import digest, read_annotations
+from tests import running
 from tests.conftest import write_questions
 
 datasets = pytest.importorskip("datasets")
@@ -35,8 +34,8 @@ def test_media_columns_are_not_decoded_and_questions_are_those_of_the_file(tmp_p
     data.mkdir()
     (data / "train.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     for name, source in (("file", tmp_path / "q.json"), ("hf", data)):
-        job = label_pem.Job(source, tiny_clip.parent, tmp_path / name, load_recipe("label-pem"))
-        assert label_pem.ingest_only(job).kept == 5
+        changes = {"annotations": source, "media": tiny_clip.parent}
+        assert running.ingest(tmp_path / name, changes).kept == 5
     one, other = (RunDir(tmp_path / n).parts("questions").read(0).to_pylist() for n in ("file", "hf"))
     assert one == other
 

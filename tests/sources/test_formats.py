@@ -128,9 +128,11 @@ def write(path, data: bytes):
 
 def test_a_half_written_array_gives_what_came_before(tmp_path):
     whole = json.dumps([AVQA, AVQA | {"id": 2}, AVQA | {"id": 3}]).encode()
-    rows = write(tmp_path / "a.json", whole[:-60])
-    assert [r.reason for r in rows] == ["", "", "truncated_json"]
-    assert rows[-1].row == 3 and "breaks off in record 3" in rows[-1].message
+    with pytest.raises(UserError, match="cannot be read beyond line 1, column"):
+        write(tmp_path / "a.json", whole[:-60])
+    rows = list(read_records(tmp_path / "a.json", salvage=True))
+    assert [r.reason for r in rows] == ["", "", "not_delimited"]
+    assert rows[-1].row == 3 and "record 3" in rows[-1].message
 
 
 def test_large_arrays_are_streamed(tmp_path):
@@ -162,4 +164,5 @@ def test_files_that_are_not_annotations(tmp_path):
     (tmp_path / "a.xml").write_text("<a/>")
     with pytest.raises(UserError, match=r"\.jsonl"):
         list(read_records(tmp_path / "a.xml"))
-    assert [r.reason for r in write(tmp_path / "a.json", b'"text"')] == ["bad_json"]
+    with pytest.raises(UserError, match="holds no JSON array or object"):
+        write(tmp_path / "a.json", b'"text"')

@@ -4,11 +4,12 @@ import pytest
 
 from avcurate.engines.server import ServerEngine
 from avcurate.errors import UserError
-from avcurate.recipe import ModelSpec, load_train
+from avcurate.recipe import ModelSpec
 from avcurate.train.consistency import ConsistencyJudge, said_yes, split_response
 from avcurate.train.rewards import STAGE_1, STAGE_2
 from avcurate.train.scoring import Scorer
 from tests.engines.fake_server import Plan, serve
+from tests.train.jobs import load_train
 
 GOOD = "<think>The bell rings twice, so two.</think><answer>two</answer>"
 FUSED = "<mod>Audio</mod><v>a ring</v><a>two bells</a><sum>so two</sum><ans>two</ans>"

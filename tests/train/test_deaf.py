@@ -11,10 +11,9 @@ pytest.importorskip("trl", reason="the extra `train` is not installed beside vLL
 import datasets
 from trl import GRPOConfig, GRPOTrainer
 
-from avcurate.chains.training import TrainJob, run_training
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.engines.transformers_engine import TransformersEngine
-from avcurate.recipe import load_train
+from tests.train.jobs import TrainJob, load_train, run_training
 
 TOWERS = {"audio": "audio_tower", "video": "visual"}
 

@@ -9,19 +9,19 @@ import torch
 
 pytest.importorskip("trl", reason="the extra `train` is not installed beside vLLM; `make train-test` runs these")
 
-from avcurate.chains.training import TrainJob, read_metrics, run_training
 from avcurate.engines.base import Request, Sampling
 from avcurate.engines.checkpoint import EMBEDDED_FOLDER, Checkpoint
 from avcurate.engines.transformers_engine import TransformersEngine
 from avcurate.errors import UserError
 from avcurate.media.decode import DecodeSpec, decode
-from avcurate.recipe import load_train
+from avcurate.tasks.train.training import read_metrics
 from avcurate.train.omni import Omni
 from avcurate.train.saving import merged, save_model
 from avcurate.train.served import ServedRollouts
 from tests.conftest import REPO
 from tests.engines.fake_server import Plan, serve
 from tests.engines.vllm_process import vllm_server
+from tests.train.jobs import TrainJob, load_train, run_training
 
 pytestmark = pytest.mark.slow
 SMALL = {"prompts": 2, "group": 2, "micro_batch": 4, "max_tokens": 24, "steps": 2, "learning_rate": 1e-3}

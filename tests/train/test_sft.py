@@ -9,17 +9,17 @@ import torch
 
 pytest.importorskip("trl", reason="the extra `train` is not installed beside vLLM; `make train-test` runs these")
 
-from avcurate.chains.training import TrainJob, read_metrics, run_training
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.engines.transformers_engine import TransformersEngine
 from avcurate.errors import UserError
 from avcurate.media.cache import ClipCache
 from avcurate.media.decode import DecodeSpec
-from avcurate.recipe import load_train
+from avcurate.tasks.train.training import read_metrics
 from avcurate.train.media import Rows
 from avcurate.train.omni import Omni
 from avcurate.train.sft import OmniCollator, pick_target
 from avcurate.train.shards import SFT_COLUMNS, read_shards
+from tests.train.jobs import TrainJob, load_train, run_training
 
 SMALL = {"algo": "sft", "prompts": 4, "micro_batch": 2, "steps": 4, "save_every": 2, "learning_rate": 1e-3}
 

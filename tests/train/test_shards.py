@@ -7,8 +7,8 @@ import pytest
 
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.errors import UserError
-from avcurate.recipe import load_train
 from avcurate.train.shards import read_shards, refuse_mismatch
+from tests.train.jobs import load_train
 
 
 def changed(shards, tmp_path, **facts):
@@ -42,7 +42,7 @@ def test_other_media_values_are_refused(shards, tmp_path, facts, says):
 
 
 def test_another_schema_or_family_is_refused(shards, tmp_path):
-    with pytest.raises(UserError, match="schema version 1, this avcurate has 2"):
+    with pytest.raises(UserError, match="schema version 1, this avcurate has 3"):
         read_shards(changed(shards, tmp_path, schema_version=1))
     other = tmp_path / "model"
     other.mkdir()

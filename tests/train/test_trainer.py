@@ -10,16 +10,16 @@ import torch
 
 pytest.importorskip("trl", reason="the extra `train` is not installed beside vLLM; `make train-test` runs these")
 
-from avcurate.chains.training import TrainJob, read_metrics, run_training
 from avcurate.engines.base import ListSource, Request, Sampling
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.engines.transformers_engine import TransformersEngine
 from avcurate.errors import RecipeChanged, UserError
 from avcurate.media.decode import DecodeSpec, decode
-from avcurate.recipe import load_train
+from avcurate.tasks.train.training import read_metrics
 from avcurate.train.core.ablate import without
 from avcurate.train.media import read_dead
 from avcurate.train.omni import Omni, log_probabilities
+from tests.train.jobs import TrainJob, load_train, run_training
 
 SMALL = {"prompts": 2, "group": 4, "micro_batch": 4, "max_tokens": 60, "steps": 4, "save_every": 2}
 
@@ -124,7 +124,7 @@ def test_a_training_that_was_cut_off_ends_with_the_same_weights(shards, tmp_path
     assert [x["step"] for x in two[:4]] == [1, 2, 3, 4]
     # the reference stays what it was: the policy has left it
     assert one[0]["kl"] == 0 and one[3]["kl"] > 1e-7
-    with pytest.raises(RecipeChanged, match="another recipe"):
+    with pytest.raises(RecipeChanged, match="learning_rate"):
         run_training(job_of(shards, tmp_path / "cut", learning_rate=1e-3))
 
 
@@ -223,8 +223,6 @@ def test_a_clip_that_cannot_be_read_is_written_down_and_stops_nobody(shards, tmp
     pq.write_table(rows, broken / "data/train-00000.parquet")
     sizes = {"prompts": 4, "micro_batch": 1} if algo == "sft" else {"prompts": 4}
     recipe = load_train("train-demo-stage-1", {**SMALL, "algo": algo, **sizes, "max_tokens": 8, "steps": 2})
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/dead.jsonl").write_text('{"question_id": "cut o')
     run_training(TrainJob(broken, tmp_path / "out", recipe))
     dead = read_dead(tmp_path / "out/dead.jsonl")
     assert {d["question_id"] for d in dead} == {rows["question_id"][i].as_py() for i in (1, 3)} and len(dead) == 2

@@ -1,1 +1,0 @@
-"""What each command runs: stages and sources put together over a run directory. Prints nothing."""

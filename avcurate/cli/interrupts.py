@@ -1,0 +1,49 @@
+"""SIGINT and SIGTERM: the first stops the work resumably, a second one stops at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+from avcurate.errors import Stopped
+
+GRACE_S = 5.0
+
+
+def stop_on_signals() -> None:
+    """Raise in the main thread on the first signal; exit on the second, or when the work does not end in time."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    seen: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        code = 128 + number
+        if seen:
+            interrupted(code)
+        seen.append(number)
+        timer = threading.Timer(GRACE_S, interrupted, (code,))
+        timer.daemon = True
+        timer.start()
+        raise Stopped(code)
+
+    signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGTERM, handle)
+
+
+def interrupted(code: int) -> None:
+    """Say in one line how to go on, and end."""
+    sys.stderr.write("Interrupted. Run the same command again to resume.\n")
+    exit_at_once(code)
+
+
+def exit_at_once(code: int) -> None:
+    """End the process and its children without waiting for threads: all that is finished is on disk already."""
+    from avcurate.media.child import kill_all
+
+    kill_all()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

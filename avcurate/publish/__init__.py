@@ -1,0 +1,1 @@
+"""Labelled rows for others: training shards, dataset folders, ms-swift."""

@@ -1,0 +1,144 @@
+"""Labelled rows as training shards: Parquet, JSON Lines or a Hugging Face dataset folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from avcurate import __version__
+from avcurate.errors import UserError
+from avcurate.runner.rundir import RunDir
+from avcurate.schema import SCHEMA_VERSION
+from avcurate.seeds import derive_seed
+from avcurate.store.atomic import write_atomic, write_json, write_text
+from avcurate.store.parts import write_parquet
+
+SHARD_ROWS = 4096
+FORMS = ("parquet", "jsonl", "hf")
+
+
+def split_of(video_id: str, validation: float, seed: int) -> str:
+    """``train`` or ``validation``: decided by the source video alone, so that none is on both sides."""
+    return "validation" if derive_seed("split", seed, video_id) / 2**31 < validation else "train"
+
+
+def export_run(
+    run: RunDir,
+    out: Path,
+    to: str,
+    validation: float,
+    min_confidence: float,
+    seed: int,
+    media: Path | None = None,
+) -> dict[str, Any]:
+    """Write shards ``data/<split>-NNNNN.parquet`` (or ``.jsonl``), a dataset card and ``shards.json``.
+
+    ``parquet`` and ``hf`` write the same files: Parquet with a card is what the Hugging Face hub reads.
+
+    Raises:
+        UserError: nothing is labelled, or the folder is not empty.
+    """
+    if to not in FORMS:
+        raise UserError(f"there is no export form {to!r}.", f"Forms are: {', '.join(FORMS)}.")
+    record = refuse_export(run, out)
+    ending = "jsonl" if to == "jsonl" else "parquet"
+    rows: dict[str, int] = {}
+    for split in ("train", "validation"):
+        rows[split] = 0
+        for i, table in enumerate(labelled(run, split, validation, min_confidence, seed)):
+            write = _write_jsonl if to == "jsonl" else write_parquet
+            write_atomic(out / "data" / f"{split}-{i:05d}.{ending}", lambda p, t=table, w=write: w(t, p))  # type: ignore[misc]
+            rows[split] += table.num_rows
+    if not any(rows.values()):
+        raise UserError("no row has a label at this confidence.", "Lower --min-confidence, or look at the report.")
+    recipe = record["recipe"]
+    facts = {
+        "avcurate": __version__,
+        "schema_version": SCHEMA_VERSION,
+        "rows": rows,
+        "form": to,
+        "split": {"by": "video_id", "validation": validation, "seed": seed},
+        "min_confidence": min_confidence,
+        "fps": recipe["media"]["fps"],
+        "sample_rate": 16_000,
+        "prompt": recipe["prompt"],
+        "processor": {"model": recipe["model"]["model"], "revision": recipe["model"]["revision"]},
+        "media": str((media or run.path_of("media", record) or Path()).resolve()),
+        "thresholds": record["stages"]["label"]["identity"],
+        "mix": {k: int(n) for k, n in (record["stages"]["label"].get("facts") or record.get("mix", {})).items()},
+    }
+    write_json(out / "shards.json", facts)
+    write_text(out / "README.md", _card(facts, recipe, ending))
+    return facts | {"out": str(out)}
+
+
+def refuse_export(run: RunDir, out: Path) -> dict[str, Any]:
+    """The run's record.
+
+    Raises:
+        UserError: it is not labelled to its end, or ``out`` holds something.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out} is not empty.", "Give a new folder with -o.")
+    return run.require("label", made_by="label-pem")
+
+
+def labelled(run: RunDir, split: str, validation: float, min_confidence: float, seed: int) -> Iterator[pa.Table]:
+    """Tables of about ``SHARD_ROWS`` rows that have a label, of one split."""
+    held: list[pa.Table] = []
+    count = 0
+    for table in run.parts("label").rows():
+        keep = pc.and_(
+            pc.is_valid(table["pem"]),
+            pc.fill_null(pc.greater_equal(table["confidence"], min_confidence), False),
+        )
+        mine = pa.array([split_of(v, validation, seed) == split for v in table["video_id"].to_pylist()], pa.bool_())
+        chosen = table.filter(pc.and_(keep, mine))
+        if chosen.num_rows:
+            held.append(chosen)
+            count += chosen.num_rows
+        if count >= SHARD_ROWS:
+            yield pa.concat_tables(held)
+            held, count = [], 0
+    if held:
+        yield pa.concat_tables(held)
+
+
+def _write_jsonl(table: pa.Table, path: Path) -> None:
+    with path.open("w", encoding="utf-8") as f:
+        for row in table.to_pylist():
+            f.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _card(facts: dict[str, Any], recipe: dict[str, Any], ending: str) -> str:
+    files = "\n".join(
+        f"      - split: {split}\n        path: data/{split}-*.{ending}" for split, n in facts["rows"].items() if n
+    )
+    thresholds, rows = facts["thresholds"], facts["rows"]
+    mix = "\n".join(f"| {name} | {n:,} |" for name, n in facts["mix"].items())
+    return f"""---
+configs:
+  - config_name: default
+    data_files:
+{files}
+tags: [audio-visual, preferred-evidence-modality, avcurate]
+---
+# Questions with their Preferred Evidence Modality
+
+Made by avcurate {facts["avcurate"]} with {recipe["model"]["model"]} ({recipe["model"]["engine"]}), prompt
+{recipe["prompt"]}, n = {recipe["n"]}, τ_acc = {thresholds["tau_acc"]}, τ_cot = {thresholds["tau_cot"]}.
+One row per question; its columns are described in the Arrow schema of the files (schema version
+{facts["schema_version"]}). Media are not included: `media` is a path relative to the folder of the clips.
+The labels carry the licence of the questions and clips they were made from; check it before sharing.
+
+| label or reason for none (before selection) | questions |
+|---|---|
+{mix}
+
+Split by source video (seed {facts["split"]["seed"]}): {rows["train"]:,} train, {rows["validation"]:,} validation.
+"""

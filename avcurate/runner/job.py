@@ -1,0 +1,234 @@
+"""A job over a run directory: lock, inputs, one stage after the other, each checked, counted and recorded.
+
+The one way anything runs. A task says which source and which stages; it takes no lock and writes no record.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from avcurate.errors import UserError
+from avcurate.runner.execute import Options, StageRun, too_many_dead
+from avcurate.runner.rundir import RunDir, check_unchanged, located
+from avcurate.runner.source import Extent, Source, run_source
+from avcurate.runner.stage import AnyStage, Stage, TableStage, WholeStage
+from avcurate.runner.tables import run_table, run_whole
+from avcurate.runner.tally import Begin, Tally, begin_no_progress
+from avcurate.store.lock import writer_lock
+from avcurate.store.parts import Parts
+
+EXECUTORS = ("local", "ray")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a task does with its rows.
+
+    Attributes:
+        outputs: writes files beside the tables once all stages have run, e.g. captions as JSON Lines.
+    """
+
+    source: Source
+    stages: tuple[AnyStage, ...]
+    outputs: Callable[[RunDir], None] = lambda run: None
+
+
+@dataclass(frozen=True)
+class How:
+    """How a job is run; none of it changes what comes out.
+
+    Attributes:
+        force: redo what was made with other settings.
+        retry: process dead rows again, those of these reasons or (empty) all; ``None``: leave them.
+    """
+
+    extent: Extent = field(default_factory=Extent)
+    force: bool = False
+    retry: frozenset[str] | None = None
+    fail_on_dead: float | None = None
+    executor: str = "local"
+
+
+@dataclass(frozen=True)
+class About:
+    """What ``run.json`` says of a run: its task, its recipe, and its inputs (files by path, other values as given)."""
+
+    task: str
+    recipe: dict[str, Any]
+    inputs: dict[str, Any]
+
+
+def run_job(
+    out: Path, about: About, plan: Callable[[], Job], how: How, begin: Begin = begin_no_progress
+) -> dict[str, Tally]:
+    """Run, or resume, a job.
+
+    Args:
+        out: the run directory.
+        about: what is recorded of it.
+        plan: makes the job; called under the lock, before anything is recorded.
+        how: how it is run.
+        begin: opens a watcher for each stage.
+
+    Returns:
+        Counts of each stage.
+
+    Raises:
+        RecipeChanged, RunLocked, TooManyDead, UserError: see each.
+    """
+    if how.executor not in EXECUTORS:
+        raise UserError(f"there is no executor {how.executor!r}.", f"Executors are: {', '.join(EXECUTORS)}.")
+    run = RunDir(out)
+    with writer_lock(out):
+        record = run.begin(about.task)
+        job = plan()
+        return _Running(run, record, job, how, begin).run(about)
+
+
+class _Running:
+    """One pass over a job's stages."""
+
+    def __init__(self, run: RunDir, record: dict[str, Any], job: Job, how: How, begin: Begin) -> None:
+        self.run_dir, self.record, self.job, self.how, self.begin = run, record, job, how, begin
+
+    def run(self, about: About) -> dict[str, Tally]:
+        record = self.record
+        stages = self.job.stages
+        check_unchanged(record, self.job.source.name, self.job.source.identity(), force=self.how.force)
+        for stage in stages:
+            check_unchanged(record, stage.name, stage.identity(), force=self.how.force or stage.cheap)
+        self._refuse_shrinking()
+        unchanged = record.get("complete") and not self.how.force and self.how.retry is None
+        if not unchanged or self._extent_before() != self.how.extent.identity():
+            for stage in stages:
+                stage.preflight()
+        record["recipe"] = about.recipe
+        record["input"] = {
+            k: located(v, self.run_dir.root) if isinstance(v, Path) else v for k, v in about.inputs.items()
+        }
+        record.pop("complete", None)
+        tallies = {self.job.source.name: self._source()}
+        upstream = self.run_dir.parts(self.job.source.table)
+        for stage in stages:
+            tallies[stage.name] = self._stage(stage, upstream)
+            upstream = self.run_dir.parts(stage.name)
+        self.job.outputs(self.run_dir)
+        record["complete"] = True
+        self.run_dir.save(record)
+        return tallies
+
+    def _refuse_shrinking(self) -> None:
+        """A smaller limit would throw responses away; a larger one extends the run."""
+        before = self._extent_before()
+        now = self.how.extent.identity()
+        if before is None or self.how.force or before == now:
+            return
+        fixed = {k for k in ("only", "records", "part_size") if before.get(k) != now[k]}
+        smaller = now["limit"] and (not before["limit"] or now["limit"] < before["limit"])
+        if smaller or fixed:
+            what = f"the limit {before['limit'] or 'none'}" if smaller else f"another {sorted(fixed)[0]}"
+            raise UserError(
+                f"{self.run_dir.root} was begun with {what}.",
+                "A larger --limit, or none, extends it. For fewer rows or other parts start a new run with another -o.",
+            )
+
+    def _extent_before(self) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = self.record["stages"].get(self.job.source.name, {}).get("extent")
+        return found
+
+    def _source(self) -> Tally:
+        source, how, record = self.job.source, self.how, self.record
+        entry, extent = record["stages"].get(source.name, {}), how.extent.identity()
+        output = self.run_dir.parts(source.table)
+        fresh = not (how.force or source.always_read) and how.retry is None
+        same = fresh and entry.get("complete") and entry.get("extent") == extent
+        # parts whose records are missing would be taken for records that are no longer wanted
+        same = same and source.name not in self.run_dir.short(record)
+        watch = self.begin(source.name)
+        if same:
+            tally = Tally()
+            for commit in output.commits():
+                output.verify(commit)
+                tally.add_commit(commit)
+            tally.total = tally.done
+        else:
+            record["stages"][source.name] = {"table": source.table, "identity": source.identity(), "extent": extent}
+            self.run_dir.save(record)
+            tally = run_source(source, output, how.extent, self._reproduce, watch)
+        watch(tally, None, None)
+        self._write_counts(source.name, tally)
+        return tally
+
+    def _stage(self, stage: AnyStage, upstream: Parts) -> Tally:
+        record, output = self.record, self.run_dir.parts(stage.name)
+        # until it has run to its end, what is stored may be of two kinds
+        entry = record["stages"].setdefault(stage.name, {})
+        entry |= {"table": stage.name, "identity": stage.identity()}
+        entry.pop("complete", None)
+        self.run_dir.save(record)
+        watch = self.begin(stage.name)
+        if isinstance(stage, TableStage):
+            tally, facts = run_table(stage, upstream, output, watch)
+            entry["facts"] = facts
+        elif isinstance(stage, WholeStage):
+            tally = run_whole(stage, upstream, output, self._reproduce, watch)
+        else:
+            tally = self._rows(stage, StageRun(stage, upstream, output, self._options(), watch))
+        self._write_counts(stage.name, tally)
+        return tally
+
+    def _rows(self, stage: Stage, work: StageRun) -> Tally:
+        if self.how.executor == "ray":
+            from avcurate.runner.ray_executor import run_on_ray
+
+            return run_on_ray(work)
+        return work.run(partial(self._record_provenance, stage))
+
+    def _record_provenance(self, stage: Stage) -> None:
+        """Who really answers, refused where it is not who answered so far."""
+        found = stage.provenance()
+        entry = self.record["stages"][stage.name]
+        before = entry.get("answered_by")
+        if before is not None and before != found and not self.how.force:
+            raise UserError(
+                f"{stage.name} was answered by {before} so far, and would now be answered by {found}.",
+                "Serve the same model again, or start a new run with another -o.",
+            )
+        if found and before != found:
+            entry["answered_by"] = found
+            self.run_dir.save(self.record)
+
+    def _options(self) -> Options:
+        how = self.how
+        return Options(how.retry is not None, how.retry or frozenset(), how.fail_on_dead, self._reproduce)
+
+    def _reproduce(self, row_id: str | None, record: int | None) -> str:
+        which = ["--only", row_id] if row_id is not None else ["--record", str(record)]
+        name = f"{self.run_dir.root}-{row_id or f'record-{record}'}"
+        return shlex.join(["avcurate", "run", str(self.run_dir.root), *which, "-o", name])
+
+    def _write_counts(self, stage: str, tally: Tally) -> None:
+        """Check conservation over the whole stage, record its counts, and stop where too many rows are dead.
+
+        Raises:
+            TooManyDead: their share is above the limit; all that was made is kept.
+        """
+        out = tally.kept + sum(tally.filtered.values()) + sum(tally.dead.values())
+        if tally.total != out:
+            raise RuntimeError(f"{stage} took {tally.total} rows and gave {out}")
+        self.record["stages"][stage] |= {
+            "complete": True,
+            "in": tally.total,
+            "kept": tally.kept,
+            "filtered": tally.filtered,
+            "dead": tally.dead,
+        }
+        self.run_dir.save(self.record)
+        limit = self.how.fail_on_dead
+        if limit is not None and sum(tally.dead.values()) > limit * tally.total:
+            raise too_many_dead(stage, tally, limit)

@@ -1,0 +1,79 @@
+"""How far a run is: readable at any moment, also while another process writes it. Knows no task by name."""
+
+from __future__ import annotations
+
+import fcntl
+from typing import Any
+
+from avcurate.runner.rundir import RunDir
+
+RESUMES = "stopped; the same command resumes it"
+
+
+def run_status(run: RunDir) -> dict[str, Any]:
+    """State and counts of every stage, from the commits that are on disk now."""
+    record = run.record()
+    stages: dict[str, Any] = {}
+    for name, parts in run.tables(record).items():
+        commits = parts.commits()
+        filtered: dict[str, int] = {}
+        dead: dict[str, int] = {}
+        for c in commits:
+            for total, mine in ((filtered, c.filtered), (dead, c.dead)):
+                for reason, n in mine.items():
+                    total[reason] = total.get(reason, 0) + n
+        entry = record["stages"][name]
+        if not commits and "in" in entry:
+            stages[name] = {k: entry[k] for k in ("in", "kept", "filtered", "dead")}
+        elif commits:
+            stages[name] = {
+                "in": sum(c.rows_in for c in commits),
+                "kept": sum(c.kept for c in commits),
+                "filtered": filtered,
+                "dead": dead,
+            }
+    state = "running" if is_written(run) else "finished" if is_finished(record) else RESUMES
+    if state == "finished" and (lost := run.short(record)):
+        state = f"damaged: parts of {', '.join(lost)} are missing; see `avcurate verify {run.root}`"
+    return {
+        "run": str(run.root),
+        "task": record.get("task"),
+        "state": state,
+        "stages": stages,
+        "progress": record.get("progress"),
+        "updated": record.get("updated"),
+    }
+
+
+def stage_counts(record: dict[str, Any]) -> dict[str, Any]:
+    """Rows in, kept, filtered and dead of each stage that has run to its end."""
+    keys = ("in", "kept", "filtered", "dead")
+    return {name: {k: s[k] for k in keys} for name, s in record["stages"].items() if "in" in s}
+
+
+def is_finished(record: dict[str, Any]) -> bool:
+    """Whether a run has gone to its end; runs of older versions say so by their last stage."""
+    if record.get("schema_version", 0) >= 3:
+        return bool(record.get("complete"))
+    return bool(record["stages"]) and all(s.get("complete") for s in record["stages"].values())
+
+
+def is_written(run: RunDir) -> bool:
+    """Whether another process holds the run's lock."""
+    try:
+        with (run.root / "lock").open("r") as f:
+            fcntl.flock(f, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (FileNotFoundError, PermissionError):
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def dead_rows(run: RunDir) -> list[dict[str, Any]]:
+    """All dead rows of a run."""
+    rows: list[dict[str, Any]] = []
+    for parts in run.tables(run.record()).values():
+        for table in parts.rows("dead"):
+            rows += table.to_pylist()
+    return rows

@@ -1,0 +1,211 @@
+"""A question under several conditions, n responses each: asked in full, or no further than its label needs.
+
+With early exit AV is asked first, A and V only where AV can still be solved, and within a setting sampling stops once
+correctness can no longer reach the threshold. Every PEM needs AV solved, so labels are those of exhaustive sampling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from avcurate.engines.base import Engine, Reply, Request
+from avcurate.media.ablate import show
+from avcurate.media.cache import ClipCache
+from avcurate.media.decode import DecodedClip
+from avcurate.metrics.answers import is_correct, parse_answer
+from avcurate.metrics.solvability import can_reach, needed
+from avcurate.prompts import get_prompt
+from avcurate.runner.stage import Filtered, Kept, Outcome, Row
+from avcurate.scheduler.delivery import refuse_undelivered
+from avcurate.scheduler.spec import AskSpec, Condition
+from avcurate.scheduler.unit import Unit, key_of
+from avcurate.schema import Setting
+from avcurate.seeds import derive_seed
+
+RECEIVED = ("prompt_tokens", "audio_tokens", "video_tokens", "first_logprobs")
+_A, _V, _AV = (str(s) for s in (Setting.A, Setting.V, Setting.AV))
+
+
+@dataclass
+class Asked:
+    """One condition of one question so far."""
+
+    responses: list[dict[str, Any]] = field(default_factory=list)
+    right: int = 0
+    received: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EarlyExit:
+    """Ask no further than the PEM label at this correctness threshold needs; for the settings A, V and AV."""
+
+    tau_acc: float
+
+    def wanted(self, asked: dict[str, Asked], n: int) -> list[str]:
+        """Settings that have to be asked (further) before the label of a question is decided."""
+
+        def solvable(one: Asked) -> bool:
+            return can_reach(one.right, len(one.responses), n, self.tau_acc)
+
+        def decided(one: Asked) -> bool:
+            return len(one.responses) >= n or not solvable(one)
+
+        if not decided(asked[_AV]):
+            return [_AV]
+        return [s for s in (_A, _V) if solvable(asked[_AV]) and not decided(asked[s])]
+
+    def wave(self, one: Asked, n: int) -> int:
+        """Responses to ask for next: the fewest that can decide a setting, but at least half of what is left."""
+        left = n - len(one.responses)
+        slack = n - needed(self.tau_acc, n) - (len(one.responses) - one.right)
+        return min(left, slack + 1 if not one.responses else max(slack + 1, (left + 1) // 2))
+
+
+def count_right(row: Row, responses: Sequence[dict[str, Any]]) -> int:
+    """Right answers among responses."""
+    return sum(is_correct(parse_answer(r["text"], row["choices"]), row["answer"]) for r in responses)
+
+
+class QuestionUnit(Unit):
+    """One question on one clip.
+
+    Args:
+        row: of the table ``questions``.
+        clip: its media, decoding.
+        engine: who is asked; says what media must cost, and which texts it cannot be given.
+        spec: how it is asked.
+        conditions: under what.
+        columns: the row's columns, once it is done.
+        early_exit: stop where the label is decided; ``None`` asks every condition in full.
+    """
+
+    def __init__(
+        self,
+        row: Row,
+        clip: Future[DecodedClip],
+        engine: Engine,
+        spec: AskSpec,
+        conditions: Sequence[Condition],
+        columns: Callable[[QuestionUnit], Row],
+        early_exit: EarlyExit | None = None,
+    ) -> None:
+        super().__init__(str(row["question_id"]), row)
+        self._clip, self._engine, self._spec = clip, engine, spec
+        self._columns, self._early_exit = columns, early_exit
+        self.conditions = {c.name: c for c in conditions}
+        self.asked = {name: Asked() for name in self.conditions}
+        self._pending: set[str] = set()
+
+    @property
+    def clip(self) -> DecodedClip:
+        """The decoded clip."""
+        return self._clip.result()
+
+    @property
+    def waiting_for(self) -> Future[Any]:
+        """The clip."""
+        return self._clip
+
+    def begin(self) -> Filtered | None:
+        """Filtered where the clip lacks a track that a condition shows."""
+        self._engine.refuse_special(self.row["question"], *self.row["choices"])
+        clip, shown = self._clip.result(), [c.setting for c in self.conditions.values()]
+        for track, reason, what, wanted in (
+            (clip.audio, "no_audio_track", "sound", any(s.audio for s in shown)),
+            (clip.frames, "no_video_track", "picture", any(s.video for s in shown)),
+        ):
+            if track is None and wanted:
+                return Filtered(reason, f"{self.row['media']} has no {what} to show.")
+        return None
+
+    def absorb(self, key: str, piece: Any) -> None:
+        """Responses of one wave; pieces of a condition that this run does not ask, or out of order, are left alone."""
+        name, first = key.rsplit("/", 1)
+        asked = self.asked.get(name)
+        if asked is None or int(first) != len(asked.responses):
+            return
+        asked.responses += piece["responses"]
+        asked.received = {k: piece.get(k) for k in RECEIVED}
+        asked.right += count_right(self.row, piece["responses"])
+
+    def requests(self) -> list[Request]:
+        """The next wave of every condition that is wanted and not under way."""
+        found = []
+        for name in self._wanted():
+            if name in self._pending:
+                continue
+            asked = self.asked[name]
+            size = self._spec.n - len(asked.responses)
+            if self._early_exit is not None:
+                size = self._early_exit.wave(asked, self._spec.n)
+            self._pending.add(name)
+            found.append(self._request(self.conditions[name], size))
+        return found
+
+    def _wanted(self) -> list[str]:
+        if self._early_exit is not None:
+            return self._early_exit.wanted(self.asked, self._spec.n)
+        return [name for name, asked in self.asked.items() if len(asked.responses) < self._spec.n]
+
+    def _request(self, condition: Condition, size: int) -> Request:
+        spec, row, clip = self._spec, self.row, self._clip.result()
+        audio, frames = show(clip, condition.setting, spec.ablation)
+        first = len(self.asked[condition.name].responses)
+        return Request(
+            key=key_of(self.row_id, condition.name, first),
+            prompt=get_prompt(spec.prompt).render(row["question"], row["choices"]),
+            audio=audio,
+            frames=frames,
+            fps=clip.fps,
+            n=size,
+            # the setting's seed: a forced PEM is compared with the free one under the same draws
+            seed=derive_seed(spec.seed, self.row_id, condition.setting) + first,
+            sampling=spec.sampling,
+            interleaved=spec.interleaved and audio is not None and frames is not None,
+            media_id=clip.sha256,
+            prefix=condition.prefix,
+        )
+
+    def accept(self, request: Request, reply: Reply) -> tuple[str, Any]:
+        """One wave's responses, where the media that were sent arrived."""
+        _, name, first = request.key.rsplit("/", 2)
+        self._pending.discard(name)
+        before = {n: a.received for n, a in self.asked.items() if a.received}
+        refuse_undelivered(self._engine, request, reply, f"{self.row['media']} under {name}", before)
+        prefix = self.conditions[name].prefix
+        piece = {
+            "responses": [dict(vars(r)) | {"text": prefix + r.text} for r in reply.responses],
+            "prompt_tokens": reply.prompt_tokens,
+            "audio_tokens": reply.audio_tokens,
+            "video_tokens": reply.video_tokens,
+            "first_logprobs": _as_list(reply.first_logprobs),
+        }
+        return f"{name}/{first}", piece
+
+    def outcome(self) -> Outcome:
+        """The row with its columns."""
+        return Kept(self._columns(self))
+
+
+def _as_list(logprobs: dict[str, float] | None) -> list[dict[str, Any]] | None:
+    return None if logprobs is None else [{"token": t, "logprob": p} for t, p in logprobs.items()]
+
+
+def question_units(
+    engine: Engine,
+    spec: AskSpec,
+    conditions: Sequence[Condition],
+    clips: ClipCache,
+    columns: Callable[[QuestionUnit], Row],
+    early_exit: EarlyExit | None = None,
+) -> Callable[[Row], Unit]:
+    """What makes a unit of a row of ``questions``: decoding begins at once."""
+
+    def unit(row: Row) -> Unit:
+        clip = clips.get(row["media"], row["start"], row["end"])
+        return QuestionUnit(row, clip, engine, spec, conditions, columns, early_exit)
+
+    return unit

@@ -1,0 +1,227 @@
+"""Streams rows through an engine: looks ahead, journals what arrives, confirms it by canaries, hands rows on.
+
+What a response says counts only when a canary before it and a canary after it have passed on the same process: until
+then it is journaled as unconfirmed, and its row is not handed on.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from avcurate.engines.base import Engine, Failure, Reply, Request
+from avcurate.engines.canary import NotHearing, check_hearing
+from avcurate.errors import RowError, UserError
+from avcurate.runner.isolate import Isolation
+from avcurate.runner.stage import Dead, Outcome, Row, WorkLog
+from avcurate.scheduler.unit import Unit, parts_of
+
+RECHECK_EVERY = 32
+AHEAD = 8
+
+
+class Scheduler:
+    """Asks an engine about rows.
+
+    Args:
+        engine: the model; set up by the caller, which has shown it a canary.
+        unit_of: a row's unit; called ahead of its turn, so that decoding begins.
+        canary: whether answers must be confirmed: rows show media, and the engine perceives.
+        interleaved: the layout the canary is shown in.
+        ahead: rows whose media are decoded before their turn.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        unit_of: Callable[[Row], Unit],
+        *,
+        canary: bool = True,
+        interleaved: bool = False,
+        ahead: int = AHEAD,
+    ) -> None:
+        self.engine = engine
+        self.unit_of = unit_of
+        self.canary = canary and engine.perceives
+        self.interleaved = interleaved
+        self.ahead = ahead
+
+    def process(self, rows: Iterator[Row], log: WorkLog) -> Iterator[tuple[str, Outcome]]:
+        """One outcome a row, in the order rows finish and are confirmed.
+
+        Raises:
+            NotHearing: a canary failed during the run; rows answered since the last one are dead.
+            UserError: the engine is gone; what is confirmed is journaled, and the message says how much is not.
+        """
+        flight = _Flight(self, rows, log)
+        try:
+            while True:
+                for reply in self.engine.generate(flight):
+                    flight.settle(reply)
+                    if not self.canary or flight.unconfirmed >= RECHECK_EVERY:
+                        yield from self._confirmed(flight)
+                done = flight.exhausted
+                # otherwise the engine ran dry only because finished rows wait to be handed on
+                yield from self._confirmed(flight)
+                if done:
+                    return
+        except NotHearing:
+            raise
+        except UserError as e:
+            if not flight.unconfirmed:
+                raise
+            raise UserError(
+                f"{e.message} {flight.unconfirmed} answers since the last canary are not confirmed and will be asked "
+                "again, unless the same server process still runs then.",
+                e.hint,
+            ) from e
+
+    def _confirmed(self, flight: _Flight) -> Iterator[tuple[str, Outcome]]:
+        if self.canary and flight.unconfirmed:
+            try:
+                check_hearing(self.engine, self.interleaved)
+            except NotHearing as e:
+                for row_id in flight.doubtful():
+                    yield row_id, Dead("modality_not_delivered", e.message, e.hint)
+                raise
+            if self.engine.witness != flight.witness:
+                raise UserError(
+                    "the server was restarted since the last canary: its answers since then are not confirmed.",
+                    "Run the same command again; only those are asked again.",
+                )
+        yield from flight.release()
+
+
+class _Flight:
+    """Where the engine takes requests from, and where its replies go."""
+
+    def __init__(self, scheduler: Scheduler, rows: Iterator[Row], log: WorkLog) -> None:
+        self._unit_of, self._limit = scheduler.unit_of, scheduler.ahead
+        self._rows, self._log = rows, log
+        self._isolation = Isolation()
+        self.witness = scheduler.engine.witness if scheduler.canary else ""
+        self.unconfirmed = 0
+        self._ahead: deque[Unit] = deque()
+        self._ready: deque[Request] = deque()
+        self._active: dict[str, Unit] = {}
+        self._flying: dict[str, Request] = {}
+        self._asked: dict[str, set[str]] = {}
+        self._dead: dict[str, Dead] = {}
+        self._touched: set[str] = set()
+        self._finished: list[tuple[str, Outcome]] = []
+        self._ended = False
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every row has been taken and answered."""
+        return self._ended and not (self._ahead or self._ready or self._active)
+
+    def take(self, wait: bool) -> Request | None:
+        """The next request; with ``wait`` it blocks on decoding rather than give up."""
+        while not self._ready:
+            # rows that need no asking (dead, filtered, recalled) must be handed on as well
+            if len(self._finished) > 4 * self._limit:
+                return None
+            self._look_ahead()
+            if not self._ahead:
+                return None
+            waiting = self._ahead[0].waiting_for
+            if not (wait or waiting is None or waiting.done()):
+                return None
+            self._begin(self._ahead.popleft())
+        request = self._ready.popleft()
+        self._flying[request.key] = request
+        return request
+
+    def _look_ahead(self) -> None:
+        while len(self._ahead) < self._limit and not self._ended:
+            row = next(self._rows, None)
+            if row is None:
+                self._ended = True
+                return
+            self._ahead.append(self._unit_of(row))
+
+    def _begin(self, unit: Unit) -> None:
+        try:
+            outcome = unit.begin()
+            if outcome is None:
+                for key, piece in self._log.get(unit.row_id, self.witness).items():
+                    unit.absorb(key, piece)
+        except Exception as e:
+            outcome = self._isolation.dead(e)
+        if outcome is not None:
+            self._finished.append((unit.row_id, outcome))
+            return
+        self._active[unit.row_id] = unit
+        self._asked[unit.row_id] = set()
+        self._advance(unit)
+
+    def _advance(self, unit: Unit) -> None:
+        """Ask what is still wanted of a row, or finish it when nothing is, and nothing is under way."""
+        under_way = self._asked[unit.row_id]
+        if unit.row_id not in self._dead:
+            try:
+                for request in unit.requests():
+                    under_way.add(request.key)
+                    self._ready.append(request)
+            except Exception as e:
+                self._dead[unit.row_id] = self._isolation.dead(e)
+                self._withdraw(under_way)
+        if under_way:
+            return
+        del self._active[unit.row_id], self._asked[unit.row_id]
+        outcome: Outcome | None = self._dead.pop(unit.row_id, None)
+        if outcome is None:
+            try:
+                outcome = unit.outcome()
+                self._isolation.passed()
+            except Exception as e:
+                outcome = self._isolation.dead(e)
+        self._finished.append((unit.row_id, outcome))
+
+    def _withdraw(self, under_way: set[str]) -> None:
+        """Take back requests of a dead row that have not been handed out."""
+        waiting = {r.key for r in self._ready} & under_way
+        self._ready = deque(r for r in self._ready if r.key not in waiting)
+        under_way -= waiting
+
+    def settle(self, reply: Reply | Failure) -> None:
+        """Take one reply of the engine."""
+        request = self._flying.pop(reply.key)
+        row_id, name, _ = parts_of(reply.key)
+        unit = self._active[row_id]
+        self._asked[row_id].discard(reply.key)
+        self.unconfirmed += 1
+        self._touched.add(row_id)
+        try:
+            if isinstance(reply, Failure):
+                raise RowError(reply.reason, reply.message, reply.hint)
+            if len(reply.responses) != request.n:
+                raise RowError(
+                    "responses_missing",
+                    f"{len(reply.responses)} of {request.n} responses came back.",
+                    "Try again with `avcurate retry`; if it stays, the engine's version has a fault.",
+                )
+            key, piece = unit.accept(request, reply)
+            self._log.put(row_id, key, piece, self.witness)
+            unit.absorb(key, piece)
+        except Exception as e:
+            self._dead.setdefault(row_id, self._isolation.dead(e, name))
+            self._withdraw(self._asked[row_id])
+        self._advance(unit)
+
+    def release(self) -> Iterator[tuple[str, Outcome]]:
+        """What was answered since the last canary is confirmed: hand finished rows on."""
+        self.unconfirmed = 0
+        self._touched.clear()
+        if self.witness:
+            self._log.confirm(self.witness)
+        done, self._finished = self._finished, []
+        yield from done
+
+    def doubtful(self) -> list[str]:
+        """Rows with answers since the last canary; rows that need no model are handed on as they are."""
+        finished = {row_id for row_id, _ in self._finished}
+        rows = [row_id for row_id in self._touched if row_id in self._active or row_id in finished]
+        self._finished = [(i, o) for i, o in self._finished if i not in self._touched]
+        return sorted(rows)

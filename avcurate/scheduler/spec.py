@@ -1,0 +1,53 @@
+"""What is asked, and how. Knows values; opens nothing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from avcurate.engines.base import Sampling
+from avcurate.media.ablate import Ablation
+from avcurate.media.decode import DecodeSpec
+from avcurate.prompts import get_prompt
+from avcurate.schema import PEM, Setting
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What is shown, and the PEM that the response is made to begin with, if any (SFFL Table 2)."""
+
+    name: str
+    setting: Setting
+    pem: PEM | None = None
+
+    @property
+    def prefix(self) -> str:
+        """What the response begins with."""
+        return f"<mod>{self.pem}</mod>" if self.pem else ""
+
+
+CONDITIONS: dict[str, Condition] = {
+    **{str(s): Condition(str(s), s) for s in Setting},
+    **{f"av+{p}": Condition(f"av+{p}", Setting.AV, p) for p in PEM},
+}
+SETTINGS: tuple[Condition, ...] = tuple(CONDITIONS[str(s)] for s in Setting)
+
+
+@dataclass(frozen=True)
+class AskSpec:
+    """How a question is asked under each condition."""
+
+    prompt: str = "cot@1"
+    n: int = 8
+    seed: int = 0
+    sampling: Sampling = field(default_factory=Sampling)
+    ablation: Ablation = "drop"
+    interleaved: bool = False
+    media: DecodeSpec = field(default_factory=DecodeSpec)
+
+    def identity(self) -> dict[str, Any]:
+        """All that a response depends on; limits of the decoder are not."""
+        spec = asdict(self) | {"prompt": get_prompt(self.prompt).name}
+        limits = ("timeout_s", "memory_mb", "max_bytes")
+        spec["media"] = {k: v for k, v in spec["media"].items() if k not in limits}
+        return spec

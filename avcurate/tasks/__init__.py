@@ -1,0 +1,27 @@
+"""One folder for each thing a user runs: its recipe, its stages, its summary, its page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from avcurate.registry import Registry
+
+if TYPE_CHECKING:
+    from avcurate.tasks.base import Task
+
+TASKS: Registry[type[Task[Any]]] = Registry(
+    "task",
+    "avcurate.tasks",
+    {
+        "label-pem": "avcurate.tasks.label_pem.task:LabelPem",
+        "caption": "avcurate.tasks.caption.task:Caption",
+        "dominance": "avcurate.tasks.dominance.task:Dominance",
+        "eval": "avcurate.tasks.evaluate.task:Evaluate",
+        "hallucination": "avcurate.tasks.hallucination.task:Hallucination",
+        "judge": "avcurate.tasks.judge.task:Judge",
+        "objects": "avcurate.tasks.objects.task:Objects",
+        "pair": "avcurate.tasks.pair.task:Pair",
+        "swap": "avcurate.tasks.swap.task:Swap",
+        "train": "avcurate.tasks.train.task:Train",
+    },
+)

@@ -1,0 +1,181 @@
+"""What tasks that ask an omni model about clips have in common: options, inputs, sources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pyarrow as pa
+from pydantic import Field
+
+from avcurate.engines.base import Engine, Sampling
+from avcurate.engines.open import open_engine
+from avcurate.errors import RowError
+from avcurate.media.decode import DecodeSpec
+from avcurate.media.folder import MediaFolder
+from avcurate.recipe import Ablation, Argument, Flag, MediaSpec, ModelSpec, Required, SamplingSpec, Strict, TaskRecipe
+from avcurate.runner.source import Source
+from avcurate.runner.stage import Filtered, Kept, Outcome
+from avcurate.scheduler.spec import AskSpec
+from avcurate.schema import arrow_schema
+from avcurate.sources.annotations import digest, read_annotations
+from avcurate.sources.formats import Format, by_name, detect
+from avcurate.sources.records import Record
+from avcurate.tasks.salvage import SALVAGE, Salvage
+
+# records that are sound and no questions
+NOT_ASKED = frozenset({"not_a_question", "class_not_in_pool"})
+MediaRoot = Annotated[Path | None, Flag("--media"), Required()]
+Pattern = Annotated[str | None, Flag("--media-pattern")]
+PATTERN = "How a name becomes a file, e.g. '{name}_video.mp4'."
+
+
+class QuestionInput(Strict):
+    """Questions on clips."""
+
+    annotations: Annotated[Path | None, Argument(), Required()] = Field(
+        None,
+        description="Annotation file (.json, .jsonl, .csv, .tsv, .parquet), dataset folder, or hf:owner/name@split.",
+    )
+    media: MediaRoot = Field(None, description="Folder of the clips.")
+    format: Annotated[str, Flag("--format")] = Field(
+        "auto", description="auto, table, avqa, music-avqa, valor32k-avqa, avhbench, daily-omni, or a plug-in's."
+    )
+    columns: Annotated[dict[str, str], Flag("--map", help="FIELD=COLUMN for any table; repeatable.")] = Field(
+        default_factory=dict, description="Column of each field, for tables."
+    )
+    media_pattern: Pattern = Field(None, description=PATTERN)
+    salvage: Salvage = Field(False, description=SALVAGE)
+
+
+class ClipInput(Strict):
+    """A list of labelled clips."""
+
+    clips: Annotated[Path | None, Argument(), Required()] = Field(
+        None, description="Clip list: VGGSound, VGGSounder, or a csv with clip and label."
+    )
+    media: MediaRoot = Field(None, description="Folder of the clips.")
+    media_pattern: Pattern = Field(None, description=PATTERN)
+
+
+class AskRecipe(TaskRecipe):
+    """How a model is asked."""
+
+    prompt: Annotated[str, Flag("--prompt", help="Prompt; see `avcurate prompt ls`.")] = Field(
+        "cot@1", description="Prompt by name."
+    )
+    n: Annotated[int, Flag("--n")] = Field(8, ge=1, description="Responses per setting.")
+    seed: Annotated[int, Flag("--seed")] = Field(0, description="Run seed; every response's seed derives from it.")
+    ablation: Annotated[
+        Ablation, Flag("--zero", help="Ablate by silence and black frames instead of leaving out.", sets="zero")
+    ] = Field("drop", description="What a setting does with the other modality.")
+    layout: Annotated[
+        Literal["separate", "interleaved"],
+        Flag("--interleaved", help="Send audio inside the video item, time-aligned.", sets="interleaved"),
+    ] = Field("separate", description="Audio after the video, or inside it.")
+    model: ModelSpec = ModelSpec()
+    sampling: SamplingSpec = SamplingSpec()
+    media: MediaSpec = MediaSpec()
+
+    def spec(self) -> AskSpec:
+        """What the scheduler is told."""
+        return AskSpec(
+            prompt=self.prompt,
+            n=self.n,
+            seed=self.seed,
+            sampling=Sampling(**self.sampling.model_dump()),
+            ablation=self.ablation,
+            interleaved=self.layout == "interleaved",
+            media=DecodeSpec(**self.media.model_dump()),
+        )
+
+    def open(self, engine: Engine | None = None) -> Engine:
+        """The engine that answers: one that a caller brings, else the recipe's."""
+        return engine or open_engine(self.model, self.layout == "interleaved")
+
+
+class QuestionSource(Source):
+    """Questions of an annotation file, or whatever else gives records that a format reads.
+
+    Args:
+        path: the file or dataset; its content is part of the identity.
+        media: where its clips are.
+        format_name: ``auto`` or a format's name.
+        columns: column of each field, for tables.
+        salvage: read what can be read of a broken file.
+        records: reads the records; by default as the file's ending says.
+        form: reads a record; by default found by name or by the first record's fields.
+        depends: what else the questions depend on.
+    """
+
+    name, table, key = "ingest", "questions", "question_id"
+
+    def __init__(
+        self,
+        path: Path,
+        media: MediaFolder,
+        format_name: str = "auto",
+        columns: dict[str, str] | None = None,
+        *,
+        salvage: bool = False,
+        records: Callable[[], Iterator[Record]] | None = None,
+        form: Format | None = None,
+        depends: dict[str, Any] | None = None,
+    ) -> None:
+        self.rows: pa.Schema = arrow_schema("questions")
+        self.path, self.media, self.columns = path, media, columns or {}
+        self.format_name = "table" if columns and format_name == "auto" else format_name
+        self._records = records or (lambda: read_annotations(path, salvage=salvage))
+        self._form = form
+        self._depends = depends or {}
+
+    def identity(self) -> dict[str, Any]:
+        """Content of the file, format, columns, and how names become files."""
+        return {
+            "annotations": digest(self.path),
+            "format": self.format_name,
+            "columns": self.columns,
+            **self.media.identity(),
+            **self._depends,
+        }
+
+    def records(self) -> Iterator[Record]:
+        """The file's records."""
+        return self._records()
+
+    def read(self, record: Record) -> Outcome:
+        """The record's question, on a clip that is there."""
+        assert record.value is not None
+        if self._form is None:
+            self._form = detect(record.value) if self.format_name == "auto" else by_name(self.format_name, self.columns)
+        try:
+            question = self._form.read(record.value)
+        except RowError as e:
+            if e.reason in NOT_ASKED:
+                return Filtered(e.reason, e.message)
+            raise
+        return Kept(question.row(record.row, self.media.find(question.media_name)))
+
+
+def question_source(inputs: QuestionInput, media: MediaFolder | None = None) -> QuestionSource:
+    """The questions that a recipe names."""
+    assert inputs.annotations is not None and inputs.media is not None
+    folder = media or MediaFolder(inputs.media, inputs.media_pattern)
+    return QuestionSource(inputs.annotations, folder, inputs.format, inputs.columns, salvage=inputs.salvage)
+
+
+def clip_source(inputs: ClipInput, form: Format, depends: dict[str, Any]) -> QuestionSource:
+    """Clips of a list, each as a question."""
+    from avcurate.sources.pool import clip_records
+
+    assert inputs.clips is not None and inputs.media is not None
+    path = inputs.clips
+    return QuestionSource(
+        path,
+        MediaFolder(inputs.media, inputs.media_pattern),
+        "clips",
+        records=lambda: clip_records(path),
+        form=form,
+        depends=depends,
+    )

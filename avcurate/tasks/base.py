@@ -1,0 +1,97 @@
+"""What a task declares. The runner does the rest, so a guarantee is written once and holds for every command."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from avcurate.errors import UserError
+from avcurate.recipe import Required, Strict, TaskRecipe
+from avcurate.runner.rundir import RunDir
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from avcurate.engines.base import Engine
+    from avcurate.engines.detector import Detector
+    from avcurate.engines.embedder import Embedder
+    from avcurate.runner.job import How, Job
+    from avcurate.runner.tally import Begin, Tally
+
+R = TypeVar("R", bound=TaskRecipe)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where a task runs, and parts a caller brings instead of the recipe's.
+
+    Attributes:
+        out: the run directory.
+        engine: answers instead of the recipe's model; embedder and detector likewise.
+    """
+
+    out: Path
+    engine: Engine | None = None
+    embedder: Embedder | None = None
+    detector: Detector | None = None
+
+
+class Task(ABC, Generic[R]):
+    """One thing a user runs. The class's docstring is the command's help, with an example.
+
+    Attributes:
+        name: of the command, and of ``kind`` in its recipes.
+        recipe: its options, all in one place; the model's field ``input`` holds what it reads.
+        default: the recipe that is used when none is named; empty: the model's own defaults.
+    """
+
+    name: ClassVar[str]
+    recipe: ClassVar[type[TaskRecipe]]
+    default: ClassVar[str] = ""
+
+    @abstractmethod
+    def plan(self, recipe: R, context: Context) -> Job:
+        """The source, the stages and the files written after them. Loads nothing large.
+
+        Raises:
+            UserError: options that do not go together.
+        """
+
+    def run(self, recipe: R, context: Context, how: How, begin: Begin) -> dict[str, Tally]:
+        """Run it; a task that is no chain of stages does it in its own way."""
+        from avcurate.runner.job import run_job
+        from avcurate.tasks.run import about
+
+        return run_job(context.out, about(self.name, recipe), lambda: self.plan(recipe, context), how, begin)
+
+    def label_of(self, recipe: R, stage: str, row: dict[str, Any]) -> str | None:
+        """A word that is counted beside a stage's bar, e.g. the label a row would get; ``None``: nothing."""
+        return None
+
+    def summarise(self, run: RunDir) -> dict[str, Any]:
+        """A finished run in numbers, as ``--json`` prints it."""
+        return {"run": str(run.root)}
+
+    def show(self, summary: dict[str, Any], console: Console) -> None:
+        """The summary for a terminal, below the counts of rows."""
+
+    def page(self, run: RunDir, summary: dict[str, Any]) -> Path | None:
+        """Write the run's page, ``report.html``; ``None`` where it has none."""
+        return None
+
+
+def require_inputs(inputs: Strict, task: str) -> None:
+    """Refuse a recipe that does not say what to read.
+
+    Raises:
+        UserError: an input with :class:`Required` is missing.
+    """
+    for name, field in type(inputs).model_fields.items():
+        wanted = any(isinstance(m, Required) for m in field.metadata)
+        if wanted and getattr(inputs, name) in (None, ""):
+            raise UserError(
+                f"{task} needs input.{name}: {field.description or 'see its help'}",
+                f"Give it on the command line or in the recipe; see `avcurate {task} --help`.",
+            )

@@ -1,0 +1,1 @@
+"""Clips described under A, V and AV."""

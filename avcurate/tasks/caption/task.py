@@ -1,0 +1,82 @@
+"""``caption``: clips in, captions under each setting out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avcurate.runner.job import Job
+from avcurate.runner.rundir import RunDir
+from avcurate.schema import Setting
+from avcurate.sources.formats import Format
+from avcurate.sources.question import Question
+from avcurate.store.atomic import write_atomic
+from avcurate.tasks.asking import clip_source
+from avcurate.tasks.base import Context, Task
+from avcurate.tasks.caption.recipe import CaptionRecipe
+from avcurate.tasks.sampling import SampleStage
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def _read(raw: dict[str, Any]) -> Question:
+    clip = str(raw["clip_id"])
+    return Question("clips", clip, str(raw["media"]), "", (), ", ".join(raw["labels"]), None)
+
+
+CAPTION_FORMAT = Format("clips", "a list of clips", frozenset({"clip_id", "labels"}), _read)
+
+
+class Caption(Task[CaptionRecipe]):
+    """Describe clips under audio only, video only and both; with the guarantees of label-pem.
+
+    Writes captions/a.jsonl, v.jsonl and av.jsonl, which `avcurate hallucination` and `avcurate judge` read.
+
+    Example: avcurate caption animal/clips.csv --media clips -m Qwen/Qwen2.5-Omni-7B -o runs/captions
+    """
+
+    name = "caption"
+    recipe = CaptionRecipe
+    default = "caption"
+
+    def plan(self, recipe: CaptionRecipe, context: Context) -> Job:
+        """Clips, described in full: no caption is right or wrong, so none may be left out."""
+        assert recipe.input.media is not None
+        stage = SampleStage(recipe.open(context.engine), recipe.spec(), recipe.input.media, recipe.run.workers)
+        return Job(clip_source(recipe.input, CAPTION_FORMAT, {"task": "caption"}), (stage,), write_captions)
+
+    def summarise(self, run: RunDir) -> dict[str, Any]:
+        """Where the captions lie, and how many there are."""
+        counts = {}
+        for setting in Setting:
+            file = run.root / "captions" / f"{setting}.jsonl"
+            counts[str(setting)] = sum(1 for _ in file.open("rb")) if file.is_file() else 0
+        return {"run": str(run.root), "captions": str(run.root / "captions"), "counts": counts}
+
+    def show(self, summary: dict[str, Any], console: Console) -> None:
+        """The files."""
+        for setting, n in summary["counts"].items():
+            console.print(f"{summary['captions']}/{setting}.jsonl: {n:,} captions")
+
+
+def write_captions(run: RunDir) -> None:
+    """Write a file for each setting; lines with ``clip``, ``setting``, ``caption``, ``seed`` and ``labels``."""
+    for setting in Setting:
+        write_atomic(run.root / "captions" / f"{setting}.jsonl", lambda p, s=setting: _write(run, s, p))  # type: ignore[misc]
+
+
+def _write(run: RunDir, setting: Setting, path: Path) -> None:
+    with path.open("w", encoding="utf-8") as f:
+        for table in run.parts("sample").rows(columns=["video_id", "answer", f"{setting}_responses"]):
+            for row in table.to_pylist():
+                for response in row[f"{setting}_responses"]:
+                    line = {
+                        "clip": row["video_id"],
+                        "setting": str(setting),
+                        "caption": response["text"].strip(),
+                        "seed": response["seed"],
+                        "labels": row["answer"],
+                    }
+                    f.write(json.dumps(line, ensure_ascii=False) + "\n")

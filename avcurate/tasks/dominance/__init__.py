@@ -1,0 +1,1 @@
+"""Which modality decides what a model answers about a clip."""

@@ -1,0 +1,73 @@
+"""Options of ``dominance``, and the pools of classes it offers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field
+
+from avcurate.errors import UserError
+from avcurate.recipe import Ablation, Argument, Flag, Strict, read_recipe, validated
+from avcurate.tasks.asking import PATTERN, AskRecipe, Pattern
+
+By = Literal["prediction", "correctness"]
+
+
+class DominanceInput(Strict):
+    """Clips to ask about, or answers that others have published."""
+
+    clips: Annotated[Path | None, Argument(required=False)] = Field(
+        None, description="Clip list: VGGSound, VGGSounder, or a csv with clip and label."
+    )
+    media: Annotated[Path | None, Flag("--media")] = Field(None, description="Folder of the clips.")
+    media_pattern: Pattern = Field(None, description=PATTERN)
+    replay: Annotated[Path | None, Flag("--replay")] = Field(
+        None, description="Answers already made, instead of clips: JSON Lines with video_id, a, v, av."
+    )
+    labels: Annotated[Path | None, Flag("--labels")] = Field(
+        None, description="With --replay: clip list with the classes."
+    )
+
+
+class PoolRecipe(Strict):
+    """The classes that are offered together as the options of one question."""
+
+    kind: Literal["pool"] = "pool"
+    name: str
+    about: str = ""
+    classes: tuple[str, ...] = Field(min_length=2, max_length=26, description="Class names, verbatim.")
+
+
+class DominanceRecipe(AskRecipe):
+    """A dominance run."""
+
+    kind: Literal["dominance"] = "dominance"
+    input: DominanceInput = DominanceInput()
+    pool: Annotated[str | PoolRecipe, Flag("--pool")] = Field(
+        "pool-people", description="Classes offered: a pool recipe or file, or name and classes."
+    )
+    by: Annotated[By, Flag("--by")] = Field(
+        "prediction", description="Decide on predictions (the label plays no part), or on hits of the label."
+    )
+    ablation: Annotated[
+        Ablation, Flag("--drop", help="Leave the other modality out instead of zeroing it.", sets="drop")
+    ] = Field("zero", description="What a setting does with the other modality.")
+
+    def to_record(self) -> Self:
+        """With the pool's classes in it."""
+        return self if self.input.replay is not None else self.model_copy(update={"pool": load_pool(self.pool)})
+
+
+def load_pool(name: str | PoolRecipe) -> PoolRecipe:
+    """A class pool by name or path, or as it stands in a recipe.
+
+    Raises:
+        UserError: there is no such pool, or a field of it is wrong.
+    """
+    if isinstance(name, PoolRecipe):
+        return name
+    data, where = read_recipe(name)
+    if data.get("kind") != "pool":
+        raise UserError(f"{where} is no pool of classes.", "See `avcurate recipe ls`; its kind must be pool.")
+    return validated(PoolRecipe, data, where)

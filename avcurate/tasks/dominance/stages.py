@@ -1,0 +1,146 @@
+"""From stored answers under A, V and AV to which modality decides. Needs no model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from avcurate.errors import RowError
+from avcurate.metrics.answers import fold, parse_answer
+from avcurate.metrics.dominance import NO_MAJORITY, by_correctness, by_prediction, majority, margin
+from avcurate.prompts import LETTERS
+from avcurate.runner.isolate import in_batches
+from avcurate.runner.source import Source
+from avcurate.runner.stage import Kept, Outcome, Row, Stage, WorkLog
+from avcurate.schema import DOMINANCE, Setting, arrow_schema, columns_schema
+from avcurate.sources.clips import BadRow, read_clips
+from avcurate.sources.records import Record, read_records
+from avcurate.tasks.dominance.recipe import By
+from avcurate.tasks.records import content_of
+
+
+class DominanceStage(Stage):
+    """Columns added: ``schema.DOMINANCE``, from sampled responses."""
+
+    name = "dominance"
+    version = 2
+    cheap = True
+
+    def __init__(self, by: By = "prediction") -> None:
+        self.by: By = by
+        self.adds = columns_schema("dominance", DOMINANCE)
+
+    def identity(self) -> dict[str, Any]:
+        """By what dominance is decided."""
+        return {"by": self.by}
+
+    def process(self, rows: Iterator[Row], log: WorkLog) -> Iterator[tuple[str, Outcome]]:
+        """One majority answer per setting, then the rule."""
+        return in_batches(rows, 1, self.row_id, lambda batch: [Kept(self._decide(batch[0]))])
+
+    def _decide(self, row: Row) -> Row:
+        votes = {}
+        for s in Setting:
+            answers = [parse_answer(x["text"], row["choices"]) for x in row[f"{s}_responses"]]
+            votes[s] = majority(answers)
+        said = {s: None if answer is None else [answer] for s, (answer, _) in votes.items()}
+        shares = {s: share for s, (_, share) in votes.items()}
+        added = judge(row["video_id"], [row["answer"]], said, shares, self.by)
+        if any(votes[s][0] is None and shares[s] > 0 for s in Setting):
+            added |= {"dominance": None, "dominance_reason": NO_MAJORITY, "vote_confidence": None}
+        letters = LETTERS[: len(row["choices"])]
+        for s in Setting:
+            first = {x["token"]: x["logprob"] for x in row[f"{s}_first_logprobs"] or []}
+            added[f"{s}_margin"] = margin(first, letters)
+        return added
+
+
+class ReplayStage(DominanceStage):
+    """Columns added: ``schema.DOMINANCE``, from published answers."""
+
+    def _decide(self, row: Row) -> Row:
+        said = {s: row[f"{s}_answers"] for s in Setting}
+        return judge(row["video_id"], row["classes"], said, dict.fromkeys(Setting, 1.0), self.by)
+
+
+class PredictionSource(Source):
+    """Published answers: JSON Lines with ``video_id``, ``a``, ``v`` and ``av``, each a text or a list of texts.
+
+    Args:
+        path: the answers.
+        labels: a clip list (VGGSound, VGGSounder or ``clip,label``); without it nothing is known of what is right.
+    """
+
+    name, table, key = "predictions", "predictions", "question_id"
+
+    def __init__(self, path: Path, labels: Path | None) -> None:
+        self.path, self.labels = path, labels
+        self.rows = arrow_schema("predictions")
+        self._classes: dict[str, list[str]] = {}
+
+    def identity(self) -> dict[str, Any]:
+        """Content of both files."""
+        return {"predictions": content_of(self.path), "labels": content_of(self.labels)}
+
+    def records(self) -> Iterator[Record]:
+        """The answers' records."""
+        self._classes = {}
+        for row in read_clips(self.labels) if self.labels is not None else ():
+            if not isinstance(row, BadRow):
+                self._classes.setdefault(row.clip_id, []).append(row.label)
+        return read_records(self.path)
+
+    def read(self, record: Record) -> Outcome:
+        """One clip's answers."""
+        raw = record.value or {}
+        clip = raw.get("video_id") or raw.get("clip_id")
+        if not isinstance(clip, str) or not clip.strip():
+            raise RowError("field_missing", "there is no video_id.")
+        row: Row = {"question_id": clip, "row": record.row, "video_id": clip, "classes": self._classes.get(clip, [])}
+        return Kept(row | {f"{s}_answers": _answers(raw.get(str(s)), str(s)) for s in Setting})
+
+
+def _answers(value: object, name: str) -> list[str] | None:
+    if isinstance(value, str):
+        return [value] if value.strip() else None
+    if isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return [v for v in value if v.strip()] or None
+    if value is None:
+        return None
+    raise RowError("answer_not_text", f"{name!r} is neither a text nor a list of texts.")
+
+
+def judge(
+    clip_id: str,
+    labels: list[str],
+    said: dict[Setting, list[str] | None],
+    shares: dict[Setting, float],
+    by: By,
+) -> Row:
+    """The columns of ``schema.DOMINANCE`` for one clip.
+
+    Args:
+        clip_id: the clip.
+        labels: its classes; may be empty, then nothing can hit.
+        said: answer or answers per setting; ``None`` where unreadable.
+        shares: share of responses behind each answer, in [0, 1].
+        by: ``prediction`` (the paper's rule) or ``correctness``.
+    """
+    sets = {s: frozenset(map(fold, said[s] or [])) for s in Setting}
+    truth = frozenset(map(fold, labels))
+    hits = {s: bool(sets[s] & truth) for s in Setting}
+    if by == "prediction":
+        found, why = by_prediction(*(sets[s] or None for s in Setting))
+    else:
+        found, why = by_correctness(*(hits[s] for s in Setting))
+    confidence = None
+    if found is not None:
+        confidence = 1.0
+        for share in shares.values():
+            confidence *= share
+    row: Row = {"clip_id": clip_id, "labels": labels, "dominance": found, "dominance_reason": why}
+    row |= {"dominance_by": by, "vote_confidence": confidence}
+    for s in Setting:
+        row |= {f"{s}_prediction": said[s], f"{s}_vote": shares[s], f"{s}_hit": hits[s] if labels else None}
+    return row

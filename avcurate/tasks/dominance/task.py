@@ -1,0 +1,78 @@
+"""``dominance``: clips asked of a model, or published answers replayed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from avcurate.errors import UserError
+from avcurate.runner.job import Job
+from avcurate.runner.rundir import RunDir
+from avcurate.sources.pool import pool_format
+from avcurate.tasks.asking import ClipInput, clip_source
+from avcurate.tasks.base import Context, Task
+from avcurate.tasks.dominance.recipe import DominanceRecipe, load_pool
+from avcurate.tasks.dominance.stages import DominanceStage, PredictionSource, ReplayStage
+from avcurate.tasks.sampling import SampleStage
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class Dominance(Task[DominanceRecipe]):
+    """Find clips that one modality decides: audio-dominant (AV = A, not V) and video-dominant (AV = V, not A).
+
+    The model classifies each clip among the classes of a pool under audio only, video only and both; the order of the
+    options is drawn per clip. With --n above 1 the majority counts and its share is kept.
+
+    Examples:
+
+      avcurate dominance vggsound.csv --media clips --pool pool-sports -m Qwen/Qwen2.5-Omni-7B -o runs/sports
+
+      avcurate dominance --replay predictions.jsonl --labels vggsounder.csv -o runs/replayed
+    """
+
+    name = "dominance"
+    recipe = DominanceRecipe
+    default = "dominance"
+
+    def plan(self, recipe: DominanceRecipe, context: Context) -> Job:
+        """Clips asked in full and decided, or published answers decided."""
+        inputs = recipe.input
+        if inputs.replay is not None:
+            return Job(PredictionSource(inputs.replay, inputs.labels), (ReplayStage(recipe.by),))
+        if inputs.clips is None or inputs.media is None:
+            raise UserError("dominance needs a clip list and --media, or --replay.", "See `avcurate dominance --help`.")
+        pool = load_pool(recipe.pool)
+        depends = {"pool": pool.model_dump(mode="json"), "seed": recipe.seed}
+        clips = ClipInput(clips=inputs.clips, media=inputs.media, media_pattern=inputs.media_pattern)
+        source = clip_source(clips, pool_format(pool.name, pool.classes, recipe.seed), depends)
+        sample = SampleStage(recipe.open(context.engine), recipe.spec(), inputs.media, recipe.run.workers)
+        return Job(source, (sample, DominanceStage(recipe.by)))
+
+    def summarise(self, run: RunDir) -> dict[str, Any]:
+        """Counts by dominance and by reason, hits per setting, disagreement."""
+        from avcurate.tasks.dominance.summary import summarise_dominance
+
+        return summarise_dominance(run)
+
+    def show(self, summary: dict[str, Any], out: Console) -> None:
+        """The counts."""
+        from rich.table import Table
+
+        from avcurate.metrics.dominance import ABOUT
+
+        table = Table("dominance", "clips", "answer hits the label", title="Unimodal dominance", title_justify="left")
+        for name, n in summary["dominance"].items():
+            agreement = summary["label_agreement"].get(name)
+            table.add_row(name, f"{n:,}", "-" if agreement is None else f"{agreement:.1%}")
+        for name, n in summary["none"].items():
+            table.add_row(f"none: {ABOUT[name]}", f"{n:,}", "")
+        out.print(table)
+        out.print(
+            f"Audio and video alone are answered differently on {summary['disagree']:,} of {summary['clips']:,} clips."
+        )
+        if summary["labelled"]:
+            out.print(
+                f"Of {summary['labelled']:,} clips with labels {summary['hallucinated']:,} are answered with none of "
+                f"them, {summary['hallucinated_and_disagree']:,} of those where audio and video disagree."
+            )

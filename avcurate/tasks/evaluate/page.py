@@ -1,0 +1,98 @@
+"""An evaluation in the terminal, in Markdown and as a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from avcurate.report.page import write_page
+from avcurate.store.atomic import write_text
+
+HEAD = ("condition", "task", "questions", "accuracy", "95 %", "precision", "recall", "F1", "Yes", "unreadable", "PEM")
+VERSUS = ("condition", "questions of", "n", "this run", "the other", "difference", "95 %", "McNemar p")
+
+
+def lines_of(summary: dict[str, Any]) -> list[list[str]]:
+    """One line per condition and task; averages over AVHBench's tasks as the papers print them."""
+    lines = []
+    for name, found in summary["conditions"].items():
+        groups = {"all": found["all"], **(found["tasks"] if len(found["tasks"]) > 1 else {})}
+        for task, m in groups.items():
+            lines.append(
+                [
+                    name if task == "all" else "",
+                    task or "–",
+                    str(m["questions"]),
+                    _percent(m["accuracy"]),
+                    _range(m["interval"]),
+                    *(_percent(m.get(k)) for k in ("precision", "recall", "f1", "yes_rate", "unparseable")),
+                    _percent(found["pem_accuracy"]) if task == "all" else "",
+                ]
+            )
+        if "malformed" in found:
+            lines.append(["", "no MAAM (malformed)", "", _percent(found["malformed"]), *[""] * 7])
+        if "avhbench" in found:
+            lines.append(["", "AVHBench Avg.", "", _percent(found["avhbench"]), *[""] * 7])
+    return lines
+
+
+def versus_lines(compared: dict[str, Any]) -> list[list[str]]:
+    """One line per condition and group of questions."""
+    return [
+        [
+            name if group == "all" else "",
+            group,
+            str(d["n"]),
+            _percent(d["ours"]),
+            _percent(d["theirs"]),
+            f"{100 * d['difference']:+.1f}",
+            _range(d["interval"], "+"),
+            "–" if d["mcnemar"] is None else f"{d['mcnemar']:.2g}",
+        ]
+        for name, groups in compared.items()
+        for group, d in groups.items()
+    ]
+
+
+def print_evaluation(summary: dict[str, Any], compared: dict[str, Any] | None, other: str, console: Console) -> None:
+    """Both tables."""
+    _print(console, f"{summary['model']}", HEAD, lines_of(summary))
+    if compared:
+        _print(console, f"against {other}", VERSUS, versus_lines(compared))
+
+
+def _print(console: Console, title: str, head: tuple[str, ...], lines: list[list[str]]) -> None:
+    table = Table(*head, title=title, title_justify="left")
+    for line in lines:
+        table.add_row(*line)
+    console.print(table)
+
+
+def write_evaluation(root: Path, summary: dict[str, Any], compared: dict[str, Any] | None, other: str) -> Path:
+    """Write ``report.md`` and ``report.html`` into the run; returns the page."""
+    tables: list[tuple[str, tuple[str, ...], list[list[str]]]] = [(summary["model"], HEAD, lines_of(summary))]
+    if compared:
+        tables.append((f"against {other}", VERSUS, versus_lines(compared)))
+    text = "\n\n".join(f"### {_cell(title)}\n\n{_markdown(head, lines)}" for title, head, lines in tables)
+    write_text(root / "report.md", text + "\n")
+    return write_page(root / "report.html", __package__, summary=summary, tables=tables)
+
+
+def _markdown(head: tuple[str, ...], lines: list[list[str]]) -> str:
+    rows = [list(head), ["---"] * len(head), *lines]
+    return "\n".join("| " + " | ".join(map(_cell, r)) + " |" for r in rows)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.2f}"
+
+
+def _range(values: list[float], sign: str = "") -> str:
+    return "{:{s}.1f} to {:{s}.1f}".format(*(100 * v for v in values), s=sign)

@@ -1,0 +1,63 @@
+"""Options of ``eval``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from avcurate.recipe import Flag, ModelSpec
+from avcurate.tasks.asking import AskRecipe, QuestionInput
+
+ALL = "a,v,av,av+Audio,av+Visual,av+Audio-Visual"
+Scope = Literal["inner", "inner+open_tag", "span"]
+
+
+class EvaluateInput(QuestionInput):
+    """Questions on clips, maybe on swapped ones, and another run to compare with."""
+
+    swapped: Annotated[Path | None, Flag("--swapped")] = Field(
+        None, description="A run of `avcurate swap` whose clips stand in for the originals."
+    )
+    against: Annotated[Path | None, Flag("--against")] = Field(
+        None, description="Another eval run: paired differences, intervals, McNemar."
+    )
+
+
+class EvaluateRecipe(AskRecipe):
+    """An eval run."""
+
+    kind: Literal["eval"] = "eval"
+    input: EvaluateInput = EvaluateInput()
+    conditions: Annotated[
+        tuple[str, ...],
+        Flag("--conditions", help=f"Comma-separated, of {ALL}; random and oracle follow from forced ones."),
+    ] = Field(("a", "v", "av"), description="What is shown, and which PEM the response is made to begin with.")
+    variant: Annotated[Literal["counterfactual", "factual", "silent"], Flag("--variant")] = Field(
+        "counterfactual", description="Which clips of --swapped."
+    )
+    maam: Annotated[
+        Scope | None,
+        Flag(
+            "--maam",
+            help="Decode under the modality-asymmetric attention mask; engine transformers only.",
+            # see train.maam_scope: the first inner token is predicted by the opening tag
+            sets="inner+open_tag",
+        ),
+    ] = Field(None, description="Scope of the modality-asymmetric attention mask; null: none.")
+
+    @field_validator("conditions", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        words = [value] if isinstance(value, str) else value
+        if isinstance(words, (list, tuple)) and all(isinstance(w, str) for w in words):
+            return tuple(c.strip() for w in words for c in w.split(",") if c.strip())
+        return value
+
+    @property
+    def answering(self) -> ModelSpec:
+        """The model, decoding under the mask where one is asked for."""
+        if self.maam is None:
+            return self.model
+        return self.model.model_copy(update={"options": {**self.model.options, "maam": self.maam}})

@@ -1,0 +1,108 @@
+"""``eval``: questions in, measures out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avcurate.engines.open import open_engine
+from avcurate.errors import UserError
+from avcurate.media.folder import MediaFolder
+from avcurate.media.swapped import SwappedFolder
+from avcurate.runner.job import Job
+from avcurate.runner.rundir import RunDir
+from avcurate.scheduler.spec import CONDITIONS, Condition
+from avcurate.tasks.asking import question_source
+from avcurate.tasks.base import Context, Task
+from avcurate.tasks.evaluate.recipe import EvaluateRecipe
+from avcurate.tasks.evaluate.stage import EvalStage
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class Evaluate(Task[EvaluateRecipe]):
+    """Evaluate a model on AVHBench, AVQA, MUSIC-AVQA, Valor32k-AVQA or any table of questions.
+
+    Prints accuracy with intervals, for yes/no questions precision, recall, F1 and the rate of Yes, the share of
+    unreadable answers, and the papers' AVHBench average; writes report.md and report.html.
+
+    Example: avcurate eval QA.json --media clips -m Qwen/Qwen2.5-Omni-7B --conditions a,v,av -o runs/avhbench
+    """
+
+    name = "eval"
+    recipe = EvaluateRecipe
+    default = "eval"
+
+    def plan(self, recipe: EvaluateRecipe, context: Context) -> Job:
+        """Questions under every condition."""
+        inputs, conditions = recipe.input, _conditions(recipe)
+        _refuse_mask(recipe)
+        assert inputs.media is not None
+        folder = MediaFolder(inputs.media, inputs.media_pattern)
+        if inputs.swapped is not None:
+            folder = _swapped(recipe, inputs.media, inputs.swapped)
+        engine = context.engine or open_engine(recipe.answering, recipe.layout == "interleaved")
+        stage = EvalStage(engine, recipe.spec(), conditions, folder.root, recipe.run.workers)
+        return Job(question_source(inputs, folder), (stage,))
+
+    def summarise(self, run: RunDir) -> dict[str, Any]:
+        """Measures per condition, and the comparison with another run."""
+        from avcurate.tasks.evaluate.summary import compare_runs, summarise_eval
+
+        other = run.path_of("against")
+        return summarise_eval(run) | {"against": compare_runs(run, RunDir(other)) if other else None}
+
+    def show(self, summary: dict[str, Any], console: Console) -> None:
+        """Both tables."""
+        from avcurate.tasks.evaluate.page import print_evaluation
+
+        print_evaluation(summary, summary["against"], "the other run", console)
+
+    def page(self, run: RunDir, summary: dict[str, Any]) -> Path:
+        """``report.md`` and ``report.html``."""
+        from avcurate.tasks.evaluate.page import write_evaluation
+
+        return write_evaluation(run.root, summary, summary["against"], str(run.path_of("against") or ""))
+
+
+def _swapped(recipe: EvaluateRecipe, originals: Path, swapped: Path) -> SwappedFolder:
+    run = RunDir(swapped)
+    run.require("swap", made_by="swap")
+    files = {
+        r["clip"]: r[recipe.variant]
+        for t in run.parts("swap").rows(columns=["clip", recipe.variant])
+        for r in t.to_pylist()
+        if r[recipe.variant]
+    }
+    return SwappedFolder(originals, swapped, files, recipe.variant, recipe.input.media_pattern)
+
+
+def _refuse_mask(recipe: EvaluateRecipe) -> None:
+    spec = recipe.answering
+    if "maam" not in spec.options:
+        return
+    if spec.engine != "transformers":
+        raise UserError(
+            f"engine {spec.engine!r} cannot decode under MAAM: it has no such mask.", "Use --engine transformers."
+        )
+    if not recipe.prompt.startswith("separate-then-fuse"):
+        raise UserError(
+            f"MAAM masks separate-then-fuse responses, not those of prompt {recipe.prompt!r}.",
+            "Add --prompt separate-then-fuse.",
+        )
+
+
+def _conditions(recipe: EvaluateRecipe) -> list[Condition]:
+    unknown = [c for c in recipe.conditions if c not in CONDITIONS]
+    if unknown or not recipe.conditions:
+        raise UserError(
+            f"there is no condition {unknown[0] if unknown else ''!r}.", f"Conditions are: {', '.join(CONDITIONS)}."
+        )
+    chosen = [CONDITIONS[c] for c in CONDITIONS if c in recipe.conditions]
+    if any(c.pem for c in chosen) and not recipe.prompt.startswith("separate-then-fuse"):
+        raise UserError(
+            f"a PEM can be forced in separate-then-fuse responses only, not with prompt {recipe.prompt!r}.",
+            "Add --prompt separate-then-fuse.",
+        )
+    return chosen

@@ -1,0 +1,1 @@
+"""What captions invent: CHAIR, F1 and ALOHa."""

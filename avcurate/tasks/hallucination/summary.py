@@ -1,0 +1,68 @@
+"""Measures over all captions with bootstrap intervals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from avcurate.metrics.chair import intervals, measures
+from avcurate.runner.rundir import RunDir
+from avcurate.runner.stage import Row
+
+
+def summarise_hallucination(run: RunDir) -> dict[str, Any]:
+    """Measures over all captions with bootstrap intervals; where the input flags captions, how well they are told."""
+    rows = [r for t in run.parts("hallucination").rows() for r in t.to_pylist()]
+    counts = np.array(
+        [
+            (
+                len(r["mentions"]),
+                sum(m["invented"] for m in r["mentions"]),
+                any(m["invented"] for m in r["mentions"]),
+                r["right"],
+                r["found"],
+                r["named"],
+                len(r["truth"]),
+            )
+            for r in rows
+        ],
+        np.int64,
+    ).reshape(-1, 7)
+    found: dict[str, Any] = {"run": str(run.root), "captions": len(rows)}
+    values, ranges = measures(counts), intervals(counts)
+    # nothing to divide by is null: NaN is no JSON
+    found["measures"] = {
+        k: {"value": _number(v), "interval": [_number(x) for x in ranges[k]]} for k, v in values.items()
+    }
+    scored = [r["aloha"] for r in rows if r["aloha"] is not None]
+    found["aloha"] = {"mean": float(np.mean(scored)) if scored else None, "captions": len(scored)}
+    flagged = [r for r in rows if r["flag"] is not None]
+    if flagged:
+        found["told_apart"] = _told_apart(flagged)
+    return found
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else value
+
+
+def _told_apart(rows: list[Row]) -> dict[str, Any]:
+    """Of captions flagged as hallucinated and not: how often an invented object, or a low ALOHa, says so."""
+    truth = np.array([r["flag"] for r in rows])
+    invented = np.array([any(m["invented"] for m in r["mentions"]) for r in rows])
+    told: dict[str, Any] = {
+        "captions": len(rows),
+        "hallucinated": int(truth.sum()),
+        "chair": {
+            "flagged_of_hallucinated": float(invented[truth].mean()) if truth.any() else None,
+            "flagged_of_faithful": float(invented[~truth].mean()) if (~truth).any() else None,
+        },
+    }
+    scores = [(r["aloha"], r["flag"]) for r in rows if r["aloha"] is not None]
+    if scores and len({f for _, f in scores}) == 2:
+        bad = np.array([s for s, f in scores if f])
+        good = np.array([s for s, f in scores if not f])
+        higher = (good[:, None] > bad[None]).mean() + 0.5 * (good[:, None] == bad[None]).mean()
+        told["aloha_auc"] = float(higher)
+    return told

@@ -1,0 +1,82 @@
+"""``hallucination``: captions and truth in, measures out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from avcurate.engines.embedder import open_embedder
+from avcurate.engines.open import open_engine
+from avcurate.runner.job import Job
+from avcurate.runner.rundir import RunDir
+from avcurate.tasks.base import Context, Task
+from avcurate.tasks.hallucination.recipe import HallucinationRecipe
+from avcurate.tasks.hallucination.stage import HallucinationStage
+from avcurate.tasks.records import RecordSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+
+
+class Hallucination(Task[HallucinationRecipe]):
+    """Measure what captions invent: CHAIR-i, CHAIR-s, precision, recall, F1, and ALOHa.
+
+    Objects are names of classes, of detections or plain words; references are captions whose objects count as there.
+    Writes a page that marks every invented word.
+
+    Examples:
+
+      avcurate hallucination captions.jsonl --truth objects.jsonl --aloha -o runs/captions
+
+      avcurate hallucination captions.jsonl --truth objects.jsonl --extractor Qwen/Qwen3-32B -e server
+      --url http://127.0.0.1:8000/v1 -o runs/captions
+    """
+
+    name = "hallucination"
+    recipe = HallucinationRecipe
+    default = "hallucination"
+
+    def plan(self, recipe: HallucinationRecipe, context: Context) -> Job:
+        """Records, scored."""
+        assert recipe.input.captions is not None
+        embedder = (context.embedder or open_embedder(recipe.embedder)) if recipe.with_aloha else None
+        engine = context.engine or (open_engine(recipe.extractor) if recipe.extractor.model else None)
+        return Job(
+            RecordSource(recipe.input.captions, recipe.input.salvage), (HallucinationStage(recipe, embedder, engine),)
+        )
+
+    def summarise(self, run: RunDir) -> dict[str, Any]:
+        """Measures with intervals."""
+        from avcurate.tasks.hallucination.summary import summarise_hallucination
+
+        return summarise_hallucination(run)
+
+    def show(self, summary: dict[str, Any], out: Console) -> None:
+        """Measures, and how well flagged captions are told from others."""
+        from rich.table import Table
+
+        table = Table("measure", "value", "95 %", title=f"{summary['captions']:,} captions", title_justify="left")
+        for name, m in summary["measures"].items():
+            low, high = m["interval"]
+            known = m["value"] is not None and low is not None
+            shown = (f"{m['value']:.3f}", f"{low:.3f} to {high:.3f}") if known else ("-", "nothing to divide by")
+            table.add_row(name.replace("_", "-"), *shown)
+        if summary["aloha"]["mean"] is not None:
+            table.add_row("aloha", f"{summary['aloha']['mean']:.3f}", f"over {summary['aloha']['captions']:,} captions")
+        out.print(table)
+        if "told_apart" in summary:
+            told = summary["told_apart"]
+            of = {k: "-" if v is None else f"{v:.1%}" for k, v in told["chair"].items()}
+            out.print(
+                f"Flagged in the input: {told['hallucinated']:,} of {told['captions']:,}. An invented object "
+                f"is found in {of['flagged_of_hallucinated']} of those and {of['flagged_of_faithful']} of the others."
+            )
+            if "aloha_auc" in told:
+                out.print(f"ALOHa is lower for a flagged caption than for another in {told['aloha_auc']:.1%} of pairs.")
+
+    def page(self, run: RunDir, summary: dict[str, Any]) -> Path:
+        """Captions with every invented word marked."""
+        from avcurate.tasks.hallucination.page import write_captions_page
+
+        return write_captions_page(run, summary)

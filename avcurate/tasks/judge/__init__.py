@@ -1,0 +1,1 @@
+"""How faithfully captions report what is heard and what is seen, as a language model scores it."""

@@ -1,0 +1,175 @@
+"""Captions scored by a language model for their sound and their picture, apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avcurate.engines.base import Engine, Sampling
+from avcurate.errors import RowError
+from avcurate.metrics.judging import SCHEMA, VERSION, Modality, judge_prompt, parse_judgement
+from avcurate.runner.isolate import Isolation, guarded
+from avcurate.runner.stage import Dead, Kept, Outcome, Row, WorkLog
+from avcurate.scheduler.schedule import Scheduler
+from avcurate.scheduler.text import TextUnit
+from avcurate.schema import JUDGE, columns_schema
+from avcurate.seeds import derive_seed
+from avcurate.sources.records import read_records
+from avcurate.tasks.judge.recipe import FIELDS, JudgeRecipe
+from avcurate.tasks.records import RecordStage, content_of
+
+MODALITIES: tuple[Modality, ...] = ("audio", "video")
+
+
+class JudgeStage(RecordStage):
+    """Columns added: ``schema.JUDGE``.
+
+    Args:
+        engine: answers text.
+        recipe: prompts, sampling, and where the truth lies.
+    """
+
+    name = "judge"
+    version = 2
+    journals_outcomes = False
+
+    def __init__(self, engine: Engine, recipe: JudgeRecipe) -> None:
+        super().__init__(recipe.input.columns, FIELDS)
+        self.engine, self.recipe = engine, recipe
+        self.adds = columns_schema("judge", JUDGE)
+        self.sampling = Sampling(**recipe.sampling.model_dump())
+        self._truth: dict[str, Row] | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """The judge, its prompts and sampling, and the truth."""
+        return {
+            "truth": content_of(self.recipe.input.truth),
+            "columns": self.columns,
+            "judge": self.engine.identity(),
+            "n": self.recipe.n,
+            "seed": self.recipe.seed,
+            "sampling": vars(self.sampling),
+            "structured": self.recipe.structured,
+            "prompt": VERSION,
+        }
+
+    def setup(self) -> None:
+        """Read the truth, load the judge."""
+        truth = self.recipe.input.truth
+        self._truth = read_truth(truth, self.columns) if truth is not None else None
+        self.engine.setup()
+
+    def provenance(self) -> dict[str, Any]:
+        """What the judge says of itself."""
+        return self.engine.provenance()
+
+    def close(self) -> None:
+        """Free the judge."""
+        self.engine.close()
+
+    def process(self, rows: Iterator[Row], log: WorkLog) -> Iterator[tuple[str, Outcome]]:
+        """Ask for both modalities of each caption; captions that cannot be judged ask nothing."""
+        isolation, early = Isolation(), list[tuple[str, Dead]]()
+
+        def readable() -> Iterator[Row]:
+            for row in rows:
+                caption = guarded(isolation, partial(self._read, row))
+                if isinstance(caption, Dead):
+                    early.append((self.row_id(row), caption))
+                else:
+                    yield row | caption
+
+        for outcome in Scheduler(self.engine, self._unit, canary=False).process(readable(), log):
+            yield from early
+            early.clear()
+            yield outcome
+        yield from early
+
+    def _unit(self, row: Row) -> TextUnit:
+        prompts = dict[str, tuple[str, int]]()
+        for modality in MODALITIES:
+            if row[f"{modality}_references"]:
+                text = judge_prompt(modality, row[f"{modality}_references"], row["caption"])
+                seed = derive_seed("judge", self.recipe.seed, row["clip"], row["caption"], modality)
+                prompts[modality] = (text, seed)
+        schema = SCHEMA if self.recipe.structured else ""
+
+        def made_of(replies: dict[str, list[dict[str, Any]]]) -> Outcome:
+            return Kept(judged(row, replies))
+
+        return TextUnit(self.row_id(row), row, self.engine, prompts, self.recipe.n, self.sampling, made_of, schema)
+
+    def _read(self, row: Row) -> Row:
+        raw = self.raw(row)
+        caption, clip = raw.get(self.columns["caption"]), raw.get(self.columns["clip"])
+        if not isinstance(caption, str) or not caption.strip():
+            raise RowError("caption_empty", f"there is no caption in column {self.columns['caption']!r}.")
+        name = str(row["row"] if clip in (None, "") else clip)
+        known = raw if self._truth is None else self._truth.get(name)
+        if known is None:
+            raise RowError("truth_missing", f"--truth has no entry for {name[:80]!r}.")
+        found: Row = {"clip": name, "caption": caption}
+        for modality in MODALITIES:
+            given = known.get(self.columns[f"{modality}_caption"])
+            texts = [given] if isinstance(given, str) else given or []
+            if not isinstance(texts, list) or not all(isinstance(t, str) for t in texts):
+                raise RowError("truth_not_text", f"{self.columns[f'{modality}_caption']!r} is no text.")
+            found[f"{modality}_references"] = [t for t in texts if t.strip()]
+            score = raw.get(self.columns[f"human_{modality}"])
+            found[f"human_{modality}"] = None if score in (None, "") else _finite(score)
+        if not found["audio_references"] and not found["video_references"]:
+            raise RowError("truth_missing", "neither what is heard nor what is seen is given.")
+        return found
+
+
+def judged(row: Row, replies: dict[str, list[dict[str, Any]]]) -> Row:
+    """The columns of ``schema.JUDGE``: scores that could be read, and replies that could not."""
+    found: Row = {k: row[k] for k in ("clip", "caption", "human_audio", "human_video")}
+    for modality in MODALITIES:
+        texts = [r["text"] for r in replies.get(modality, [])]
+        read = [parse_judgement(text) for text in texts]
+        scores = [r[0] for r in read if r is not None]
+        found |= {
+            f"{modality}_references": row[f"{modality}_references"],
+            f"{modality}_scores": [None if r is None else r[0] for r in read],
+            f"{modality}_score": float(np.mean(scores)) if scores else None,
+            f"{modality}_spread": float(np.std(scores)) if scores else None,
+            f"{modality}_reasons": [None if r is None else r[1] for r in read],
+            f"{modality}_unparsed": [t for t, r in zip(texts, read, strict=True) if r is None],
+        }
+    return found
+
+
+def read_truth(path: Path, column: dict[str, str]) -> dict[str, Row]:
+    """What is heard and seen by clip; a clip's records are put together."""
+    found: dict[str, Row] = {}
+    for record in read_records(path):
+        raw = record.value or {}
+        if raw.get(column["clip"]) in (None, ""):
+            continue
+        held = found.setdefault(str(raw[column["clip"]]), {})
+        for name in (column["audio_caption"], column["video_caption"]):
+            given = raw.get(name)
+            texts = given if isinstance(given, list) else [] if given in (None, "") else [given]
+            held[name] = [*held.get(name, []), *texts]
+    return found
+
+
+def _finite(value: Any) -> float:
+    """A person's score.
+
+    Raises:
+        RowError: it is no finite number.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise RowError("human_score_not_a_number", f"{str(value)[:80]!r} is no score.")
+    return number

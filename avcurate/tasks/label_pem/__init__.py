@@ -1,0 +1,1 @@
+"""The main job: each question's Preferred Evidence Modality."""

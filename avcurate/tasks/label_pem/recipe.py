@@ -1,0 +1,35 @@
+"""Options of ``label-pem``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from avcurate.recipe import Flag, Strict
+from avcurate.tasks.asking import AskRecipe, QuestionInput
+
+
+class EmbedderSpec(Strict):
+    """What measures how alike reasonings are. ``tau_cot`` belongs to it: scales differ by embedder."""
+
+    model: Annotated[str, Flag("--embedder")] = Field(
+        "embedded", description="`embedded`, a model name or folder, or http://host/v1#model."
+    )
+    tau_cot: Annotated[float, Flag("--tau-cot")] = Field(
+        0.8, ge=-1, le=1, description="Minimum CoT consistency of a solved setting."
+    )
+
+
+class LabelPemRecipe(AskRecipe):
+    """A label-pem run."""
+
+    kind: Literal["label-pem"] = "label-pem"
+    input: QuestionInput = QuestionInput()
+    early_exit: Annotated[
+        bool, Flag("--exhaustive", help="Ask every setting in full; same labels, more tokens.", sets=False)
+    ] = Field(True, description="Ask no further than the label needs.")
+    tau_acc: Annotated[float, Flag("--tau-acc")] = Field(
+        0.75, gt=0, le=1, description="Minimum correctness rate of a solved setting."
+    )
+    embedder: EmbedderSpec = EmbedderSpec()

@@ -1,0 +1,141 @@
+"""Other thresholds on stored evidence: new labels, what changed, and a sweep."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from avcurate.errors import UserError
+from avcurate.metrics.pem import UNDECIDED
+from avcurate.runner.rundir import RunDir
+from avcurate.runner.tables import run_table
+from avcurate.runner.tally import Watch, no_progress
+from avcurate.schema import PEM, Setting
+from avcurate.store.lock import writer_lock
+from avcurate.tasks.label_pem.labels import LabelStage, Thresholds, label_table
+
+SWEEP_ACC = (0.625, 0.75, 0.875, 1.0)
+SWEEP_COT = (-1.0, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+NARROW = ["row", "n", *[f"{s}_{c}" for s in Setting for c in ("k", "asked", "consistency")]]
+
+
+def relabel_run(
+    run: RunDir, tau_acc: float | None, tau_cot: float | None, watch: Watch = no_progress
+) -> dict[str, Any]:
+    """Label a run again; thresholds that are not given stay.
+
+    Returns:
+        ``before`` and ``after`` thresholds, ``rows``, ``changed``, ``undecided`` and the ``changes`` by kind.
+    """
+    with writer_lock(run.root):
+        record = run.record()
+        if not run.parts("score").commits():
+            raise UserError(f"{run.root} has no scored rows yet.", "Run `avcurate label-pem` first.")
+        recipe = record["recipe"]
+        stored = record["stages"].get("label", {}).get("identity") or {
+            "tau_acc": recipe["tau_acc"],
+            "tau_cot": recipe["embedder"]["tau_cot"],
+        }
+        before = Thresholds(stored["tau_acc"], stored["tau_cot"])
+        after = Thresholds(
+            before.tau_acc if tau_acc is None else tau_acc, before.tau_cot if tau_cot is None else tau_cot
+        )
+        changes: Counter[tuple[str, str]] = Counter()
+        old = {
+            c.part: _labels(run.parts("label").read(c.part, columns=["pem", "discard_reason"]))
+            for c in run.parts("label").commits()
+        }
+        stage = LabelStage(after)
+        tally, facts = run_table(stage, run.parts("score"), run.parts("label"), watch)
+        entry = record["stages"].setdefault("label", {})
+        entry |= {"table": "label", "identity": stage.identity(), "facts": facts, "complete": True}
+        entry |= {"in": tally.total, "kept": tally.kept, "filtered": {}, "dead": {}}
+        run.save(record)
+        for commit in run.parts("label").commits():
+            new = _labels(run.parts("label").read(commit.part, columns=["pem", "discard_reason"]))
+            changes.update(zip(old.get(commit.part, ["(none)"] * len(new)), new, strict=True))
+    moved = {k: n for k, n in changes.items() if k[0] != k[1]}
+    return {
+        "before": asdict(before),
+        "after": asdict(after),
+        "rows": sum(changes.values()),
+        "changed": sum(moved.values()),
+        "undecided": sum(n for (_, to), n in changes.items() if to == f"none: {UNDECIDED}"),
+        "changes": [{"before": a, "after": b, "rows": n} for (a, b), n in sorted(moved.items(), key=lambda kv: -kv[1])],
+    }
+
+
+def _labels(table: pa.Table) -> list[str]:
+    pem, reason = table.column("pem").to_pylist(), table.column("discard_reason").to_pylist()
+    return [p or f"none: {r}" for p, r in zip(pem, reason, strict=True)]
+
+
+def load_truth(path: Path) -> dict[int, str | None]:
+    """True PEM by record number (1-based) of a demo world's questions.
+
+    Raises:
+        UserError: the file is not a demo world's truth.
+    """
+    try:
+        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        return {int(r["id"]) + 1: r["pem"] for r in rows}
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise UserError(f"{path} is not a truth.jsonl: {e}", "Give the one that `avcurate demo build` wrote.") from None
+
+
+def agreement(pem: list[str | None], truth: list[str | None]) -> dict[str, float]:
+    """Precision and recall of each label, and of all of them."""
+    scores: dict[str, float] = {}
+    for name in PEM:
+        hit = sum(p == t == str(name) for p, t in zip(pem, truth, strict=True))
+        scores[f"{name}_precision"] = hit / max(1, sum(p == str(name) for p in pem))
+        scores[f"{name}_recall"] = hit / max(1, sum(t == str(name) for t in truth))
+    return scores
+
+
+def sweep_run(run: RunDir, truth_file: Path | None = None) -> list[dict[str, Any]]:
+    """Labels at every pair of thresholds; with a truth, precision and recall beside them."""
+    tables = list(run.parts("score").rows(columns=NARROW))
+    if not tables:
+        raise UserError(f"{run.root} has no scored rows yet.", "Run `avcurate label-pem` first.")
+    table = pa.concat_tables(tables)
+    truth = None
+    if truth_file is not None:
+        known = load_truth(truth_file)
+        truth = [known.get(r) for r in table.column("row").to_pylist()]
+    rows = []
+    for tau_acc in SWEEP_ACC:
+        for tau_cot in SWEEP_COT:
+            labelled = label_table(table, Thresholds(tau_acc, tau_cot))
+            pem = labelled.column("pem").to_pylist()
+            row: dict[str, Any] = {"tau_acc": tau_acc, "tau_cot": tau_cot}
+            row |= {str(p): int(np.sum([x == str(p) for x in pem])) for p in PEM}
+            row["undecided"] = sum(x == UNDECIDED for x in labelled.column("discard_reason").to_pylist())
+            if truth is not None:
+                row |= agreement(pem, truth)
+            rows.append(row)
+    return rows
+
+
+def confusion(run: RunDir, truth_file: Path) -> dict[str, Any]:
+    """Labels of a run against a demo world's truth: counts, precision, recall and confidence by outcome."""
+    truth = load_truth(truth_file)
+    counts: Counter[tuple[str, str]] = Counter()
+    pem: list[str | None] = []
+    known: list[str | None] = []
+    for table in run.parts("label").rows(columns=["row", "pem"]):
+        for row in table.to_pylist():
+            pem.append(row["pem"])
+            known.append(truth.get(row["row"]))
+            counts[known[-1] or "none", row["pem"] or "none"] += 1
+    names = [*map(str, PEM), "none"]
+    return {
+        "confusion": {t: {p: counts[t, p] for p in names} for t in names},
+        **agreement(pem, known),
+    }

@@ -1,0 +1,70 @@
+"""A run in numbers, gathered from its record, its commits and its narrow columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from avcurate.metrics.statistics import wilson
+from avcurate.runner.rundir import RunDir
+from avcurate.schema import PEM, Setting
+
+
+def summarise(run: RunDir) -> dict[str, Any]:
+    """Counts per stage, label mix, correctness per setting and what early exit saved.
+
+    ``settings`` counts responses, not questions; early exit makes them a biased sample of all
+    questions under A and V (only those that AV solved are asked there).
+    """
+    record = run.record()
+    stages = {
+        name: {k: v for k, v in s.items() if k in ("in", "kept", "filtered", "dead")}
+        for name, s in record["stages"].items()
+        if s.get("complete")
+    }
+    label = record["stages"].get("label", {})
+    mix = {k: int(n) for k, n in (label.get("facts") or record.get("mix", {})).items()}
+    settings, saving = _settings(run, record)
+    return {
+        "run": str(run.root),
+        "avcurate": record["avcurate"],
+        "recipe": record.get("recipe", {}),
+        "input": record.get("input", {}),
+        "stages": stages,
+        "labels": {str(p): mix.get(p, 0) for p in PEM},
+        "discarded": {k: v for k, v in sorted(mix.items()) if k not in set(PEM)},
+        "settings": settings,
+        "early_exit": saving,
+        "thresholds": label.get("identity", {}),
+    }
+
+
+def _settings(run: RunDir, record: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    n = record.get("recipe", {}).get("n", 0)
+    columns = ["n"] + [f"{s}_{c}" for s in Setting for c in ("k", "asked", "answers", "consistency")]
+    tables = list(run.parts("score").rows(columns=columns))
+    settings: dict[str, Any] = {}
+    asked_in_all = possible = 0
+    for s in Setting:
+        asked = sum(int(np.sum(t.column(f"{s}_asked").to_numpy())) for t in tables)
+        right = sum(int(np.sum(t.column(f"{s}_k").to_numpy())) for t in tables)
+        unread = sum(t.column(f"{s}_answers").combine_chunks().flatten().null_count for t in tables)
+        low, high = wilson(right, asked)
+        settings[str(s)] = {
+            "responses": asked,
+            "right": right,
+            "accuracy": right / asked if asked else None,
+            "interval": [low, high],
+            "unparseable": unread,
+            "unparseable_rate": unread / asked if asked else None,
+        }
+        asked_in_all += asked
+        possible += n * sum(t.num_rows for t in tables)
+    saving = {
+        "on": record.get("recipe", {}).get("early_exit", False),
+        "responses": asked_in_all,
+        "exhaustive_responses": possible,
+        "saved": 1 - asked_in_all / possible if possible else 0.0,
+    }
+    return settings, saving

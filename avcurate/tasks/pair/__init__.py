@@ -1,0 +1,1 @@
+"""For each picture a sound that says something else."""

@@ -1,0 +1,125 @@
+"""Runs a task from its recipe, and opens runs that exist: what the command line and the Python API both call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from avcurate.errors import UserError
+from avcurate.recipe import TaskRecipe, override, read_recipe, validated
+from avcurate.runner.job import About, How
+from avcurate.runner.rundir import RunDir
+from avcurate.runner.source import Extent
+from avcurate.runner.tally import Begin, Tally, begin_no_progress
+from avcurate.tasks import TASKS
+from avcurate.tasks.base import Context, Task, require_inputs
+
+
+def load_recipe(task: type[Task[Any]], name: str | None = None, changes: dict[str, Any] | None = None) -> TaskRecipe:
+    """A task's recipe by name or path, with changes such as ``{"model.engine": "vllm"}``.
+
+    Raises:
+        UserError: there is no such recipe, it is of another kind, or a field of it is wrong.
+    """
+    data, where = written_recipe(task, name)
+    return recipe_of(task, override(data, changes or {}), where)
+
+
+def written_recipe(task: type[Task[Any]], name: str | None = None) -> tuple[dict[str, Any], str]:
+    """The fields of a task's recipe as they are written, and where; without a name those of its default.
+
+    Raises:
+        UserError: there is no such recipe.
+    """
+    chosen = name or task.default
+    return read_recipe(chosen) if chosen else ({}, f"the default of {task.name}")
+
+
+def recipe_of(task: type[Task[Any]], data: dict[str, Any], where: str) -> TaskRecipe:
+    """A task's recipe from its fields; one without ``kind`` is the task's.
+
+    Raises:
+        UserError: it is of another kind, or a field of it is wrong.
+    """
+    kind = data.get("kind", task.name)
+    if kind != task.name:
+        raise UserError(
+            f"{where} is a {kind} recipe, which {task.name} cannot use.",
+            f"See `avcurate recipe ls`, or run `avcurate run {where}`.",
+        )
+    return validated(task.recipe, {**data, "kind": task.name}, where)
+
+
+def about(task: str, recipe: TaskRecipe) -> About:
+    """What ``run.json`` says of a run: inputs apart from the recipe, since files move."""
+    recipe = recipe.to_record()
+    inputs = getattr(recipe, recipe.inputs)
+    values = {name: getattr(inputs, name) for name in type(inputs).model_fields}
+    plain = inputs.model_dump(mode="json")
+    kept = {k: v if isinstance(v, Path) else plain[k] for k, v in values.items()}
+    return About(task, recipe.model_dump(mode="json", exclude={recipe.inputs}), kept)
+
+
+def how_of(recipe: TaskRecipe, *, force: bool = False, retry: frozenset[str] | None = None) -> How:
+    """How a run is carried out, from its recipe."""
+    options = recipe.run
+    extent = Extent(options.limit, frozenset(options.only), frozenset(options.records), options.part_size)
+    return How(extent, force, retry, options.fail_on_dead, options.executor)
+
+
+def run_task(
+    task: type[Task[Any]],
+    recipe: TaskRecipe,
+    context: Context,
+    *,
+    force: bool = False,
+    retry: frozenset[str] | None = None,
+    begin: Begin = begin_no_progress,
+) -> dict[str, Tally]:
+    """Run, or resume, a task.
+
+    Args:
+        force: redo what was made with other settings.
+        retry: process dead rows again, those of these reasons or (empty) all.
+
+    Returns:
+        Counts of each stage.
+
+    Raises:
+        AvcurateError: see :mod:`avcurate.errors`.
+    """
+    require_inputs(getattr(recipe, recipe.inputs), task.name)
+    return task().run(recipe, context, how_of(recipe, force=force, retry=retry), begin)
+
+
+def task_of(run: RunDir, record: dict[str, Any] | None = None) -> type[Task[Any]]:
+    """The task that made a run, by ``run.json``.
+
+    Raises:
+        UserError: it is a run of an older avcurate, or of a task that is not installed.
+    """
+    record = record or run.record()
+    name = record.get("task")
+    if name is None:
+        if "label" in record["stages"] or "sample" in record["stages"]:
+            return TASKS.get("label-pem")
+        raise UserError(f"{run.root} does not say which task made it.", "It was made by an older avcurate.")
+    return TASKS.get(str(name))
+
+
+def recorded_recipe(run: RunDir, changes: dict[str, Any] | None = None) -> TaskRecipe:
+    """The recipe that made a run, its inputs where they lie now.
+
+    Raises:
+        UserError: the run does not say, or is of an older avcurate.
+    """
+    record = run.record()
+    task = task_of(run, record)
+    if record.get("schema_version", 0) < 3:
+        raise UserError(f"{run.root} was made by an older avcurate and cannot be resumed.", "Start a new run.")
+    inputs = {}
+    for name, value in record.get("input", {}).items():
+        path = run.path_of(name, record) if isinstance(value, dict) and "from_run" in value else None
+        inputs[name] = str(path) if path is not None else value
+    data = {**record["recipe"], task.recipe.inputs: inputs}
+    return recipe_of(task, override(data, changes or {}), str(run.record_file))

@@ -1,0 +1,121 @@
+"""The stage that asks every question under A, V and AV and keeps all responses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from avcurate.engines.base import Engine
+from avcurate.engines.canary import check_hearing
+from avcurate.media.cache import ClipCache
+from avcurate.runner.stage import Outcome, Row, Stage, WorkLog
+from avcurate.scheduler.question import RECEIVED, Asked, EarlyExit, QuestionUnit, count_right, question_units
+from avcurate.scheduler.schedule import Scheduler
+from avcurate.scheduler.spec import SETTINGS, AskSpec
+from avcurate.schema import SAMPLE, Setting, columns_schema
+
+
+class AskingStage(Stage):
+    """A stage that shows clips to an engine: it is loaded once, and has to hear and see.
+
+    Args:
+        engine: the model that answers.
+        spec: how it is asked.
+        media_root: folder that ``media`` paths are relative to.
+        workers: clips decoded at the same time.
+    """
+
+    journals_outcomes = False
+
+    def __init__(self, engine: Engine, spec: AskSpec, media_root: Path, workers: int = 2) -> None:
+        self.engine = engine
+        self.spec = spec
+        self.media_root = media_root
+        self.workers = workers
+
+    def identity(self) -> dict[str, Any]:
+        """Engine, prompt, sampling, ablation, and how media are decoded."""
+        return {"engine": self.engine.identity(), **self.spec.identity()}
+
+    def setup(self) -> None:
+        """Load the engine and prove that it hears and sees.
+
+        Raises:
+            NotHearing: a modality does not reach the model.
+        """
+        self.engine.setup()
+        check_hearing(self.engine, self.spec.interleaved)
+
+    def provenance(self) -> dict[str, Any]:
+        """What the engine says of its model."""
+        return self.engine.provenance()
+
+    def close(self) -> None:
+        """Free the engine."""
+        self.engine.close()
+
+
+class SampleStage(AskingStage):
+    """Columns added: ``schema.SAMPLE``. With ``early_exit`` no further than the PEM label needs."""
+
+    name = "sample"
+    version = 2
+
+    def __init__(
+        self,
+        engine: Engine,
+        spec: AskSpec,
+        media_root: Path,
+        workers: int = 2,
+        early_exit: EarlyExit | None = None,
+    ) -> None:
+        super().__init__(engine, spec, media_root, workers)
+        self.early_exit = early_exit
+        self.adds: pa.Schema = columns_schema("sample", SAMPLE)
+
+    def facts(self) -> dict[str, float]:
+        """How far questions are asked; what a response says does not depend on it."""
+        lazy = self.early_exit
+        return {"early_exit": float(lazy is not None), "tau_acc": lazy.tau_acc if lazy else 0.0}
+
+    def complete(self, row: Row) -> bool:
+        """Whether every response that these thresholds want is stored; more than enough is enough."""
+        asked = {str(s): Asked(r := row[f"{s}_responses"] or [], count_right(row, r)) for s in Setting}
+        if self.early_exit is not None:
+            return not self.early_exit.wanted(asked, self.spec.n)
+        return all(len(a.responses) >= self.spec.n for a in asked.values())
+
+    def pieces(self, row: Row) -> dict[str, Any]:
+        """The stored responses, one piece per setting, so that sampling resumes after them."""
+        return {
+            f"{s}/0": {"responses": row[f"{s}_responses"], **{name: row[f"{s}_{name}"] for name in RECEIVED}}
+            for s in Setting
+            if row[f"{s}_responses"]
+        }
+
+    def process(self, rows: Iterator[Row], log: WorkLog) -> Iterator[tuple[str, Outcome]]:
+        """Stream questions through the engine.
+
+        Raises:
+            NotHearing: a canary failed during the run; rows answered since the last one are dead.
+        """
+        clips = ClipCache(self.media_root, self.spec.media, self.workers)
+        units = question_units(self.engine, self.spec, SETTINGS, clips, self._columns, self.early_exit)
+        try:
+            yield from Scheduler(self.engine, units, interleaved=self.spec.interleaved).process(rows, log)
+        finally:
+            clips.close()
+
+    def _columns(self, unit: QuestionUnit) -> Row:
+        clip = unit.clip
+        added: Row = {"media_sha256": clip.sha256, "duration": clip.duration, "engine": self.engine.name}
+        added["media_shortfall"] = clip.shortfall
+        for setting, asked in unit.asked.items():
+            added[f"{setting}_responses"] = asked.responses
+            added[f"{setting}_asked"] = len(asked.responses)
+            for name in RECEIVED:
+                added[f"{setting}_{name}"] = asked.received.get(name)
+        return added

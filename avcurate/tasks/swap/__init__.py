@@ -1,0 +1,1 @@
+"""Counterfactual clips: another sound under a picture, whose packets are copied."""

@@ -1,0 +1,1 @@
+"""Training on curated shards: GRPO, MAPO, SFT."""

@@ -1,0 +1,258 @@
+"""Shards and a model in, a better model and its log out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from avcurate.engines.checkpoint import Checkpoint
+from avcurate.errors import UserError
+from avcurate.runner.rundir import RunDir, check_unchanged, located
+from avcurate.store.atomic import sha256
+from avcurate.store.lock import writer_lock
+from avcurate.train.consistency import ConsistencyJudge
+from avcurate.train.media import Rows, read_dead
+from avcurate.train.recipe import TrainRecipe
+from avcurate.train.scoring import Scorer
+from avcurate.train.shards import SFT_COLUMNS, Shards, read_shards, refuse_mismatch
+
+STAGE = "train"
+METRICS = "metrics.jsonl"
+DEAD = "dead.jsonl"
+
+Tick = Callable[[int, int, dict[str, float]], None]
+
+
+def run_training(recipe: TrainRecipe, out: Path, tick: Tick = lambda step, steps, values: None) -> Path:
+    """Train, or resume; returns the folder of the trained model, ``OUT/model``.
+
+    Raises:
+        RecipeChanged: the folder holds a training of other shards, model or recipe.
+        UserError: shards that do not fit, a missing package, or a judge or server that cannot be reached.
+    """
+    assert recipe.input.shards is not None
+    checkpoint = Checkpoint(recipe.model, recipe.revision)
+    shards = read_shards(recipe.input.shards, columns=SFT_COLUMNS if recipe.algo == "sft" else ())
+    refuse_mismatch(shards.facts, recipe, checkpoint)
+    _refuse_contradictions(recipe, shards.facts)
+    try:
+        import datasets  # noqa: F401
+        import trl  # noqa: F401
+
+        from avcurate.train import parts, rl, sft
+        from avcurate.train.omni import Omni
+        from avcurate.train.saving import save_model
+    except ImportError as e:
+        raise UserError(
+            f"training needs {e.name or e}.",
+            "Install it apart from vLLM, which needs another transformers: pip install 'avcurate[train]'.",
+        ) from None
+    from avcurate.engines.transformers_engine import TransformersEngine
+    from avcurate.media.cache import ClipCache
+    from avcurate.media.decode import DecodeSpec
+
+    media = recipe.input.media or shards.media
+    run = RunDir(out)
+    with writer_lock(out), ExitStack() as open_things:
+        record = run.begin("train")
+        _record_start(run, record, recipe, checkpoint, shards)
+        # weights that take the updates themselves must not be rounded to bfloat16 after each; LoRA's are float32
+        dtype = "auto" if recipe.lora_rank else "float32"
+        engine = TransformersEngine(checkpoint, dtype=dtype, maam=recipe.maam_scope if recipe.maam else None)
+        engine.setup()
+        clips = ClipCache(media, DecodeSpec(**recipe.media.model_dump()), recipe.run.workers)
+        open_things.callback(clips.close)
+        rows = Rows(clips, out / DEAD)
+        made_of = parts.Parts(
+            Omni(engine),
+            recipe,
+            rows,
+            _askable(shards.rows, rows, engine),
+            out,
+            recipe.report_to,
+            _log_callback(out, recipe.steps, tick),
+        )
+        if recipe.algo == "sft":
+            trainer = sft.make_trainer(made_of)
+        else:
+            served = _served(recipe, out, checkpoint, engine, open_things)
+            trainer = rl.make_trainer(made_of, _scorer(recipe, open_things), served)
+        trainer.train(resume_from_checkpoint=_last_checkpoint(out / parts.CHECKPOINTS))
+        if trainer.state.global_step < recipe.steps:
+            raise UserError(
+                f"training ended after {trainer.state.global_step} of {recipe.steps} steps.", "See its log."
+            )
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        folder = save_model(model, engine.processor, checkpoint, out / "model")
+        _record_end(run, record, len(shards.rows), read_dead(out / DEAD))
+        return folder
+
+
+def _refuse_contradictions(recipe: TrainRecipe, facts: dict[str, Any]) -> None:
+    if recipe.rollout_url and recipe.maam:
+        raise UserError(
+            "a server cannot sample under MAAM: vLLM has no such mask, and rollouts would not be the policy's own.",
+            "Leave out --rollout-url, or train without --maam and use it at inference alone.",
+        )
+    if recipe.algo == "sft":
+        if recipe.rollout_url:
+            raise UserError("SFT makes no rollouts, so no server can make them.", "Leave out --rollout-url.")
+        asked = facts.get("prompt", recipe.prompt)
+        if asked != recipe.prompt:
+            raise UserError(
+                f"the shards' responses answer prompt {asked!r}, this training asks {recipe.prompt!r}.",
+                f"Set prompt: {asked} in the recipe; `train-demo-sft` has it.",
+            )
+    if recipe.maam and not recipe.prompt.startswith("separate-then-fuse"):
+        raise UserError(
+            f"MAAM masks separate-then-fuse responses, not those of prompt {recipe.prompt!r}.",
+            "Set prompt: separate-then-fuse@1 in the recipe.",
+        )
+
+
+def _record_start(
+    run: RunDir, record: dict[str, Any], recipe: TrainRecipe, checkpoint: Checkpoint, shards: Shards
+) -> None:
+    """Record what is trained on what, or refuse to resume what was begun with something else."""
+    folder = recipe.input.shards
+    assert folder is not None
+    left_out = {"kind", "name", "about", "input", "run", "model", "revision", "save_every", "judge", "rollout_url"}
+    left_out |= {"report_to", "stage"}
+    identity = {
+        "model": checkpoint.identity(),
+        "shards": {k: shards.facts[k] for k in ("rows", "split", "thresholds", "processor")},
+        "questions": {f.name: sha256(f) for f in sorted((folder / "data").iterdir())},
+        "recipe": recipe.model_dump(mode="json", exclude=left_out),
+        "judge": recipe.judge.model if recipe.judge.urls else None,
+        "rollouts": "server" if recipe.rollout_url else "model",
+    }
+    check_unchanged(record, STAGE, identity, force=False)
+    record["recipe"] = recipe.model_dump(mode="json", exclude={"input"})
+    media = recipe.input.media or shards.media
+    record["input"] = {"shards": located(folder, run.root), "media": located(media, run.root)}
+    record["stages"].setdefault(STAGE, {})["identity"] = json.loads(json.dumps(identity))
+    record.pop("complete", None)
+    run.save(record)
+
+
+def _record_end(run: RunDir, record: dict[str, Any], questions: int, dead: list[dict[str, Any]]) -> None:
+    counts = dict(Counter(d["reason"] for d in dead))
+    record["stages"][STAGE] |= {
+        "complete": True,
+        "in": questions,
+        "kept": questions - len(dead),
+        "filtered": {},
+        "dead": counts,
+    }
+    record["complete"] = True
+    run.save(record)
+
+
+def _askable(questions: list[dict[str, Any]], rows: Rows, engine: Any) -> list[dict[str, Any]]:
+    """Questions whose words are only words: one that holds a placeholder would ask for media that are not there."""
+    marks = engine.processor.tokenizer.all_special_tokens
+    found = []
+    for row in questions:
+        mark = next((m for m in marks if any(m in text for text in (row["question"], *row["choices"]))), None)
+        if mark is None:
+            found.append(row)
+        else:
+            rows.leave_out(row, "special_token_in_question", f"the question or a choice holds the special token {mark}")
+    return found
+
+
+def _scorer(recipe: TrainRecipe, open_things: ExitStack) -> Scorer:
+    """Rewards, with a judge that answers."""
+    if not recipe.judge.urls:
+        return Scorer(recipe)
+    from avcurate.engines.open import open_engine
+
+    judge = ConsistencyJudge(open_engine(recipe.judge))
+    if recipe.consistency_weight:
+        judge.setup()
+        open_things.callback(judge.engine.close)
+    return Scorer(recipe, judge)
+
+
+def _served(recipe: TrainRecipe, out: Path, checkpoint: Checkpoint, engine: Any, open_things: ExitStack) -> Any:
+    """The server that samples rollouts, where one is asked for."""
+    if not recipe.rollout_url:
+        return None
+    from avcurate.train.served import ServedRollouts
+
+    served = ServedRollouts(recipe.rollout_url, checkpoint, out / "policy", engine.banned)
+    served.setup()
+    open_things.callback(served.close)
+    return served
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end: the Trainer's state is written last."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rsplit("-", 1)[1]), reverse=True)
+    for checkpoint in found:
+        try:
+            json.loads((checkpoint / "trainer_state.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            shutil.rmtree(checkpoint)
+            continue
+        return str(checkpoint)
+    return None
+
+
+def _log_callback(out: Path, steps: int, tick: Tick) -> Any:
+    file = out / METRICS
+    from transformers import TrainerCallback
+
+    class Log(TrainerCallback):  # type: ignore[misc]
+        """Writes a line for every step; lines past a resumed checkpoint are replaced."""
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            """Forget steps that are done again."""
+            kept = [line for line in read_metrics(file) if line["step"] <= state.global_step]
+            file.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+            """One line."""
+            values = {k: v for k, v in (logs or {}).items() if isinstance(v, (int, float))}
+            # the Trainer's closing words are no step
+            if not values or "train_runtime" in values:
+                return
+            with file.open("a", encoding="utf-8") as f:
+                f.write(json.dumps({"step": state.global_step, **values}) + "\n")
+            tick(state.global_step, steps, values)
+
+    return Log()
+
+
+def read_metrics(file: Path) -> list[dict[str, Any]]:
+    """Lines of a training's log; a line that a crash cut off is left out."""
+    found = []
+    for line in file.read_text("utf-8").splitlines() if file.is_file() else ():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
+
+
+def summarise_training(out: Path) -> dict[str, Any]:
+    """First and last tenth of every logged value."""
+    lines = read_metrics(out / METRICS)
+    names = sorted({k for line in lines for k in line} - {"step", "epoch"})
+    tenth = max(1, len(lines) // 10)
+
+    def mean(part: list[dict[str, Any]], name: str) -> float | None:
+        values = [line[name] for line in part if line.get(name) is not None]
+        return sum(values) / len(values) if values else None
+
+    return {
+        "out": str(out),
+        "dead": len(read_dead(out / DEAD)),
+        "steps": lines[-1]["step"] if lines else 0,
+        "values": {n: {"first": mean(lines[:tenth], n), "last": mean(lines[-tenth:], n)} for n in names},
+    }

@@ -1,0 +1,114 @@
+"""Options of ``train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from avcurate.recipe import Argument, Flag, MediaSpec, ModelSpec, Required, Strict, TaskRecipe
+from avcurate.train.rewards import STAGE_1, STAGE_2
+
+_FORMAT = {"format_weight": 0.0, "consistency_weight": 0.0, "prompt": "separate-then-fuse@1"}
+STAGES: dict[str, dict[str, Any]] = {
+    name: {"accuracy_weight": w.accuracy, "preference_weight": w.preference, **_FORMAT}
+    for name, w in (("1", STAGE_1), ("2", STAGE_2))
+}
+
+
+class MapoSpec(Strict):
+    """What MAPO adds to GRPO; defaults are the paper's Table 5."""
+
+    modality: Literal["audio", "video", "both"] = Field("audio", description="Whose tokens are taken out and watched.")
+    gate: Literal["pos", "none"] = Field("pos", description="Attention is asked of content words only, or of all.")
+    base: float = Field(1.0, gt=0, description="τ_base of the length-scaled temperature.")
+    cap: float = Field(5.0, ge=0, description="C_mask, cap of both weights; 0: none.")
+    eta: float = Field(0.1, ge=0, description="Weight of the attention loss.")
+    exponent: float = Field(1.0, ge=0, description="κ of the temporal weight.")
+    floor: float = Field(0.1, ge=0, le=1, description="α, what the failure gate leaves to right answers.")
+    fail_at: float = Field(0.0, description="A completion failed whose accuracy reward is at most this.")
+    prefactor_cap: float = Field(3.0, gt=0, description="C_pref.")
+    layers: int = Field(5, ge=1, description="Deepest layers whose attention is watched.")
+
+
+class TrainInput(Strict):
+    """Shards, and where their clips lie."""
+
+    shards: Annotated[Path | None, Argument(), Required()] = Field(None, description="Folder of `avcurate export`.")
+    media: Annotated[Path | None, Flag("--media")] = Field(
+        None, description="Folder of the clips; by default the one the shards name."
+    )
+
+
+class ConsistencyModel(ModelSpec):
+    """The judge of consistency."""
+
+    engine: str = "server"
+    model: Annotated[str, Flag("--judge-model")] = Field(
+        "Qwen/Qwen3-30B-A3B-Instruct-2507", description="The judge, by the name that its server has for it."
+    )
+    urls: Annotated[tuple[str, ...], Flag("--judge-url")] = Field(
+        (), description="OpenAI-compatible server that judges consistency; repeatable."
+    )
+    served_name: str | None = None
+
+
+class TrainRecipe(TaskRecipe):
+    """GRPO, MAPO or SFT on exported shards."""
+
+    kind: Literal["train"] = "train"
+    input: TrainInput = TrainInput()
+    model: Annotated[str, Flag("--model", "-m")] = Field(
+        "embedded", description="`embedded`, or a model folder or name."
+    )
+    revision: str | None = Field(None, description="Revision on the model hub.")
+    stage: Annotated[Literal["1", "2"] | None, Flag("--stage")] = Field(
+        None, description="SFFL's reward and prompt: 1 is PEM and structure, 2 adds answers. Sets the weights."
+    )
+    judge: ConsistencyModel = ConsistencyModel()
+    rollout_url: Annotated[str | None, Flag("--rollout-url")] = Field(
+        None, description="vLLM server that samples rollouts; it is given the weights each step."
+    )
+    report_to: Annotated[tuple[str, ...], Flag("--report-to")] = Field(
+        (), description="trackio, tensorboard or wandb; repeatable."
+    )
+    algo: Annotated[Literal["grpo", "mapo", "sft"], Flag("--algo")] = Field("grpo", description="Objective.")
+    prompt: str = "separate-then-fuse@1"
+    accuracy_weight: float = Field(1.0, ge=0, description="Weight of the answer accuracy reward.")
+    preference_weight: float = Field(0.2, ge=0, description="Weight of the modality preference and structure reward.")
+    preference_form: Literal["conjunction", "halves"] = "conjunction"
+    format_weight: float = Field(0.0, ge=0, description="Weight of the reward for <think> and <answer>, each once.")
+    consistency_weight: float = Field(0.0, ge=0, description="Weight of the judge's word that reasons give the answer.")
+    steps: Annotated[int, Flag("--steps")] = Field(100, ge=1, description="Optimiser steps.")
+    prompts: int = Field(12, ge=1, description="Questions of one step.")
+    group: int = Field(4, ge=2, description="Rollouts of one question.")
+    micro_batch: int = Field(16, ge=1, description="Completions of one forward pass with gradients.")
+    learning_rate: float = Field(1e-5, gt=0)
+    beta: float = Field(0.002, ge=0, description="Weight of the KL term.")
+    clip: float = Field(0.2, gt=0, description="ε of the clipped surrogate.")
+    temperature: float = Field(1.0, gt=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(0, ge=0, description="0: off.")
+    max_tokens: int = Field(1200, ge=1, description="Longest completion.")
+    lora_rank: Annotated[int, Flag("--lora")] = Field(
+        0, ge=0, description="Rank of LoRA on all linear layers of the decoder; 0: full training."
+    )
+    maam: Annotated[bool, Flag("--maam/--no-maam")] = Field(
+        False, description="Rollouts and losses under the modality-asymmetric attention mask."
+    )
+    maam_scope: Literal["inner", "inner+open_tag", "span"] = Field(
+        "inner+open_tag", description="Which tokens of a part query under the mask; `inner` is the paper's letter."
+    )
+    save_every: int = Field(50, ge=1, description="Steps between checkpoints.")
+    seed: Annotated[int, Flag("--seed")] = Field(0, description="Seed of the training.")
+    mapo: MapoSpec = MapoSpec()
+    media: MediaSpec = MediaSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _stage_sets_weights(cls, data: Any) -> Any:
+        """``stage`` stands for SFFL's reward of that stage and its prompt."""
+        if isinstance(data, dict) and str(data.get("stage") or "") in STAGES:
+            return {**data, "stage": str(data["stage"]), **STAGES[str(data["stage"])]}
+        return data

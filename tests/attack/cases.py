@@ -1,0 +1,212 @@
+"""A small run of every task, each with rows that are kept and rows that die: what guarantees are tried on."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from avcurate.engines.base import Engine, Failure, Perception, Reply, Response
+from avcurate.runner.rundir import RunDir
+from tests import running
+from tests.conftest import CountingEmbedder, ffmpeg, write_questions
+from tests.tasks.test_objects import Brightness
+from tests.tasks.test_pairing import WordVectors
+
+
+class Steady(Engine):
+    """Answers what it is told to, the same every time; the first row it meets fails until it is mended."""
+
+    name = "steady"
+    perceives = False
+
+    def __init__(self, say):
+        self.say, self.asked, self.broken, self._failing = say, 0, True, None
+
+    def identity(self):
+        return {"engine": self.name}
+
+    def setup(self):
+        pass
+
+    def generate(self, source):
+        while (request := source.take(wait=True)) is not None:
+            self.asked += 1
+            row = request.key.split("/")[0]
+            self._failing = self._failing or row
+            if self.broken and row == self._failing:
+                yield Failure(request.key, "engine_failed", "the engine would not answer")
+                continue
+            responses = tuple(Response(request.seed + i, self.say(request), "stop", 4) for i in range(request.n))
+            yield Reply(request.key, responses, -1, -1, -1)
+
+    def perceive(self, request):
+        return Perception(-1, -1, -1)
+
+
+@dataclass
+class Case:
+    """A task's run: what it reads (all of it in ``folder``), and the parts that a test brings."""
+
+    task: str
+    folder: Path
+    changes: dict
+    parts: dict = field(default_factory=dict)
+    # dead rows that process well once what they met is mended
+    mend: Callable[[], None] = lambda: None
+    work: Callable[[], int] = lambda: 0
+
+    @property
+    def out(self) -> Path:
+        return self.folder / "run"
+
+    @property
+    def run(self) -> RunDir:
+        return RunDir(self.out)
+
+    def go(self, out=None, **how):
+        """Run, or resume, it."""
+        changes = self.changes | how.pop("changes", {})
+        return running.run(self.task, out or self.out, changes, **self.parts, **how)
+
+    def moved(self, folder: Path) -> "Case":
+        """The same after everything has been moved."""
+        shutil.move(self.folder, folder)
+        changes = {
+            k: Path(str(v).replace(str(self.folder), str(folder))) if isinstance(v, Path) else v
+            for k, v in self.changes.items()
+        }
+        return Case(self.task, folder, changes, self.parts, self.mend, self.work)
+
+
+def clips(folder: Path, names=("a", "b", "c", "d")) -> Path:
+    """Short clips that differ, with sound."""
+    media = folder / "clips"
+    media.mkdir(parents=True)
+    for i, name in enumerate(names):
+        picture, tone = f"testsrc=s=64x48:r=4:d=1,hue=h={i * 60}", f"sine={300 + 100 * i}:d=1"
+        ffmpeg("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", tone, str(media / f"{name}.mp4"))
+    return media
+
+
+def lines(path: Path, rows) -> Path:
+    path.write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in rows))
+    return path
+
+
+def asked(task: str, folder: Path, say, changes: dict, **parts) -> Case:
+    engine = Steady(say)
+
+    def mend():
+        engine.broken = False
+
+    return Case(task, folder, changes, {"engine": engine, **parts}, mend, lambda: engine.asked)
+
+
+def label_pem(folder: Path) -> Case:
+    media = clips(folder, ["clip"])
+    rows = write_questions(folder / "q.json", 10)
+    (folder / "q.json").write_text(json.dumps([*rows, {**rows[0], "id": 99, "video_name": "gone.mp4"}]))
+    changes = {"annotations": folder / "q.json", "media": media, "n": 2, "run.part_size": 4}
+
+    def say(request):
+        return "<think>It looks red.</think><answer>red</answer>"
+
+    return asked("label-pem", folder, say, changes, embedder=CountingEmbedder())
+
+
+def evaluate(folder: Path) -> Case:
+    media = clips(folder)
+    rows = [
+        {"video_id": n, "task": "Audio-driven Video Hallucination", "text": f"Is {n}?", "label": "Yes"} for n in "abcd"
+    ]
+    (folder / "qa.json").write_text(json.dumps([*rows, {**rows[0], "video_id": "gone"}]))
+    changes = {"annotations": folder / "qa.json", "media": media, "run.part_size": 2}
+    return asked("eval", folder, lambda r: "<mod>Audio</mod><ans>Yes</ans>", changes)
+
+
+def listed(folder: Path) -> dict:
+    media = clips(folder)
+    (folder / "list.csv").write_text(
+        "clip,label\na.mp4,dog barking\nb.mp4,rain\nc.mp4,dog barking\nd.mp4,rain\ngone.mp4,rain\n"
+    )
+    return {"clips": folder / "list.csv", "media": media, "run.part_size": 2}
+
+
+def caption(folder: Path) -> Case:
+    return asked("caption", folder, lambda r: "A dog barks.", listed(folder))
+
+
+def dominance(folder: Path) -> Case:
+    (folder / "four.yaml").parent.mkdir(parents=True, exist_ok=True)
+    (folder / "four.yaml").write_text("kind: pool\nname: four\nclasses: [dog barking, rain, cat, train]\n")
+    changes = listed(folder) | {"pool": folder / "four.yaml", "by": "correctness"}
+    return asked("dominance", folder, lambda r: "A", changes)
+
+
+def judge(folder: Path) -> Case:
+    folder.mkdir(parents=True)
+    rows = [{"clip": c, "caption": f"A {c}.", "audio_caption": "dog", "video_caption": "yard"} for c in "abcdef"]
+    file = lines(folder / "c.jsonl", [*rows, {"clip": "g", "caption": ""}, "{broken"])
+    changes = {"captions": file, "run.part_size": 3}
+    return asked("judge", folder, lambda r: json.dumps({"reason": "so", "score": 0.5}), changes)
+
+
+def objects(folder: Path) -> Case:
+    detector = Brightness()
+    changes = listed(folder) | {"run.part_size": 2, "sheets": False}
+    (folder / "clips/bad.mp4").write_bytes(b"\x00" * 4000)
+    with (folder / "list.csv").open("a") as f:
+        f.write("bad.mp4,rain\n")
+
+    def mend():
+        shutil.copy(folder / "clips/a.mp4", folder / "clips/bad.mp4")
+
+    return Case("objects", folder, changes, {"detector": detector}, mend, lambda: sum(detector.batches))
+
+
+def hallucination(folder: Path) -> Case:
+    folder.mkdir(parents=True)
+    rows = [{"clip": c, "caption": "A dog barks at a cat", "objects": ["dog"]} for c in "abcdef"]
+    rows += [{"clip": "g", "caption": "A dog", "objects": ["unicorn"]}, {"clip": "h", "caption": ""}]
+    file = lines(folder / "c.jsonl", [*rows, "{broken"])
+    return Case("hallucination", folder, {"captions": file, "run.part_size": 3})
+
+
+def pair(folder: Path) -> Case:
+    media = clips(folder)
+    rows = [
+        {"clip": c, "audio_caption": w, "video_caption": w}
+        for c, w in zip("abcd", ("dog", "rain", "train", "cat"), strict=True)
+    ]
+    file = lines(folder / "c.jsonl", [*rows, {"clip": "gone", "audio_caption": "x", "video_caption": "x"}, "{broken"])
+    embedder = WordVectors()
+    return Case("pair", folder, {"captions": file, "media": media}, {"embedder": embedder})
+
+
+def swap(folder: Path) -> Case:
+    media = clips(folder)
+    pairs = [("a", "b"), ("b", "c"), ("c", "a"), ("d", "a"), ("late", "a"), ("a", "a")]
+    file = lines(folder / "pairs.jsonl", [{"clip": c, "donor": d} for c, d in pairs])
+
+    def mend():
+        shutil.copy(folder / "clips/c.mp4", folder / "clips/late.mp4")
+
+    def work():
+        return sum(p.stat().st_mtime_ns for p in sorted((folder / "run").rglob("*.mp4")) if "late" not in p.name)
+
+    return Case("swap", folder, {"pairs": file, "media": media, "run.part_size": 2}, {}, mend, work)
+
+
+CASES = {
+    "label-pem": label_pem,
+    "dominance": dominance,
+    "objects": objects,
+    "caption": caption,
+    "hallucination": hallucination,
+    "pair": pair,
+    "swap": swap,
+    "judge": judge,
+    "eval": evaluate,
+}
+NOT_ROWS = {"train": "a training has steps, not rows: its own tests are in tests/train"}

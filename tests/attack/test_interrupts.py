@@ -1,0 +1,93 @@
+"""SIGINT and SIGTERM stop a command with its exit code and one line, leave no child and no scratch, and it resumes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from avcurate.runner.status import run_status
+from tests.attack import cases
+
+START = "from avcurate.cli.app import main; main()"
+GRACE_S = 5.0
+
+
+def started(words, tmp):
+    env = os.environ | {"TMPDIR": str(tmp), "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-c", START, *map(str, words)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+
+
+def wait_for(there, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < end, "the work never began"
+        time.sleep(0.02)
+
+
+def children(pid):
+    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True).stdout
+    return [line.split(None, 1) for line in listed.splitlines() if "ps -o" not in line]
+
+
+def lives(pid):
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_command_stops_in_time_and_resumes(tmp_path, number, code):
+    """Swapping, whose work is in ffmpeg children with scratch folders."""
+    media = cases.clips(tmp_path / "w", [f"c{i}" for i in range(6)])
+    pairs = [{"clip": f"c{i}", "donor": f"c{j}"} for i in range(6) for j in range(6) if i != j]
+    file = cases.lines(tmp_path / "w/pairs.jsonl", pairs)
+    scratch, out = tmp_path / "tmp", tmp_path / "run"
+    scratch.mkdir()
+    words = ["swap", file, "--media", media, "-o", out, "--json", "--set", "run.part_size=4"]
+    process = started(words, scratch)
+    wait_for(lambda: list(out.rglob("*.mp4")) and children(process.pid))
+    held = children(process.pid)
+    process.send_signal(number)
+    sent = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert time.monotonic() - sent < GRACE_S + 5, "a machine that is busy may be slow, but not that slow"
+    assert err.strip().splitlines()[-1] == "Interrupted. Run the same command again to resume." and "Trace" not in err
+    assert not [c for c in held if lives(c[0])]
+    assert not list(scratch.iterdir()), list(scratch.iterdir())
+    assert run_status(cases.RunDir(out))["state"] != "finished"
+    done = started(words, scratch)
+    told, err = done.communicate(timeout=300)
+    assert done.returncode == 0, err
+    swap = json.loads(told)["stages"]["swap"]
+    assert swap["kept"] == len(pairs) and not list(scratch.iterdir())
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_it_at_once_also_while_a_server_stalls(tmp_path):
+    """A server that never answers holds the first request; the run is not its prisoner."""
+    from tests.attack.test_servers import raw
+    from tests.engines.fake_server import Plan, serve
+
+    captions = [{"clip": "a", "caption": "A dog.", "audio_caption": "dog"}]
+    file = cases.lines(tmp_path / "c.jsonl", captions)
+    stall = raw(*[b""] * 600, pause=0.1)
+    plan = Plan(*[stall] * 9)
+    with serve(plan) as url:
+        words = ["judge", file, "-m", "tiny", "-e", "server", "--url", url, "-o", tmp_path / "run"]
+        process = started(words, tmp_path)
+        wait_for(lambda: plan.bodies)
+        process.send_signal(signal.SIGINT)
+        sent = time.monotonic()
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 130, err
+        assert time.monotonic() - sent < GRACE_S + 5
+        assert "Traceback" not in err

@@ -1,0 +1,49 @@
+"""A run of schema version 2 (rows stored whole) still opens: status, label, sweep, export. It is not resumed."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from avcurate.cli.app import app
+from avcurate.errors import UserError
+
+OLD = Path(__file__).parent / "data/run-v2"
+
+
+@pytest.fixture
+def old(tmp_path):
+    shutil.copytree(OLD, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def avcurate(*words):
+    return CliRunner().invoke(app, [str(w) for w in words])
+
+
+def told(*words):
+    done = avcurate(*words, "--json")
+    assert done.exit_code == 0, done.exception
+    return json.loads(done.stdout)
+
+
+def test_it_is_read_relabelled_and_exported(old, tmp_path):
+    assert told("status", old)["state"] == "finished"
+    assert told("status", old)["stages"]["label"]["kept"] == 12
+    assert told("label", old, "--tau-acc", 0.9)["rows"] == 12
+    assert len(told("sweep", old)) > 10
+    assert told("verify", old)["damaged"] == []
+    done = avcurate("export", old, "-o", tmp_path / "shards", "--media", tmp_path)
+    assert done.exit_code == 0, done.exception
+    rows = pq.read_table(tmp_path / "shards/data").to_pylist()
+    assert len(rows) == 10 and {r["pem"] for r in rows} == {"Audio", "Visual", "Audio-Visual"}
+
+
+def test_it_is_not_resumed_and_the_sentence_says_what_to_do(old, tmp_path):
+    (tmp_path / "q.json").write_text("[]")
+    words = ["label-pem", tmp_path / "q.json", "--media", tmp_path, "-o", old]
+    for done in (avcurate(*words), avcurate("retry", old)):
+        assert isinstance(done.exception, UserError) and "start a new run" in done.exception.hint.lower()

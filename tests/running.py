@@ -1,0 +1,30 @@
+"""Runs a task as the command line does, with parts of a test's own where it has them."""
+
+from avcurate.tasks import TASKS
+from avcurate.tasks.base import Context
+from avcurate.tasks.label_pem.ingest import ingest_only
+from avcurate.tasks.run import load_recipe, run_task
+
+
+def recipe_for(name, changes=None, recipe=None):
+    """A task's recipe; changes whose name has no dot and is an input go to the input."""
+    task = TASKS.get(name)
+    model = task.recipe.model_fields["input"].annotation
+    named = {f"input.{k}" if k in model.model_fields else k: v for k, v in (changes or {}).items()}
+    return load_recipe(task, recipe, {k: str(v) if hasattr(v, "parts") else v for k, v in named.items()})
+
+
+def run(name, out, changes=None, *, recipe=None, force=False, retry=None, **parts):
+    """Run a task; ``parts`` are engine, embedder or detector. Returns the counts of each stage."""
+    made = recipe_for(name, changes, recipe)
+    return run_task(TASKS.get(name), made, Context(out, **parts), force=force, retry=retry)
+
+
+def ingest(out, changes=None):
+    """The first stage of label-pem alone."""
+    return ingest_only(recipe_for("label-pem", changes), out)
+
+
+def rows_of(run_dir, table, columns=None):
+    """All kept rows of a table."""
+    return [r for t in run_dir.parts(table).rows(columns=columns) for r in t.to_pylist()]

@@ -1,0 +1,163 @@
+"""Evaluation on the embedded model where the truth is known, on scripts, resumed, and set against another run."""
+
+import json
+
+import pytest
+
+from avcurate.errors import RecipeChanged, UserError
+from avcurate.metrics.evaluation import AVH, MIS, VAH
+from avcurate.runner.rundir import RunDir
+from avcurate.tasks.evaluate.page import write_evaluation
+from avcurate.tasks.evaluate.summary import compare_runs, read_eval, summarise_eval
+from tests import running
+
+FORCED = ("av+Audio", "av+Visual", "av+Audio-Visual")
+
+
+@pytest.fixture(scope="module")
+def benchmark(tiny_clip, tmp_path_factory):
+    """An AVHBench file of 12 questions on one clip, and a script that answers them."""
+    folder = tmp_path_factory.mktemp("bench")
+    (folder / "clips").mkdir()
+    rows, script = [], []
+    for i in range(12):
+        (folder / "clips" / f"{i:05d}.mp4").symlink_to(tiny_clip)
+        rows.append(
+            {"video_id": f"{i:05d}", "task": (VAH, AVH, MIS)[i % 3], "text": f"Is {i}?", "label": ("Yes", "No")[i % 2]}
+        )
+    (folder / "qa.json").write_text(json.dumps(rows))
+    from avcurate.sources.formats import read_avhbench
+
+    for i, raw in enumerate(rows):
+        q = read_avhbench(raw)
+        for condition, text in {
+            "a": "No idea." if i == 0 else "Yes, indeed.",
+            "v": "<ans>No</ans>",
+            "av": f"<mod>Audio</mod><ans>{raw['label']}</ans>",
+            "av+Audio": f"<ans>{raw['label'] if i < 6 else 'Yes'}</ans>",
+            "av+Visual": "<ans>Yes</ans>",
+            "av+Audio-Visual": f"<ans>{raw['label'] if i % 3 == 2 else 'No'}</ans>",
+        }.items():
+            script.append({"question_id": q.question_id, "setting": condition, "responses": [text]})
+    (folder / "script.jsonl").write_text("".join(json.dumps(s) + "\n" for s in script))
+    return folder
+
+
+def evaluate(folder, run, conditions=("a", "v", "av", *FORCED), **over):
+    changes = {"annotations": folder / "qa.json", "media": folder / "clips", "conditions": ",".join(conditions)}
+    changes |= {"model.engine": "scripted", "model.model": str(folder / "script.jsonl")}
+    return running.run("eval", run, changes | over)
+
+
+def test_conditions_tasks_and_what_follows_from_them(benchmark, tmp_path):
+    tallies = evaluate(benchmark, tmp_path / "r")
+    assert tallies["eval"].kept == 12
+    found = summarise_eval(RunDir(tmp_path / "r"))["conditions"]
+    assert list(found) == ["a", "v", "av", *FORCED, "random", "oracle"]
+    assert found["av"]["all"]["accuracy"] == 1 and found["av"]["avhbench"] == 1
+    assert found["av"]["pem_accuracy"] == pytest.approx(1 / 3)
+    a = found["a"]["all"]
+    assert (a["accuracy"], a["unparseable"], a["recall"]) == (5 / 12, 1 / 12, 5 / 6)
+    assert found["v"]["all"]["yes_rate"] == 0 and found["v"]["tasks"][VAH]["accuracy"] == 0.5
+    # the oracle asks each task with its own PEM
+    by = {name: {x.question_id: x for x in answers} for name, answers in read_eval(RunDir(tmp_path / "r")).items()}
+    own = {"Audio": "av+Audio", "Visual": "av+Visual", "Audio-Visual": "av+Audio-Visual"}
+    assert all(x.answers == by[own[x.pem]][q].answers for q, x in by["oracle"].items())
+    assert all(any(x.answers == by[f][q].answers for f in FORCED) for q, x in by["random"].items())
+    assert {x.named for x in by["av+Visual"].values()} == {("Visual",)}
+    page = write_evaluation(tmp_path / "r", summarise_eval(RunDir(tmp_path / "r")), None, "")
+    assert "AVHBench Avg." in page.read_text() and "| av |" in (tmp_path / "r/report.md").read_text()
+
+
+def test_two_runs_are_compared_question_by_question(benchmark, tmp_path):
+    evaluate(benchmark, tmp_path / "one")
+    other = tmp_path / "script.jsonl"
+    lines = [json.loads(x) for x in (benchmark / "script.jsonl").open()]
+    for x in lines:
+        if x["setting"] == "av":
+            x["responses"] = ["<ans>Yes</ans>"]
+    other.write_text("".join(json.dumps(x) + "\n" for x in lines))
+    evaluate(benchmark, tmp_path / "two", ("av",), **{"model.model": str(other)})
+    found = compare_runs(RunDir(tmp_path / "one"), RunDir(tmp_path / "two"))
+    assert set(found) == {"av"} and found["av"]["all"]["n"] == 12
+    assert found["av"]["all"]["difference"] == 0.5 and found["av"]["all"]["mcnemar"] == pytest.approx(2 * 0.5**6)
+    low, high = found["av"]["all"]["interval"]
+    assert 0 < low < 0.5 < high < 1 and set(found["av"]) == {
+        "all",
+        *(f"task {t}" for t in (VAH, AVH, MIS)),
+        "PEM Audio",
+        "PEM Visual",
+        "PEM Audio-Visual",
+    }
+
+
+def test_what_cannot_be_asked_says_so(benchmark, tmp_path):
+    with pytest.raises(UserError, match="no condition 'smell'"):
+        evaluate(benchmark, tmp_path / "r", ("smell",))
+    with pytest.raises(UserError, match="separate-then-fuse"):
+        evaluate(benchmark, tmp_path / "r", ("av+Audio",), prompt="cot@1")
+    with pytest.raises(UserError, match="no finished run"):
+        (tmp_path / "x").mkdir()
+        (tmp_path / "x/run.json").write_text('{"stages": {}, "recipe": {"seed": 0}}')
+        summarise_eval(RunDir(tmp_path / "x"))
+
+
+@pytest.mark.slow
+def test_on_the_demo_world_answers_follow_what_is_shown_and_the_swapped_sound(world, tmp_path):
+    folder, items = world
+    changes = {"captions": folder / "captions.jsonl", "media": folder / "clips", "threshold": 0.97}
+    running.run("pair", tmp_path / "p", changes)
+    running.run("swap", tmp_path / "s", {"pairs": tmp_path / "p/pairs.jsonl", "media": folder / "clips"})
+    changes = {"annotations": folder / "questions.json", "media": folder / "clips", "swapped": tmp_path / "s"}
+    changes |= {"conditions": ",".join(("a", "v", "av", *FORCED))}
+    for variant in ("factual", "counterfactual"):
+        tallies = running.run("eval", tmp_path / variant, {**changes, "variant": variant})
+        assert tallies["ingest"].kept > 40 and tallies["eval"].dead == {}
+    by_id = {i.number: i.draft.evidence for i in items}
+    rows = [r for t in RunDir(tmp_path / "factual").parts("eval").rows() for r in t.to_pylist()]
+    evidence = {r["question_id"]: by_id[int(r["source_id"])] for r in rows}
+
+    def accuracy(variant, condition, wanted):
+        scores = [
+            x.score for x in read_eval(RunDir(tmp_path / variant))[condition] if evidence[x.question_id] == wanted
+        ]
+        assert len(scores) >= 5
+        return sum(scores) / len(scores)
+
+    assert accuracy("factual", "av", "audio") > 0.9 and accuracy("factual", "a", "audio") > 0.9
+    assert accuracy("factual", "v", "audio") < 0.6 and accuracy("factual", "v", "visual") > 0.9
+    # the truth stays that of the original sound: what is heard is now another answer, what is seen is not
+    assert accuracy("counterfactual", "av", "audio") < 0.1
+    # where the sound that is asked about is gone, there is a guess among four left
+    assert accuracy("counterfactual", "av", "both") < 0.45
+    assert accuracy("counterfactual", "av", "visual") > 0.9
+    found = compare_runs(RunDir(tmp_path / "counterfactual"), RunDir(tmp_path / "factual"))
+    assert found["av"]["all"]["difference"] < -0.2 and found["av"]["all"]["mcnemar"] < 0.01
+    # a forced PEM begins the response, and is what it names
+    for pem in ("Audio", "Visual", "Audio-Visual"):
+        assert {x.named for x in read_eval(RunDir(tmp_path / "factual"))[f"av+{pem}"]} == {(pem,)}
+    # another variant is another input, even in the same folders
+    with pytest.raises(RecipeChanged, match="ingest output of this run was made with other settings"):
+        running.run("eval", tmp_path / "factual", {**changes, "variant": "counterfactual"})
+    # asked again with nothing changed: nothing is asked
+    again = running.run("eval", tmp_path / "factual", {**changes, "variant": "factual"})
+    assert again["eval"].kept == len(rows)
+
+
+def test_the_random_pem_is_drawn_for_each_question_from_all_three():
+    """By the seed and the question: neither one PEM for all, nor another on another reading."""
+    from collections import Counter
+
+    from avcurate.tasks.evaluate.summary import _answered
+
+    def drawn(number, seed):
+        asked = [
+            {"condition": name, "answers": [name], "correct": [True], "pems": [None]}
+            for name in ("av+Audio", "av+Visual", "av+Audio-Visual")
+        ]
+        row = {"question_id": f"q{number}", "question_type": None, "pem": None, "answer": "Yes", "asked": asked}
+        return dict(_answered(row, seed))["random"].answers[0]
+
+    first = [drawn(i, 0) for i in range(600)]
+    assert first == [drawn(i, 0) for i in range(600)] and first != [drawn(i, 1) for i in range(600)]
+    assert all(150 < n < 250 for n in Counter(first).values()) and len(set(first)) == 3

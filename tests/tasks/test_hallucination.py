@@ -1,0 +1,147 @@
+"""avcurate hallucination on real validation data, and on records that are broken."""
+
+import json
+
+import pytest
+
+from avcurate.runner.rundir import RunDir
+from avcurate.runner.status import dead_rows
+from avcurate.tasks.hallucination.page import mark, write_captions_page
+from avcurate.tasks.hallucination.summary import summarise_hallucination
+from tests import running
+
+
+def run(tmp_path, rows, truth=None, **changes):
+    file = tmp_path / "captions.jsonl"
+    file.write_text("".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in rows))
+    if truth is not None:
+        (tmp_path / "truth.jsonl").write_text("".join(json.dumps(r) + "\n" for r in truth))
+        changes["truth"] = tmp_path / "truth.jsonl"
+    tallies = running.run("hallucination", tmp_path / "run", {"captions": file, **changes})
+    found = RunDir(tmp_path / "run")
+    tally = tallies["hallucination"]
+    tally.dead |= tallies["records"].dead
+    return tally, found, [r for t in found.parts("hallucination").rows() for r in t.to_pylist()]
+
+
+def test_objects_come_from_classes_or_reference_captions(tmp_path):
+    rows = [
+        {"clip": "a", "caption": "A dog barks at a cat", "objects": ["dog barking", "person"]},
+        {"clip": "b", "caption": "A lion roars", "references": ["a big lion in the grass"]},
+    ]
+    _, found, scored = run(tmp_path, rows)
+    assert [m["node"] for m in scored[0]["mentions"] if m["invented"]] == ["cat"]
+    assert scored[1]["truth"] == ["grass", "lion"] and not any(m["invented"] for m in scored[1]["mentions"])
+    summary = summarise_hallucination(found)
+    assert summary["measures"]["chair_i"]["value"] == pytest.approx(1 / 3)
+
+
+def test_bad_records_have_names_and_leave_their_neighbours(tmp_path):
+    rows = [
+        {"clip": "a", "caption": "A dog"},
+        {"clip": "b", "caption": "   "},
+        {"clip": "zzz", "caption": "A dog"},
+        "{broken",
+        {"clip": "c", "caption": "A dog"},
+    ]
+    truth = [
+        {"clip": "a", "objects": "dog, unicorn"},
+        {"clip": "b", "objects": ["dog"]},
+        {"clip": "c", "objects": ["unicorn"]},
+    ]
+    tally, found, scored = run(tmp_path, rows, truth)
+    assert tally.dead == {"caption_empty": 1, "truth_missing": 1, "bad_json": 1, "class_maps_to_nothing": 1}
+    assert len(scored) == 1 and scored[0]["unknown"] == ["unicorn"]
+    assert all(r["message"] and r["hint"] for r in dead_rows(found))
+
+
+def test_clip_zero_texts_for_references_and_other_odd_input(tmp_path):
+    rows = [
+        {"clip": 0, "caption": "a dog"},
+        {"clip": 1, "caption": "a computer mouse"},
+        {"clip": 2, "caption": "a cat"},
+        {"clip": 3, "caption": "a cat"},
+        {"clip": 4, "caption": "a cat \ud83d"},
+    ]
+    truth = [
+        {"clip": 0, "objects": ["dog"], "flag": False},
+        {"clip": 1, "objects": ["mouse"]},
+        {"clip": 2, "objects": ["dog"], "references": "a cat sleeps"},
+        {"clip": 3, "objects": 3},
+    ]
+    tally, _, scored = run(tmp_path, rows, truth)
+    assert tally.dead == {"truth_not_a_list": 1, "not_utf8": 1}
+    assert [r["clip_id"] for r in scored] == ["0", "1", "2"]
+    assert not any(m["invented"] for r in scored for m in r["mentions"])
+
+
+def test_a_finished_part_is_not_scored_again(tmp_path, monkeypatch):
+    rows = [{"clip": "a", "caption": "a dog", "objects": ["dog"]}]
+    run(tmp_path, rows)
+    monkeypatch.setattr("avcurate.tasks.hallucination.stage.score_caption", None)
+    tally, _, scored = run(tmp_path, rows)
+    assert tally.kept == len(scored) == 1
+
+
+def test_captions_are_escaped_and_marked(tmp_path):
+    rows = [{"clip": "a", "caption": "A cat <script>alert(1)</script> & a dog", "objects": ["dog"]}]
+    _, found, scored = run(tmp_path, rows)
+    shown = str(mark(scored[0]["caption"], scored[0]["mentions"]))
+    assert '<mark class="bad" title="cat">cat</mark>' in shown and '<mark class="good" title="dog">dog</mark>' in shown
+    assert "<script>" not in shown and "&lt;script&gt;" in shown and " &amp; " in shown
+    page = write_captions_page(found, summarise_hallucination(found)).read_text()
+    assert "<script>" not in page
+
+
+def test_a_model_lists_the_objects_and_its_failures_have_a_name(tmp_path):
+    """Played from a script: what the model would say of captions and references, by record."""
+    pytest.importorskip("sentence_transformers")
+    script = [
+        {"question_id": "1", "setting": "caption", "responses": ["- a dog\n- a spoon\n- hat (possibly)"]},
+        {"question_id": "2", "setting": "caption", "responses": ["- a dog"]},
+        {"question_id": "2", "setting": "references", "responses": ["- a cat or a dog"]},
+    ]
+    (tmp_path / "script.jsonl").write_text("".join(json.dumps(x) + "\n" for x in script))
+    rows = [
+        {"clip": "a", "caption": "A dog with a spoon", "objects": ["dog"]},
+        {"clip": "b", "caption": "A dog", "references": ["A cat or a dog"]},
+        {"clip": "c", "caption": "A cat", "objects": ["cat"]},
+    ]
+    extractor = {"extractor.engine": "scripted", "extractor.model": str(tmp_path / "script.jsonl")}
+    tally, _, scored = run(tmp_path, rows, **extractor)
+    assert len(scored[0]["aloha_objects"]) == 2 and scored[0]["aloha"] == 0.0
+    assert scored[1]["aloha"] == pytest.approx(1.0, abs=1e-5)
+    assert tally.dead == {"not_in_script": 1}
+
+
+def test_nothing_named_is_no_number(tmp_path):
+    _, found, _ = run(tmp_path, [{"clip": "a", "caption": "It is quiet", "objects": ["dog"]}])
+    summary = summarise_hallucination(found)
+    assert summary["measures"]["chair_i"]["value"] is None and summary["measures"]["recall"]["value"] == 0
+    assert "NaN" not in json.dumps(summary)
+    assert "nothing to divide by" in write_captions_page(found, summary).read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("file", "flagged", "chair", "auc"), [("hat", 135, 0.10, 0.58), ("foil", 2500, 0.28, 0.68)])
+def test_hallucinated_captions_are_told_from_true_ones(shared, tmp_path, file, flagged, chair, auc):
+    """Real data: HAT (any part of a caption hallucinated) and nocaps-FOIL (one noun replaced)."""
+    pytest.importorskip("sentence_transformers")
+    folder = shared / "annotations"
+    if file == "hat":
+        rows = [
+            {"clip": h["sample_id"], "caption": h["caption"], "references": h["references"],
+             "flag": h["contains_hallucination"]}
+            for h in json.loads((folder / "aloha_hat.json").read_text())
+        ]  # fmt: skip
+    else:
+        rows = [
+            {"clip": str(i), "caption": h[k], "references": h["references"], "flag": k == "foil"}
+            for i, h in enumerate(json.loads((folder / "nocaps_foil.json").read_text()))
+            for k in ("baseline", "foil")
+        ]
+    tally, found, _ = run(tmp_path, rows, aloha=True)
+    told = summarise_hallucination(found)["told_apart"]
+    assert tally.kept == len(rows) == told["captions"] and told["hallucinated"] == flagged
+    assert told["chair"]["flagged_of_hallucinated"] - told["chair"]["flagged_of_faithful"] > chair
+    assert told["aloha_auc"] > auc

@@ -1,0 +1,160 @@
+"""The judge: replies read or counted, servers that fail, people agreed with, and drops between runs."""
+
+import json
+
+import numpy as np
+import pytest
+
+from avcurate.engines.base import Sampling
+from avcurate.errors import UserError
+from avcurate.recipe import ModelSpec
+from avcurate.runner.rundir import RunDir
+from avcurate.tasks.judge.summary import compare_judged, summarise_judge
+from tests import running
+from tests.engines.fake_server import Plan, serve
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    return path
+
+
+def scripted(tmp_path, replies):
+    """``replies``: (row, modality) to texts."""
+    lines = [{"question_id": str(r), "setting": m, "responses": t} for (r, m), t in replies.items()]
+    return {"model.engine": "scripted", "model.model": str(write(tmp_path / "script.jsonl", lines))}
+
+
+def judged(score, reason="because"):
+    return json.dumps({"reason": reason, "score": score})
+
+
+ROWS = [
+    {"clip": "a", "caption": "A dog barks.", "audio_caption": "dog", "video_caption": ["a yard"], "human_audio": 0.9},
+    {"clip": "b", "caption": "A cat.", "audio_caption": ["rain", "storm"], "human_audio": "0.2"},
+    {"clip": "c", "caption": "Rain.", "audio_caption": "rain", "video_caption": "street", "human_audio": 0.6},
+    {"clip": "d", "caption": "", "audio_caption": "x"},
+    {"clip": "e", "caption": "No truth."},
+    {"clip": "f", "caption": "Odd.", "audio_caption": 3},
+    {"clip": "g", "caption": "Odd.", "audio_caption": "x", "human_audio": "good"},
+]
+
+
+def test_scores_spread_and_replies_that_cannot_be_read(tmp_path):
+    replies = {
+        (1, "audio"): [judged(0.8), "<think>0.1?</think> " + judged(1)],
+        (1, "video"): ["The caption is fine.", "Score: 5"],
+        (2, "audio"): [judged(0.1), judged(7)],
+        (3, "audio"): ["```json\n" + judged(0.5, "a {brace} in it") + "\n```", '{"score": true}'],
+        (3, "video"): [judged(0.25), judged(0.75)],
+    }
+    changes = {"captions": write(tmp_path / "c.jsonl", ROWS), "n": 2, **scripted(tmp_path, replies)}
+    tally = running.run("judge", tmp_path / "r", changes)["judge"]
+    assert tally.kept == 3
+    assert tally.dead == {"caption_empty": 1, "truth_missing": 1, "truth_not_text": 1, "human_score_not_a_number": 1}
+    rows = {r["clip"]: r for t in RunDir(tmp_path / "r").parts("judge").rows() for r in t.to_pylist()}
+    assert rows["a"]["audio_scores"] == [0.8, 1.0] and rows["a"]["audio_score"] == pytest.approx(0.9)
+    assert rows["a"]["audio_spread"] == pytest.approx(0.1) and rows["a"]["audio_reasons"] == ["because"] * 2
+    # nothing readable is no score, and what was said is kept
+    assert rows["a"]["video_score"] is None and rows["a"]["video_unparsed"] == ["The caption is fine.", "Score: 5"]
+    assert rows["b"]["audio_scores"] == [0.1, None] and rows["b"]["audio_score"] == 0.1
+    assert rows["b"]["video_scores"] == [] and rows["c"]["video_score"] == 0.5
+    found = summarise_judge(RunDir(tmp_path / "r"))
+    assert (found["audio"]["judgements"], found["audio"]["unparsed"]) == (6, 2)
+    assert (found["video"]["unparsed"], found["video"]["unscored_captions"]) == (2, 1)
+    # people say a > c > b, and so does the judge
+    assert found["audio"]["human"]["spearman"]["value"] == pytest.approx(1)
+    assert found["audio"]["human"]["kendall"]["value"] == pytest.approx(1)
+
+
+def test_the_drop_from_factual_to_counterfactual(tmp_path):
+    rows = [{"clip": f"{i}", "caption": "x", "audio_caption": "y", "video_caption": "z"} for i in range(30)]
+    for name, heard in (("factual", 0.8), ("counterfactual", 0.4)):
+        replies = {(i + 1, m): [judged(heard if m == "audio" else 0.9)] for i in range(30) for m in ("audio", "video")}
+        changes = {"captions": write(tmp_path / "c.jsonl", rows), **scripted(tmp_path, replies)}
+        running.run("judge", tmp_path / name, changes)
+    found = compare_judged(RunDir(tmp_path / "counterfactual"), RunDir(tmp_path / "factual"))
+    assert found["audio"]["drop"] == pytest.approx(0.5) and found["audio"]["interval"] == pytest.approx([-0.4, -0.4])
+    assert found["video"]["drop"] == pytest.approx(0)
+
+
+def test_a_judge_that_fails_in_passing_is_asked_again_and_one_that_dies_is_resumed(tmp_path):
+    rows = [{"clip": f"{i}", "caption": "x", "audio_caption": "y"} for i in range(150)]
+    captions = write(tmp_path / "c.jsonl", rows)
+
+    def judge(url):
+        options = {"timeout_s": 1.0, "attempts": 3, "max_wait_s": 0.05}
+        changes = {"captions": captions, "model.engine": "server", "model.model": "tiny", "model.urls": [url]}
+        return running.run("judge", tmp_path / "r", {**changes, "model.options": options, "run.part_size": 64})
+
+    # answers some captions, then stays down
+    plan = Plan(503, "slow", *["ok"] * 64, *[503] * 400)
+    with serve(plan) as url, pytest.raises(UserError, match="no server answered"):
+        judge(url)
+    with serve(after := Plan()) as url:
+        tally = judge(url)["judge"]
+    # "answer 17" is prose: counted, not scored
+    assert tally.kept == 150 and plan.served + after.served < 150 + 64 and plan.served >= 64
+    found = summarise_judge(RunDir(tmp_path / "r"))
+    assert found["audio"]["unparsed"] == 150 and found["audio"]["mean"] is None
+    assert after.bodies[0]["response_format"]["json_schema"]["schema"]["required"] == ["reason", "score"]
+
+
+def test_a_text_model_answers_alone_as_in_a_batch_and_refuses_media(text_model):
+    from avcurate.engines.base import Failure, ListSource, Request
+    from avcurate.engines.open import open_engine
+
+    engine = open_engine(ModelSpec(model=str(text_model), max_sequences=8))
+    engine.setup()
+    how = Sampling(temperature=1.0, max_tokens=12)
+    asked = [Request(f"{i}", "word " * (i + 1), None, None, 1.0, 3, 50 * i, how) for i in range(4)]
+    together = {r.key: [x.text for x in r.responses] for r in engine.generate(ListSource(asked))}
+    alone = {r.key: [x.text for x in r.responses] for a in asked for r in engine.generate(ListSource([a]))}
+    assert together == alone and len(set(map(tuple, together.values()))) == 4
+    deaf = Request("m", "x", np.zeros(16000, np.float32), None, 1.0, 1, 0, how)
+    (refused,) = engine.generate(ListSource([deaf]))
+    assert isinstance(refused, Failure) and refused.reason == "text_only_model"
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def text_model(tmp_path_factory):
+    """A tiny language model with random weights, with the embedded model's tokenizer."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    from avcurate.engines.checkpoint import EMBEDDED_FOLDER
+
+    folder = tmp_path_factory.mktemp("text")
+    tokenizer = AutoTokenizer.from_pretrained(EMBEDDED_FOLDER)
+    tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        max_position_embeddings=512, eos_token_id=tokenizer.eos_token_id,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_text_models_are_known_by_their_configuration(text_model):
+    from avcurate.engines.checkpoint import Checkpoint
+
+    assert Checkpoint(str(text_model)).reads_text_alone and not Checkpoint("embedded").reads_text_alone
+
+
+def test_references_of_several_records_are_put_together_and_scores_are_finite(tmp_path):
+    truth = [
+        {"clip": "a", "audio_caption": "dog"},
+        {"clip": "a", "audio_caption": ["a bark"]},
+        {"clip": "a", "video_caption": "yard"},
+    ]
+    rows = [{"clip": "a", "caption": "x"}, {"clip": "a", "caption": "y", "human_audio": float("nan")}]
+    replies = {(1, "audio"): [judged(1)], (1, "video"): [judged(1)]}
+    model = scripted(tmp_path, replies)
+    changes = {"captions": write(tmp_path / "c.jsonl", rows), "truth": write(tmp_path / "truth.jsonl", truth)}
+    tally = running.run("judge", tmp_path / "r", {**changes, **model})["judge"]
+    assert tally.dead == {"human_score_not_a_number": 1}
+    (row,) = [r for t in RunDir(tmp_path / "r").parts("judge").rows() for r in t.to_pylist()]
+    assert row["audio_references"] == ["dog", "a bark"] and row["video_references"] == ["yard"]

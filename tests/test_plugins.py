@@ -1,0 +1,78 @@
+"""The example package of docs/examples/plugin, as it stands: listed, and each of its things used by name."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+from tests.conftest import REPO, ffmpeg
+
+EXAMPLE = REPO / "docs/examples/plugin"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """What an installer leaves: the module, and metadata with the entry points of its pyproject.toml."""
+    site = tmp_path_factory.mktemp("site")
+    (site / "avcurate_example.py").write_text((EXAMPLE / "avcurate_example.py").read_text())
+    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
+    info = site / "avcurate_example-0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    groups = [
+        f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in found.items())
+        for group, found in project["entry-points"].items()
+    ]
+    (info / "entry_points.txt").write_text("\n".join(groups))
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(site), str(REPO)])}
+
+
+def avcurate(env, *words):
+    command = [sys.executable, "-m", "avcurate.cli.app", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_they_are_listed_with_their_package(installed):
+    text = avcurate(installed, "plugins", "--json")
+    assert {n for n in ("pub-quiz", "first-choice", "example_omni", "lengths") if n in text} == {
+        "pub-quiz", "first-choice", "example_omni", "lengths",
+    }  # fmt: skip
+    assert text.count("avcurate-example") == 4
+    assert "lengths" in avcurate(installed, "--help")
+
+
+def test_its_task_is_a_command_with_every_guarantee(installed, tmp_path):
+    rows = [{"clip": c, "caption": t} for c, t in (("a", "one two"), ("b", "one"), ("c", "one two three four"))]
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    assert "avcurate lengths captions.jsonl" in avcurate(installed, "lengths", "--help")
+    words = ["lengths", tmp_path / "c.jsonl", "--least", 2, "-o", tmp_path / "run", "--json"]
+    found = json.loads(avcurate(installed, *words))
+    assert found["mean_words"] == 3 and found["stages"]["lengths"]["dead"] == {"too_short": 1}
+    assert json.loads(avcurate(installed, *words))["stages"] == found["stages"]
+    assert json.loads(avcurate(installed, "status", tmp_path / "run", "--json"))["state"] == "finished"
+    assert json.loads(avcurate(installed, "verify", tmp_path / "run", "--json"))["damaged"] == []
+    avcurate(installed, "report", tmp_path / "run")
+    again = json.loads(avcurate(installed, "retry", tmp_path / "run", "--json"))
+    assert again["stages"]["lengths"]["dead"] == {"too_short": 1}
+    # another threshold is another run
+    refused = [sys.executable, "-m", "avcurate.cli.app", "retry", str(tmp_path / "run"), "--set", "least=1"]
+    done = subprocess.run(refused, capture_output=True, text=True, env=installed)
+    assert done.returncode == 1 and "least: 2 → 1" in done.stderr
+
+
+@pytest.mark.slow
+def test_its_format_and_engine_label(installed, tmp_path):
+    pytest.importorskip("sentence_transformers")
+    media = tmp_path / "clips"
+    media.mkdir()
+    ffmpeg("-f", "lavfi", "-i", "testsrc=s=64x48:r=4:d=1", "-f", "lavfi", "-i", "sine=440:d=1", str(media / "a.mp4"))
+    rows = [{"clip": "a.mp4", "ask": f"Which, {i}?", "options": ["red", "blue"], "solution": i} for i in (0, 1)]
+    (tmp_path / "q.json").write_text(json.dumps(rows))
+    words = ["label-pem", tmp_path / "q.json", "--media", media, "-e", "first-choice", "-o", tmp_path / "run", "--json"]
+    found = json.loads(avcurate(installed, *words))
+    assert found["stages"]["sample"]["kept"] == 2 and found["settings"]["av"]["right"] == 8

@@ -1,0 +1,15 @@
+"""Questions that cannot be trained on are written down once, whatever a crash left behind."""
+
+import json
+
+from avcurate.train.media import Rows, read_dead
+
+
+def test_a_line_that_a_crash_cut_off_does_not_swallow_the_next(tmp_path):
+    file = tmp_path / "dead.jsonl"
+    first = {"question_id": "a", "media": "a.mp4", "reason": "media_missing", "message": "gone"}
+    file.write_text(json.dumps(first) + '\n{"question_id": "b", "med')
+    rows = Rows(None, file)
+    rows.leave_out({"question_id": "a", "media": "a.mp4"}, "media_missing", "gone")
+    rows.leave_out({"question_id": "b", "media": "b.mp4"}, "media_missing", "gone")
+    assert [told["question_id"] for told in read_dead(file)] == ["a", "b"]
