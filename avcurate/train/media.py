@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from avcurate.errors import MediaError
 from avcurate.media.cache import ClipCache
 from avcurate.media.decode import DecodedClip
+
+LATELY = 64
 
 
 class Rows:
@@ -23,6 +26,7 @@ class Rows:
     def __init__(self, clips: ClipCache, dead: Path) -> None:
         self._clips, self._file = clips, dead
         self._dead = {told["question_id"] for told in read_dead(dead)}
+        self._lately: deque[str] = deque(maxlen=LATELY)
 
     def ahead(self, rows: Iterable[dict[str, Any]]) -> None:
         """Begin to decode."""
@@ -32,10 +36,16 @@ class Rows:
     def clip(self, row: dict[str, Any]) -> DecodedClip | None:
         """A row's clip, or ``None`` where it cannot be read."""
         try:
-            return self._clips.get(row["media"], row["start"], row["end"]).result()
+            found = self._clips.get(row["media"], row["start"], row["end"]).result()
+            self._lately.append(row["question_id"])
+            return found
         except MediaError as e:
             self.leave_out(row, e.reason, str(e))
             return None
+
+    def lately(self, count: int) -> list[str]:
+        """The ids of the last questions whose clips were read, at most 64, each once, oldest first."""
+        return list(dict.fromkeys(self._lately))[-count:]
 
     def leave_out(self, row: dict[str, Any], reason: str, message: str) -> None:
         """Write down that a question is not trained on."""

@@ -38,20 +38,37 @@ def read_shards(folder: Path, split: str = "train", columns: Sequence[str] = ())
         facts: dict[str, Any] = json.loads((folder / "shards.json").read_text("utf-8"))
     except (OSError, ValueError) as e:
         raise UserError(f"{folder} holds no shards: {e}", "Make them with `avcurate export RUN -o SHARDS`.") from None
+    if not isinstance(facts, dict):
+        raise UserError(f"{folder}/shards.json is broken.", "Export the run again.")
     if facts.get("schema_version") != SCHEMA_VERSION:
         raise UserError(
             f"{folder} has schema version {facts.get('schema_version')}, this avcurate has {SCHEMA_VERSION}.",
             "Export the run again with this avcurate.",
         )
+    missing = [k for k in ("media", "fps", "sample_rate", "processor", "rows", "split", "thresholds") if k not in facts]
+    if missing:
+        raise UserError(f"{folder}/shards.json does not say {missing[0]!r}.", "Export the run again.")
     files = sorted((folder / "data").glob(f"{split}-*.parquet"))
     if not files:
         raise UserError(f"{folder} holds no Parquet shard of the split {split!r}.", "Export with --to parquet.")
-    rows = [row for file in files for row in pq.read_table(file, columns=[*COLUMNS, *columns]).to_pylist()]
+    rows = [row for file in files for row in _rows(file, [*COLUMNS, *columns])]
     labels = {str(p) for p in PEM}
     bad = next((r for r in rows if r["pem"] not in labels), None)
     if bad is not None:
         raise UserError(f"{folder}: question {bad['question_id']} has no PEM ({bad['pem']}).", "Export again.")
     return Shards(rows, Path(facts["media"]), facts)
+
+
+def _rows(file: Path, columns: list[str]) -> list[dict[str, Any]]:
+    try:
+        there = pq.read_schema(file).names
+        absent = [c for c in columns if c not in there]
+        if absent:
+            raise UserError(f"{file} has no column {absent[0]!r}.", "Export the run again with this avcurate.")
+        found: list[dict[str, Any]] = pq.read_table(file, columns=columns).to_pylist()
+    except (OSError, ValueError) as e:
+        raise UserError(f"{file} cannot be read: {str(e)[:200]}", "Export the run again.") from None
+    return found
 
 
 def refuse_mismatch(facts: dict[str, Any], recipe: TrainRecipe, checkpoint: Checkpoint) -> None:

@@ -253,3 +253,58 @@ def test_a_question_that_holds_a_placeholder_is_left_out_by_name(shards, tmp_pat
     run_training(TrainJob(odd, tmp_path / "out", recipe))
     (dead,) = read_dead(tmp_path / "out/dead.jsonl")
     assert dead["question_id"] == rows["question_id"][2].as_py() and dead["reason"] == "special_token_in_question"
+
+
+@pytest.mark.slow
+def test_a_gradient_that_is_no_number_stops_before_it_is_saved(shards, tmp_path, monkeypatch):
+    """The step is named with its questions, no checkpoint holds such weights, and the same command goes on."""
+    import pyarrow.parquet as pq
+    from transformers import TrainerCallback
+
+    from avcurate.train.parts import Parts
+
+    class Poison(TrainerCallback):
+        def on_step_begin(self, args, state, control, model=None, **_):
+            if state.global_step == 2:
+                next(p for p in model.parameters() if p.requires_grad).register_hook(lambda g: g * float("nan"))
+
+    finished = Parts.finished
+
+    def poisoned(self, trainer):
+        trainer.add_callback(Poison())
+        return finished(self, trainer)
+
+    recipe = load_train("train-demo-stage-1", {**SMALL, "max_tokens": 8, "steps": 4, "save_every": 1})
+    job = TrainJob(shards, tmp_path / "out", recipe)
+    monkeypatch.setattr(Parts, "finished", poisoned)
+    with pytest.raises(UserError, match=r"grad_norm is nan at step 3, after the questions") as e:
+        run_training(job)
+    known = {q for f in (shards / "data").glob("*.parquet") for q in pq.read_table(f)["question_id"].to_pylist()}
+    named = set(e.value.message.split("questions ")[1].rstrip(".").split(", "))
+    assert named and named <= known and len(named) <= recipe.prompts
+    saved = {p.name for p in (tmp_path / "out/checkpoints").glob("checkpoint-*")}
+    assert saved == {"checkpoint-1", "checkpoint-2"} and not (tmp_path / "out/model").exists()
+    monkeypatch.setattr(Parts, "finished", finished)
+    assert (run_training(job) / "model.safetensors").is_file()
+
+
+def test_shards_without_a_column_are_a_sentence(shards, tmp_path):
+    import pyarrow.parquet as pq
+
+    with pytest.raises(UserError, match="has no column"):
+        run_training(TrainJob(shards, tmp_path / "out", load_train("train-demo-sft", {"steps": 1})))
+    broken = tmp_path / "shards"
+    (broken / "data").mkdir(parents=True)
+    (broken / "shards.json").write_text((shards / "shards.json").read_text())
+    whole = next((shards / "data").glob("train-*.parquet"))
+    for data in (b"", b"PAR1", whole.read_bytes()[:-20], whole.read_bytes()[: whole.stat().st_size // 2]):
+        (broken / "data/train-00000.parquet").write_bytes(data)
+        with pytest.raises(UserError, match="cannot be read"):
+            run_training(TrainJob(broken, tmp_path / "out", load_train("train-demo-stage-1")))
+    pq.write_table(pq.read_table(whole).drop_columns(["pem"]), broken / "data/train-00000.parquet")
+    with pytest.raises(UserError, match="has no column 'pem'"):
+        run_training(TrainJob(broken, tmp_path / "out", load_train("train-demo-stage-1")))
+    for facts in ("[]", "3", "null", '{"schema_version": 3}'):
+        (broken / "shards.json").write_text(facts)
+        with pytest.raises(UserError):
+            run_training(TrainJob(broken, tmp_path / "out", load_train("train-demo-stage-1")))

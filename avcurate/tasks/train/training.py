@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -75,7 +76,7 @@ def run_training(recipe: TrainRecipe, out: Path, tick: Tick = lambda step, steps
             _askable(shards.rows, rows, engine),
             out,
             recipe.report_to,
-            _log_callback(out, recipe.steps, tick),
+            _log_callback(out, recipe, rows, tick),
         )
         if recipe.algo == "sft":
             trainer = sft.make_trainer(made_of)
@@ -204,8 +205,8 @@ def _last_checkpoint(folder: Path) -> str | None:
     return None
 
 
-def _log_callback(out: Path, steps: int, tick: Tick) -> Any:
-    file = out / METRICS
+def _log_callback(out: Path, recipe: TrainRecipe, rows: Rows, tick: Tick) -> Any:
+    file, steps = out / METRICS, recipe.steps
     from transformers import TrainerCallback
 
     class Log(TrainerCallback):  # type: ignore[misc]
@@ -219,6 +220,15 @@ def _log_callback(out: Path, steps: int, tick: Tick) -> Any:
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
             """One line."""
             values = {k: v for k, v in (logs or {}).items() if isinstance(v, (int, float))}
+            # before the Trainer saves: a checkpoint with such weights would be resumed from
+            broken = [k for k in ("loss", "grad_norm") if not math.isfinite(values.get(k, 0.0))]
+            if broken:
+                raise UserError(
+                    f"{broken[0]} is {values[broken[0]]} at step {state.global_step}, after the questions "
+                    f"{', '.join(rows.lately(recipe.prompts))}.",
+                    "Lower learning_rate, or leave those questions out of the shards; the same command goes on from "
+                    "the last checkpoint, which was written before.",
+                )
             # the Trainer's closing words are no step
             if not values or "train_runtime" in values:
                 return
