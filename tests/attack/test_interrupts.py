@@ -35,11 +35,9 @@ def children(pid):
 
 
 def lives(pid):
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    return True
+    """Whether a process runs; one that is dead and that nobody has asked after does not."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
+    return bool(state) and not state.startswith("Z")
 
 
 @pytest.mark.slow
@@ -91,3 +89,19 @@ def test_a_second_signal_ends_it_at_once_also_while_a_server_stalls(tmp_path):
         assert process.returncode == 130, err
         assert time.monotonic() - sent < GRACE_S + 5
         assert "Traceback" not in err
+
+
+def test_no_child_outlives_a_process_that_is_killed():
+    """An orphan would go on writing beside the run that is begun again."""
+    code = "from avcurate.media import child; child.run(['sleep', '120'], timeout_s=300)"
+    process = subprocess.Popen([sys.executable, "-c", code])
+    held = []
+
+    def working():
+        held[:] = [c for c in children(process.pid) if "sleep" in c[1]]
+        return held
+
+    wait_for(working)
+    process.kill()
+    process.wait()
+    wait_for(lambda: not [c for c in held if lives(c[0])], 20)
