@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -29,15 +30,26 @@ def wait_for(there, seconds=60.0):
         time.sleep(0.02)
 
 
+def stat(pid):
+    """State and parent of a process; ``None`` where there is none."""
+    try:
+        state, parent = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[:2]
+    except OSError:
+        return None
+    return state, int(parent)
+
+
 def children(pid):
-    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True).stdout
-    return [line.split(None, 1) for line in listed.splitlines() if "ps -o" not in line]
+    """Process ids and command lines."""
+    found = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit()]
+    mine = [p for p in found if (stat(p) or ("", 0))[1] == pid]
+    return [(p, Path(f"/proc/{p}/cmdline").read_text().replace("\0", " ")) for p in mine if stat(p)]
 
 
 def lives(pid):
     """Whether a process runs; one that is dead and that nobody has asked after does not."""
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
-    return bool(state) and not state.startswith("Z")
+    found = stat(pid)
+    return found is not None and found[0] != "Z"
 
 
 @pytest.mark.slow
