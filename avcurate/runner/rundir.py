@@ -72,7 +72,8 @@ class RunDir:
         """Stages that ran to their end and whose parts no longer hold all of their rows: commit records are missing."""
         if record.get("schema_version", 0) < SCHEMA_VERSION:
             return []
-        done = {n: s["in"] for n, s in record["stages"].items() if s.get("complete") and "in" in s}
+        # a training has no table
+        done = {n: s["in"] for n, s in record["stages"].items() if s.get("complete") and "in" in s and "table" in s}
         tables = self.tables(record)
         return [name for name, rows in done.items() if _rows_in(tables[name], rows) != rows]
 

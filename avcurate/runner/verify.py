@@ -43,6 +43,10 @@ def verify_run(run: RunDir, *, with_media: bool = False, media: Path | None = No
                             damaged.append(_entry(run, path, what, parts, number))
             except UserError as e:
                 damaged.append(_entry(run, parts.record_file(number), e.message, parts, number))
+    for name, wanted in record.get("files", {}).items():
+        files += 1
+        if what := _wrong(run.root / name, wanted):
+            damaged.append({"path": name, "what": what, "table": None, "part": None})
     for name in run.short(record):
         parts = run.tables(record)[name]
         folder = run.root / parts.name
@@ -54,15 +58,18 @@ def verify_run(run: RunDir, *, with_media: bool = False, media: Path | None = No
 
 
 def discard(run: RunDir, found: dict[str, Any]) -> None:
-    """Remove damaged parts, with those that were built on them, and damaged files."""
+    """Remove damaged parts, with those that were built on them, and damaged files.
+
+    Raises:
+        UserError: what is damaged is no part of a table, so that nothing would make it again.
+    """
+    whole = [item["path"] for item in found["damaged"] if item["table"] is None]
+    if whole:
+        raise UserError(f"{whole[0]} cannot be made again alone.", "Run the task again with another -o.")
     tables = list(run.tables(run.record()).values())
     for item in found["damaged"]:
         path = run.root / item["path"]
-        if (
-            path.is_file()
-            and item["table"] is not None
-            and path != Parts(run.root, item["table"]).record_file(item["part"])
-        ):
+        if path.is_file() and path != Parts(run.root, item["table"]).record_file(item["part"]):
             path.unlink()
             path.with_suffix(".json").unlink(missing_ok=True)
         reached = False

@@ -308,3 +308,25 @@ def test_shards_without_a_column_are_a_sentence(shards, tmp_path):
         (broken / "shards.json").write_text(facts)
         with pytest.raises(UserError):
             run_training(TrainJob(broken, tmp_path / "out", load_train("train-demo-stage-1")))
+
+
+@pytest.mark.slow
+def test_a_training_is_finished_verified_and_its_model_watched(shards, tmp_path):
+    from avcurate.errors import RunLocked
+    from avcurate.runner.rundir import RunDir
+    from avcurate.runner.status import run_status
+    from avcurate.runner.verify import discard, verify_run
+    from avcurate.store.lock import writer_lock
+
+    job = job_of(shards, tmp_path / "out", steps=1, max_tokens=8)
+    with writer_lock(tmp_path / "out"), pytest.raises(RunLocked):
+        run_training(job)
+    weights = run_training(job) / "model.safetensors"
+    run = RunDir(tmp_path / "out")
+    assert run_status(run)["state"] == "finished"
+    found = verify_run(run)
+    assert found["files"] >= 3 and found["damaged"] == []
+    weights.write_bytes(weights.read_bytes()[:-8] + b"damaged!")
+    assert [d["path"] for d in verify_run(run)["damaged"]] == ["model/model.safetensors"]
+    with pytest.raises(UserError, match="cannot be made again alone"):
+        discard(run, verify_run(run))

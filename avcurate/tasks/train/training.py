@@ -150,6 +150,11 @@ def _record_end(run: RunDir, record: dict[str, Any], questions: int, dead: list[
         "filtered": {},
         "dead": counts,
     }
+    record["files"] = {
+        path.relative_to(run.root).as_posix(): sha256(path)
+        for path in sorted((run.root / "model").rglob("*"))
+        if path.is_file()
+    }
     record["complete"] = True
     run.save(record)
 
