@@ -251,12 +251,3 @@ def validated(model: type[M], data: dict[str, Any], where: str) -> M:
         raise UserError(
             f"{where}: field {field!r}: {first['msg'].lower()}.", "`avcurate recipe schema KIND` lists all fields."
         ) from None
-
-
-def parse_model(data: dict[str, Any]) -> ModelSpec:
-    """A model given in pieces.
-
-    Raises:
-        UserError: naming the first wrong field.
-    """
-    return validated(ModelSpec, data, "model")

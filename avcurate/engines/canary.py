@@ -22,7 +22,7 @@ LEAST_CHANGE = 1e-4
 
 
 class NotHearing(AvcurateError):
-    """A modality did not reach the model. Nothing it answered since the last passed canary is believed."""
+    """A modality did not reach the model. What it answered since the last passed canary is unconfirmed."""
 
 
 def canary_requests(interleaved: bool = False) -> dict[str, Request]:

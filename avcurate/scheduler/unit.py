@@ -47,7 +47,7 @@ class Unit(ABC):
         """A reply as (journal key, piece).
 
         Raises:
-            RowError: the reply cannot be believed.
+            RowError: the reply fails token accounting.
         """
 
     @abstractmethod

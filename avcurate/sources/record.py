@@ -34,5 +34,5 @@ def refuse_file(path: Path, where: str, what: str) -> UserError:
     """The error of a file that cannot be read to its end."""
     return UserError(
         f"{path.name} cannot be read beyond {where}: {what}.",
-        "Fix the file, or add --salvage: what cannot be told apart as a record is then a dead row with its byte range.",
+        "Fix the file, or add --salvage: what cannot be delimited as a record is then a dead row with its byte range.",
     )

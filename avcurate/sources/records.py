@@ -1,7 +1,7 @@
 """Records of an annotation file, one at a time, each with its number; bad ones by name, none in silence.
 
 Reads JSON, JSON Lines, CSV and Parquet in bounded memory. Knows no dataset. A file that cannot be read to its end is
-refused, with the line and column where it breaks; with ``salvage`` every stretch that cannot be told apart as a record
+refused, with the line and column where it breaks; with ``salvage`` every stretch that cannot be delimited as a record
 is one dead record with its byte range, and what follows is read.
 """
 

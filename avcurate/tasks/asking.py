@@ -79,7 +79,7 @@ class AskRecipe(TaskRecipe):
     media: MediaSpec = MediaSpec()
 
     def spec(self) -> AskSpec:
-        """What the scheduler is told."""
+        """The scheduler's view of these options."""
         return AskSpec(
             prompt=self.prompt,
             n=self.n,

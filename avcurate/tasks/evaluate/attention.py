@@ -125,8 +125,8 @@ def _read_again(
         tick(min(first + BATCH, len(rows)), len(rows))
     if not masses["audio"]:
         raise UserError(f"no clip of {job.run} can be read again.", "Put the media back where the run found them.")
-    told = {m: _means(masses[m]) for m in MODALITIES}
-    return told | {"responses": len(masses["audio"]), "skipped": skipped, "layers": sorted(layers)}
+    means = {m: _means(masses[m]) for m in MODALITIES}
+    return means | {"responses": len(masses["audio"]), "skipped": skipped, "layers": sorted(layers)}
 
 
 def _request(

@@ -99,10 +99,10 @@ def summarise_eval(run: RunDir) -> dict[str, Any]:
         tasks: dict[str, list[Answered]] = defaultdict(list)
         for a in answered:
             tasks[a.task].append(a)
-        told = {t: _measures(tasks[t]) for t in sorted(tasks)}
-        found[name] = {"all": _measures(answered), "tasks": told, "pem_accuracy": _pem_accuracy(answered)}
-        if set(AVHBENCH_QUESTIONS) <= told.keys():
-            found[name]["avhbench"] = avhbench_average({t: told[t]["accuracy"] for t in AVHBENCH_QUESTIONS})
+        by_task = {t: _measures(tasks[t]) for t in sorted(tasks)}
+        found[name] = {"all": _measures(answered), "tasks": by_task, "pem_accuracy": _pem_accuracy(answered)}
+        if set(AVHBENCH_QUESTIONS) <= by_task.keys():
+            found[name]["avhbench"] = avhbench_average({t: by_task[t]["accuracy"] for t in AVHBENCH_QUESTIONS})
     record = run.record()
     if record["recipe"].get("maam") or "maam" in record["recipe"]["model"]["options"]:
         for name, rate in _malformed(run).items():

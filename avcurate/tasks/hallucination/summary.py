@@ -12,7 +12,7 @@ from avcurate.runner.stage import Row
 
 
 def summarise_hallucination(run: RunDir) -> dict[str, Any]:
-    """Measures over all captions with bootstrap intervals; where the input flags captions, how well they are told."""
+    """Measures over all captions with bootstrap intervals; where the input flags captions, how well they separate."""
     rows = [r for t in run.parts("hallucination").rows() for r in t.to_pylist()]
     counts = np.array(
         [
@@ -51,7 +51,7 @@ def _told_apart(rows: list[Row]) -> dict[str, Any]:
     """Of captions flagged as hallucinated and not: how often an invented object, or a low ALOHa, says so."""
     truth = np.array([r["flag"] for r in rows])
     invented = np.array([any(m["invented"] for m in r["mentions"]) for r in rows])
-    told: dict[str, Any] = {
+    separation: dict[str, Any] = {
         "captions": len(rows),
         "hallucinated": int(truth.sum()),
         "chair": {
@@ -64,5 +64,5 @@ def _told_apart(rows: list[Row]) -> dict[str, Any]:
         bad = np.array([s for s, f in scores if f])
         good = np.array([s for s, f in scores if not f])
         higher = (good[:, None] > bad[None]).mean() + 0.5 * (good[:, None] == bad[None]).mean()
-        told["aloha_auc"] = float(higher)
-    return told
+        separation["aloha_auc"] = float(higher)
+    return separation

@@ -53,7 +53,7 @@ class Hallucination(Task[HallucinationRecipe]):
         return summarise_hallucination(run)
 
     def show(self, summary: dict[str, Any], out: Console) -> None:
-        """Measures, and how well flagged captions are told from others."""
+        """Measures, and how well flagged captions are separated from others."""
         from rich.table import Table
 
         table = Table("measure", "value", "95 %", title=f"{summary['captions']:,} captions", title_justify="left")
@@ -66,14 +66,16 @@ class Hallucination(Task[HallucinationRecipe]):
             table.add_row("aloha", f"{summary['aloha']['mean']:.3f}", f"over {summary['aloha']['captions']:,} captions")
         out.print(table)
         if "told_apart" in summary:
-            told = summary["told_apart"]
-            of = {k: "-" if v is None else f"{v:.1%}" for k, v in told["chair"].items()}
+            flags = summary["told_apart"]
+            of = {k: "-" if v is None else f"{v:.1%}" for k, v in flags["chair"].items()}
             out.print(
-                f"Flagged in the input: {told['hallucinated']:,} of {told['captions']:,}. An invented object "
+                f"Flagged in the input: {flags['hallucinated']:,} of {flags['captions']:,}. An invented object "
                 f"is found in {of['flagged_of_hallucinated']} of those and {of['flagged_of_faithful']} of the others."
             )
-            if "aloha_auc" in told:
-                out.print(f"ALOHa is lower for a flagged caption than for another in {told['aloha_auc']:.1%} of pairs.")
+            if "aloha_auc" in flags:
+                out.print(
+                    f"ALOHa is lower for a flagged caption than for another in {flags['aloha_auc']:.1%} of pairs."
+                )
 
     def page(self, run: RunDir, summary: dict[str, Any]) -> Path:
         """Captions with every invented word marked."""
