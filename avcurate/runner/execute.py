@@ -97,6 +97,7 @@ class StageRun:
                 self.tally.add_commit(done)
             else:
                 todo.append(commit)
+        self.journal.keep_only({c.part for c in todo})
         return todo
 
     def _current(self, done: Commit, upstream: Commit) -> bool:

@@ -102,6 +102,13 @@ class Journal:
         self._files.pop(part).close()
         self._file(part).unlink(missing_ok=True)
 
+    def keep_only(self, parts: set[int]) -> None:
+        """Remove the files of all other parts: a process killed right after a commit left its file behind."""
+        wanted = {self._file(part) for part in parts}
+        for path in self._folder.glob("part-*.jsonl"):
+            if path not in wanted:
+                path.unlink()
+
     def close(self) -> None:
         """Let go of all files; what they hold is taken up by the next process."""
         for f in self._files.values():

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from avcurate.errors import TooManyDead
 from avcurate.runner.execute import Options, StageRun
 from avcurate.runner.stage import Dead, Filtered, Kept, Stage
+from avcurate.store.journal import Journal
 from avcurate.store.parts import Commit, Parts
 
 INPUT = pa.schema([("question_id", pa.string()), ("row", pa.int64()), ("media", pa.string())])
@@ -67,6 +68,27 @@ def upstream(root: Path, sizes: list[int]) -> Parts:
         number += size
         parts.write(Commit(part, size, size, {}, {}, "", "x"), {"kept": pa.Table.from_pylist(rows, schema=INPUT)})
     return parts
+
+
+def test_a_journal_left_by_a_kill_between_commit_and_unlink_is_removed(tmp_path, monkeypatch):
+    class Journaled(Faulty):
+        journals_outcomes = True
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_):
+        raise Killed
+
+    source, output = upstream(tmp_path, [3, 2]), Parts(tmp_path, "faulty")
+    monkeypatch.setattr(Journal, "close_part", killed)
+    with pytest.raises(Killed):
+        StageRun(Journaled("k"), source, output, Options()).run()
+    assert output.commit_of(0) is not None and list(tmp_path.glob("journal/*/*.jsonl"))
+    monkeypatch.undo()
+    again = Journaled("k")
+    assert StageRun(again, source, output, Options()).run().kept == 5
+    assert again.seen == ["q3", "q4"] and not list(tmp_path.glob("journal/*/*.jsonl"))
 
 
 def everything(parts: Parts) -> dict[str, list[str]]:
