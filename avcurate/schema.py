@@ -64,6 +64,17 @@ RESPONSES = pa.list_(
     )
 )
 
+DECODED = pa.list_(
+    pa.struct(
+        [
+            ("track", pa.string()),
+            ("expected_seconds", pa.float64()),
+            ("decoded_seconds", pa.float64()),
+            ("units", pa.int64()),
+        ]
+    )
+)
+
 LOGPROBS = pa.list_(pa.struct([("token", pa.string()), ("logprob", pa.float64())]))
 
 QUESTION: tuple[Column, ...] = (
@@ -89,10 +100,15 @@ def _per_setting(name: str, type_: pa.DataType, about: str) -> tuple[Column, ...
     return tuple(Column(f"{s}_{name}", type_, f"Under {shown[s]}: {about}") for s in shown)
 
 
-SAMPLE: tuple[Column, ...] = (
+SHOWN: tuple[Column, ...] = (
     Column("media_sha256", pa.string(), "SHA-256 of the media file that was shown."),
     Column("duration", pa.float64(), "Seconds of media that were shown."),
     Column("media_shortfall", pa.float64(), "Share of a track that could not be decoded, in [0, 1]."),
+    Column("media_decoded", DECODED, "Per track: seconds expected and decoded, and frames or 16 kHz samples decoded."),
+)
+
+SAMPLE: tuple[Column, ...] = (
+    *SHOWN,
     Column("engine", pa.string(), "Engine and model that answered."),
     *_per_setting("responses", RESPONSES, "all sampled responses, in order of their seeds."),
     *_per_setting("asked", pa.int32(), "responses sampled; fewer than n where early exit stopped."),
@@ -208,9 +224,7 @@ ASKED = pa.list_(
 )
 
 EVAL: tuple[Column, ...] = (
-    Column("media_sha256", pa.string(), "SHA-256 of the media file that was shown."),
-    Column("duration", pa.float64(), "Seconds of media that were shown."),
-    Column("media_shortfall", pa.float64(), "Share of a track that could not be decoded, in [0, 1]."),
+    *SHOWN,
     Column("engine", pa.string(), "Engine and model that answered."),
     Column("pem", pa.string(), "PEM of the question where the dataset or a label says one."),
     Column("asked", ASKED, "Per condition: responses, answers (null: unreadable), whether right, PEMs named, tokens."),

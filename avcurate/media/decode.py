@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from avcurate.errors import MediaError
 from avcurate.media import child
+from avcurate.media.damage import Track, refuse_damage
 from avcurate.media.probe import Probe, probe
 from avcurate.media.scratch import scratch
 from avcurate.store.atomic import sha256
@@ -50,7 +51,7 @@ class DecodedClip:
         fps: frames per second of ``frames`` (below the asked rate where the cap applied).
         audio: float32 (S,) mono at 16 kHz in [-1, 1], or ``None`` without a sound track.
         sha256: of the file's bytes; identifies the media in caches and reports.
-        shortfall: share of what was asked for, of the track that lacks most, that could not be decoded; in [0, 1].
+        tracks: how much of each track that the file has was expected, and how much decoded.
     """
 
     frames: NDArray[np.uint8] | None
@@ -58,12 +59,26 @@ class DecodedClip:
     audio: NDArray[np.float32] | None
     duration: float
     sha256: str
-    shortfall: float = 0.0
+    tracks: tuple[Track, ...] = ()
+
+    @property
+    def shortfall(self) -> float:
+        """Share of what was asked for, of the track that lacks most, that could not be decoded; in [0, 1]."""
+        return max((t.missing for t in self.tracks), default=0.0)
 
     @property
     def nbytes(self) -> int:
         """Bytes held by the arrays."""
         return sum(a.nbytes for a in (self.frames, self.audio) if a is not None)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What one pass over a file gave; ``destroyed``: share of picture packets that gave no frame."""
+
+    frames: NDArray[np.uint8] | None
+    audio: NDArray[np.float32] | None
+    destroyed: float
 
 
 def decode(path: Path, spec: DecodeSpec, start: float | None = None, end: float | None = None) -> DecodedClip:
@@ -90,59 +105,34 @@ def decode(path: Path, spec: DecodeSpec, start: float | None = None, end: float 
             )
         limit = min(limit, facts.duration - begin)
     fps = min(spec.fps, spec.max_frames / limit)
-    frames, audio, destroyed = _run(path, facts, spec, begin, limit, fps)
-    if fps < spec.fps and facts.has_video and (frames is None or len(frames) < spec.max_frames / 2):
+    read = _run(path, facts, spec, begin, limit, fps)
+    if fps < spec.fps and facts.has_video and (read.frames is None or len(read.frames) < spec.max_frames / 2):
         # the container claims to be longer than it is: what there is fits at the full rate, or up to the cap
         fps = spec.fps
-        frames, audio, destroyed = _run(path, facts, spec, begin, limit, fps)
-    duration = max(
-        len(audio) / SAMPLE_RATE if audio is not None else 0.0,
-        len(frames) / fps if frames is not None else 0.0,
-    )
-    shortfall = _refuse_damage(path, facts, spec, begin, limit, fps, frames, audio, destroyed)
-    return DecodedClip(frames, fps, audio, duration, sha256(path), shortfall)
+        read = _run(path, facts, spec, begin, limit, fps)
+    tracks = _tracks(facts, begin, limit, fps, read)
+    refuse_damage(path, tracks, spec.max_shortfall, keep_damaged=spec.keep_damaged)
+    return DecodedClip(read.frames, fps, read.audio, max(t.decoded for t in tracks), sha256(path), tracks)
 
 
-def _refuse_damage(
-    path: Path,
-    facts: Probe,
-    spec: DecodeSpec,
-    begin: float,
-    limit: float,
-    fps: float,
-    frames: NDArray[np.uint8] | None,
-    audio: NDArray[np.float32] | None,
-    destroyed: float,
-) -> float:
-    """The share that is missing of the track that lacks most."""
+def _tracks(facts: Probe, begin: float, limit: float, fps: float, read: _Read) -> tuple[Track, ...]:
+    """Each track that the file has, as far as it was asked for."""
+
+    def expected(whole: float) -> float | None:
+        return max(0.0, min(whole - begin, limit)) if whole else None
+
     tracks = []
     if facts.has_video:
-        tracks.append(("picture", facts.video_seconds, 0.0 if frames is None else len(frames) / fps, 2 / fps))
+        frames = 0 if read.frames is None else len(read.frames)
+        picture = expected(facts.video_seconds)
+        tracks.append(Track("picture", picture, frames / fps, frames, 2 / fps, read.destroyed))
     if facts.has_audio:
-        tracks.append(("sound", facts.audio_seconds, 0.0 if audio is None else len(audio) / SAMPLE_RATE, 0.25))
-    worst = 0.0
-    for name, whole, got, slack in tracks:
-        expected = max(0.0, min(whole - begin, limit)) if whole else 0.0
-        missing = 1.0 if got == 0 and expected > slack else max(0.0, expected - got - slack) / max(expected, 1e-9)
-        if got == 0 and not whole:
-            missing = 1.0
-        if name == "picture":
-            missing = max(missing, destroyed)
-            got = min(got, expected * (1 - destroyed))
-        worst = max(worst, missing)
-        if missing > spec.max_shortfall and not (spec.keep_damaged and got):
-            raise MediaError(
-                "media_damaged",
-                f"{path}: of {expected:.1f} s of {name} only {got:.1f} s can be decoded.",
-                "Fetch the clip again, or allow it with media.max_shortfall or media.keep_damaged in the recipe.",
-            )
-    return worst
+        samples = 0 if read.audio is None else len(read.audio)
+        tracks.append(Track("sound", expected(facts.audio_seconds), samples / SAMPLE_RATE, samples, 0.25))
+    return tuple(tracks)
 
 
-def _run(
-    path: Path, facts: Probe, spec: DecodeSpec, begin: float, limit: float, fps: float
-) -> tuple[NDArray[np.uint8] | None, NDArray[np.float32] | None, float]:
-    """Frames, samples, and the share of picture packets that gave no frame."""
+def _run(path: Path, facts: Probe, spec: DecodeSpec, begin: float, limit: float, fps: float) -> _Read:
     with scratch() as folder:
         video_file, audio_file = Path(folder, "v"), Path(folder, "a")
         size = _frame_size(facts, spec.max_pixels) if facts.has_video else None
@@ -152,7 +142,7 @@ def _run(
         audio = _read_audio(audio_file) if facts.has_audio else None
     if frames is None and audio is None:
         _fail(path, done.returncode, done.stderr)
-    return frames, audio, _destroyed(done.stderr)
+    return _Read(frames, audio, _destroyed(done.stderr))
 
 
 def _destroyed(log: bytes) -> float:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from avcurate.engines.base import Engine
 from avcurate.engines.canary import check_hearing
 from avcurate.media.cache import ClipCache
+from avcurate.media.decode import DecodedClip
 from avcurate.runner.stage import Outcome, Row, Stage, WorkLog
 from avcurate.scheduler.question import RECEIVED, Asked, EarlyExit, QuestionUnit, count_right, question_units
 from avcurate.scheduler.schedule import Scheduler
@@ -56,6 +57,19 @@ class AskingStage(Stage):
     def close(self) -> None:
         """Free the engine."""
         self.engine.close()
+
+
+def shown_media(clip: DecodedClip) -> Row:
+    """Columns ``schema.SHOWN``."""
+    return {
+        "media_sha256": clip.sha256,
+        "duration": clip.duration,
+        "media_shortfall": clip.shortfall,
+        "media_decoded": [
+            {"track": t.name, "expected_seconds": t.expected, "decoded_seconds": t.decoded, "units": t.units}
+            for t in clip.tracks
+        ],
+    }
 
 
 class SampleStage(AskingStage):
@@ -111,8 +125,7 @@ class SampleStage(AskingStage):
 
     def _columns(self, unit: QuestionUnit) -> Row:
         clip = unit.clip
-        added: Row = {"media_sha256": clip.sha256, "duration": clip.duration, "engine": self.engine.name}
-        added["media_shortfall"] = clip.shortfall
+        added: Row = {**shown_media(clip), "engine": self.engine.name}
         for setting, asked in unit.asked.items():
             added[f"{setting}_responses"] = asked.responses
             added[f"{setting}_asked"] = len(asked.responses)

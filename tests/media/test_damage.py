@@ -44,6 +44,10 @@ def test_a_whole_clip_lacks_nothing(clip, tmp_path):
     (tmp_path / "c.mp4").write_bytes(clip[0])
     found = decode(tmp_path / "c.mp4", DecodeSpec())
     assert found.shortfall == 0 and len(found.frames) == 20 and len(found.audio) == 160_000
+    assert [(t.name, t.expected, t.decoded, t.units) for t in found.tracks] == [
+        ("picture", 10.0, 10.0, 20),
+        ("sound", 10.0, 10.0, 160_000),
+    ]
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.75])
@@ -53,6 +57,7 @@ def test_a_file_that_is_cut_off_is_damaged(clip, tmp_path, share):
         decode(tmp_path / "c.mp4", DecodeSpec())
     assert e.value.reason == "media_damaged"
     kept = decode(tmp_path / "c.mp4", DecodeSpec(keep_damaged=True))
+    assert all(t.expected == 10 and t.decoded == pytest.approx(10 * share, abs=1.5) for t in kept.tracks)
     assert kept.shortfall == pytest.approx(1 - share, abs=0.15)
 
 

@@ -16,7 +16,7 @@ from avcurate.scheduler.question import QuestionUnit, question_units
 from avcurate.scheduler.schedule import Scheduler
 from avcurate.scheduler.spec import AskSpec, Condition
 from avcurate.schema import EVAL, columns_schema
-from avcurate.tasks.sampling import AskingStage
+from avcurate.tasks.sampling import AskingStage, shown_media
 
 TOKENS = ("prompt_tokens", "audio_tokens", "video_tokens")
 
@@ -70,9 +70,7 @@ class EvalStage(AskingStage):
                 }
             )
         return {
-            "media_sha256": clip.sha256,
-            "duration": clip.duration,
-            "media_shortfall": clip.shortfall,
+            **shown_media(clip),
             "engine": self.engine.name,
             "pem": None if pem is None else str(pem),
             "asked": asked,

@@ -1,0 +1,57 @@
+"""How much of what was asked for could be decoded, track by track. What is damaged is never called absent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from avcurate.errors import MediaError
+
+
+@dataclass(frozen=True)
+class Track:
+    """One track of a clip, or of the part of it that was asked for.
+
+    Attributes:
+        name: ``picture`` or ``sound``.
+        expected: seconds that the container promises of it; ``None`` where it gives no length.
+        decoded: seconds that were decoded.
+        units: frames or samples that were decoded.
+        slack: seconds that a whole track may lack: codecs round, and the frame rate filter drops.
+        destroyed: share of its packets that gave nothing, in [0, 1].
+    """
+
+    name: str
+    expected: float | None
+    decoded: float
+    units: int
+    slack: float
+    destroyed: float = 0.0
+
+    @property
+    def missing(self) -> float:
+        """Share that could not be decoded, in [0, 1]."""
+        if self.expected is None:
+            return max(self.destroyed, float(self.decoded == 0))
+        if self.decoded == 0 and self.expected > self.slack:
+            return 1.0
+        lacks = max(0.0, self.expected - self.decoded - self.slack) / max(self.expected, 1e-9)
+        return max(lacks, self.destroyed)
+
+
+def refuse_damage(path: Path, tracks: Sequence[Track], max_shortfall: float, *, keep_damaged: bool) -> None:
+    """Refuse a clip that lacks too much of a track.
+
+    Raises:
+        MediaError: ``media_damaged``.
+    """
+    for track in tracks:
+        if track.missing > max_shortfall and not (keep_damaged and track.decoded):
+            promised = track.decoded if track.expected is None else track.expected
+            got = min(track.decoded, promised * (1 - track.destroyed))
+            raise MediaError(
+                "media_damaged",
+                f"{path}: of {promised:.1f} s of {track.name} only {got:.1f} s can be decoded.",
+                "Fetch the clip again, or allow it with media.max_shortfall or media.keep_damaged in the recipe.",
+            )
