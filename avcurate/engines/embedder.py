@@ -135,7 +135,9 @@ class ServerEmbedder(Embedder):
         """Ask the server for its models."""
         import httpx
 
-        self._client = httpx.Client(timeout=self.timeout_s)
+        from avcurate.engines.deadline import bounded
+
+        self._client = bounded(httpx.Client(timeout=self.timeout_s))
         try:
             served = self._client.get(f"{self.url}/models").raise_for_status().json()
             names = [str(m["id"]) for m in served.get("data", [])]

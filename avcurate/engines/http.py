@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import httpx
+
+from avcurate.engines.deadline import deadline
 
 MAX_BODY = 64 << 20
 
@@ -29,18 +30,18 @@ BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 def post_json(client: httpx.Client, url: str, body: dict[str, Any], deadline_s: float) -> dict[str, Any]:
     """The JSON object that a server answers with.
 
-    The deadline counts from the first byte sent to the last byte read: a body that drips, or stalls, does not extend
-    it. Compressed bodies are not asked for, and refused: a megabyte of them may hold gigabytes.
+    The deadline counts from the first byte sent to the last byte read: headers or a body that drip, or stall, do not
+    extend it where the client is one of :func:`avcurate.engines.deadline.bounded`. Compressed bodies are not asked
+    for, and refused: a megabyte of them may hold gigabytes.
 
     Raises:
         Busy: the answer is late, too large, cut off, or says that the server is busy.
         Refused: the server says that the request is wrong.
         httpx.TransportError: the connection failed.
     """
-    end = time.monotonic() + deadline_s
     timeout = httpx.Timeout(deadline_s, connect=min(30.0, deadline_s))
     headers = {"Accept-Encoding": "identity"}
-    with client.stream("POST", url, json=body, timeout=timeout, headers=headers) as reply:
+    with deadline(deadline_s), client.stream("POST", url, json=body, timeout=timeout, headers=headers) as reply:
         if reply.headers.get("Content-Encoding", "identity") != "identity":
             raise Refused("the server compresses its answers although it was asked not to.")
         data = bytearray()
@@ -48,8 +49,6 @@ def post_json(client: httpx.Client, url: str, body: dict[str, Any], deadline_s: 
             data += chunk
             if len(data) > MAX_BODY:
                 raise Refused(f"the answer is longer than {MAX_BODY:,} bytes.")
-            if time.monotonic() > end:
-                raise Busy(f"{url}: the answer was not whole after {deadline_s:g} s")
         return _read(url, reply, bytes(data))
 
 

@@ -27,6 +27,7 @@ from tenacity import (
 
 from avcurate.engines.base import Engine, Failure, Perception, Reply, Request, Response, Source, text_logprobs
 from avcurate.engines.checkpoint import Checkpoint
+from avcurate.engines.deadline import bounded, deadline
 from avcurate.engines.http import Busy, Refused, post_json
 from avcurate.engines.wire import body_of
 from avcurate.errors import UserError
@@ -86,10 +87,11 @@ class ServerEngine(Engine):
         key = os.environ.get("AVCURATE_API_KEY") or os.environ.get("OPENAI_API_KEY") or ""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
-        self._client = httpx.Client(timeout=self.options["timeout_s"], headers=headers, limits=limits)
+        self._client = bounded(httpx.Client(timeout=self.options["timeout_s"], headers=headers, limits=limits))
         for url in self.urls:
             try:
-                reply = self._client.get(f"{url}/models", timeout=20).raise_for_status().json()
+                with deadline(20):
+                    reply = self._client.get(f"{url}/models", timeout=20).raise_for_status().json()
                 served = {str(m["id"]): m for m in reply["data"]}
             except (httpx.HTTPError, ValueError, KeyError, TypeError) as e:
                 raise UserError(
@@ -127,7 +129,8 @@ class ServerEngine(Engine):
 
     def _started(self, url: str) -> str | None:
         try:
-            text = self._client.get(f"{url.removesuffix('/v1')}/metrics", timeout=10).raise_for_status().text
+            with deadline(10):
+                text = self._client.get(f"{url.removesuffix('/v1')}/metrics", timeout=10).raise_for_status().text
         except httpx.HTTPError:
             return None
         found = re.search(r"^process_start_time_seconds(?:\{[^}\n]*\})? (\S+)$", text, re.MULTILINE)

@@ -22,7 +22,8 @@ from avcurate.sources.record import Record, refuse_file
 __all__ = ["Record", "read_records"]
 SHOWN = 2000
 PARQUET_ROWS = 64
-PARQUET_BYTES = 8 << 20
+PARQUET_UNPACKED, PARQUET_SWELLS = 1 << 28, 500
+TEXT = ("BYTE_ARRAY",)
 
 
 def read_records(path: Path, *, salvage: bool = False) -> Iterator[Record]:
@@ -244,14 +245,13 @@ def _parquet(path: Path) -> Iterator[Record]:
 
     row = 0
     try:
-        file = pq.ParquetFile(path)
+        with pq.ParquetFile(path) as plain:
+            texts = [c.path for i in range(len(plain.schema)) if (c := plain.schema.column(i)).physical_type in TEXT]
+        # a file of a kilobyte may hold gigabytes: values that repeat stay in their dictionary until their row is read
+        file = pq.ParquetFile(path, read_dictionary=texts)
         for group in range(file.num_row_groups):
-            size = max(1, file.metadata.row_group(group).num_rows)
-            first = next(file.iter_batches(batch_size=1, row_groups=[group]), None)
-            # run-length coding hides sizes: a file of a kilobyte may hold gigabytes
-            per_row = max(1, first.nbytes if first is not None else 1)
-            rows = max(1, min(PARQUET_ROWS, size, PARQUET_BYTES // per_row))
-            for batch in file.iter_batches(batch_size=rows, row_groups=[group]):
+            _refuse_swelling(path, file.metadata.row_group(group))
+            for batch in file.iter_batches(batch_size=PARQUET_ROWS, row_groups=[group]):
                 for i in range(batch.num_rows):
                     row += 1
                     yield _parquet_row(row, batch.slice(i, 1), path)
@@ -262,10 +262,34 @@ def _parquet(path: Path) -> Iterator[Record]:
         ) from None
 
 
+def _refuse_swelling(path: Path, group: Any) -> None:
+    """Refuse a row group that would fill the memory when its pages are unpacked.
+
+    Raises:
+        UserError: it is hundreds of times larger in memory than in the file.
+    """
+    packed = sum(group.column(i).total_compressed_size for i in range(group.num_columns))
+    if group.total_byte_size > PARQUET_UNPACKED and group.total_byte_size > PARQUET_SWELLS * packed:
+        raise UserError(
+            f"{path} cannot be read: {packed:,} bytes of it unpack to {group.total_byte_size:,}.",
+            "Write it again in smaller row groups, if it is what you meant.",
+        )
+
+
 def _parquet_row(row: int, batch: Any, path: Path) -> Record:
-    if batch.nbytes > MAX_RECORD:
-        return Record(row, None, "record_too_large", f"row {row} of {path.name} holds {batch.nbytes:,} bytes.")
     try:
-        return as_record(row, batch.to_pylist()[0], "", "", batch.nbytes)
+        value = batch.to_pylist()[0]
+        if (size := _size(value)) > MAX_RECORD:
+            return Record(row, None, "record_too_large", f"row {row} of {path.name} holds {size:,} bytes.")
+        return as_record(row, value, "", "", size)
     except (UnicodeDecodeError, ValueError, OverflowError) as e:
         return Record(row, None, "not_utf8", f"row {row} of {path.name} cannot be read: {e}.")
+
+
+def _size(value: Any) -> int:
+    """Bytes of a value's texts, and eight for every other value."""
+    if isinstance(value, dict):
+        return sum(_size(v) for v in value.values())
+    if isinstance(value, list):
+        return sum(_size(v) for v in value)
+    return len(value) if isinstance(value, (str, bytes)) else 8

@@ -2,6 +2,8 @@
 
 import json
 import random
+import subprocess
+import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -219,4 +221,32 @@ def test_parquet_that_is_damaged_or_swells(tmp_path):
     pq.write_table(large, tmp_path / "large.parquet", compression="zstd")
     assert (tmp_path / "large.parquet").stat().st_size < 100_000
     kept, dead = read(tmp_path / "large.parquet", False)
+    bomb = pa.table({"t": pa.array(["x" * (400 << 20)])})
+    pq.write_table(bomb, tmp_path / "bomb.parquet", compression="zstd")
+    with pytest.raises(UserError, match=r"unpack to 4\d\d,"):
+        list(read_records(tmp_path / "bomb.parquet"))
     assert not kept and {r.reason for r in dead} == {"record_too_large"} and len(dead) == 40
+
+
+# not ru_maxrss, which a child inherits from its parent
+SWELLS = r"""
+import re, sys
+from pathlib import Path
+from avcurate.sources.records import read_records
+found = [r.reason for r in read_records(Path(sys.argv[1]))]
+print(len(found), found.count("record_too_large"), int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) >> 10)
+"""
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_parquet_of_few_bytes_and_many_repeats_is_read_in_little_memory(tmp_path, nested):
+    """The first row is small, so that no guess from it helps; without a dictionary 64 rows would be 1.3 GB."""
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] + [1] * 127, pa.int32()), pa.array(["a", "x" * (20 << 20)]))
+    column = pa.ListArray.from_arrays(pa.array(range(129), pa.int32()), texts) if nested else texts
+    path = tmp_path / "swells.parquet"
+    # without the Arrow schema, which would say that it is a dictionary
+    pq.write_table(pa.table({"t": column}), path, compression="zstd", store_schema=False)
+    assert path.stat().st_size < 4000
+    done = subprocess.run([sys.executable, "-c", SWELLS, path], capture_output=True, text=True, check=True)
+    rows, large, megabytes = map(int, done.stdout.split())
+    assert (rows, large) == (128, 127) and megabytes < 600

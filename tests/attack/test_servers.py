@@ -69,6 +69,7 @@ def raw(*pieces, pause=0.0):
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 BEHAVIOURS = {
     "body drips": raw(HEAD + b"Content-Length: 500\r\n\r\n", *[b" "] * 100, pause=0.2),
+    "headers drip": raw(b"HTTP/1.1 200 OK\r\nX-Filler: ", *[b"x"] * 500, pause=0.2),
     "body stalls": raw(HEAD + b"Content-Length: 500\r\n\r\n{", *[b""] * 40, pause=0.2),
     "nothing comes": raw(*[b""] * 40, pause=0.2),
     "endless body": raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[b"10000\r\n" + b" " * 65536 + b"\r\n"] * 1100),
