@@ -139,6 +139,9 @@ class RunDir:
                 )
             self._sweep()
             return record
+        # of a process killed while it wrote its first record
+        for stray in self.root.glob(f".{self.record_file.name}.*.tmp"):
+            stray.unlink()
         try:
             if self.root.exists() and any(p.name != "lock" for p in self.root.iterdir()):
                 raise UserError(f"{self.root} holds other files and no run.", "Give an empty or new folder with -o.")

@@ -1,6 +1,7 @@
 """A small run of every task, each with rows that are kept and rows that die: what guarantees are tried on."""
 
 import json
+import multiprocessing
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,7 +22,13 @@ class Steady(Engine):
     perceives = False
 
     def __init__(self, say):
-        self.say, self.asked, self.broken, self._failing = say, 0, True, None
+        self.say, self.broken, self._failing = say, True, None
+        # shared with forked children, whose requests count too
+        self._asked = multiprocessing.Value("i", 0)
+
+    @property
+    def asked(self):
+        return self._asked.value
 
     def identity(self):
         return {"engine": self.name}
@@ -31,7 +38,8 @@ class Steady(Engine):
 
     def generate(self, source):
         while (request := source.take(wait=True)) is not None:
-            self.asked += 1
+            with self._asked.get_lock():
+                self._asked.value += 1
             row = request.key.split("/")[0]
             self._failing = self._failing or row
             if self.broken and row == self._failing:

@@ -234,7 +234,8 @@ import re, sys
 from pathlib import Path
 from avcurate.sources.records import read_records
 found = [r.reason for r in read_records(Path(sys.argv[1]))]
-print(len(found), found.count("record_too_large"), int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) >> 10)
+megabytes = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) >> 10
+print(len(found), found.count("record_too_large"), megabytes)
 """
 
 
