@@ -140,16 +140,19 @@ def verify(
     media: MediaNow = None,
     json_out: Json = False,
 ) -> None:
-    """Check every part, record, journal and made file of a run against its checksum.
+    """Check every part, record and made file of a run, or every file of exported shards, against its checksum.
 
     Exit code 1 where something is damaged.
 
     Example: avcurate verify runs/pem
     """
+    from avcurate.publish.shards import SHARDS, verify_shards
     from avcurate.runner.rundir import RunDir
     from avcurate.runner.verify import discard, verify_run
 
-    found = verify_run(RunDir(run), with_media=with_media, media=media)
+    exported = (run / SHARDS).is_file() and not RunDir(run).exists()
+    found = verify_shards(run) if exported else verify_run(RunDir(run), with_media=with_media, media=media)
+    discard_damaged = discard_damaged and not exported
     if discard_damaged:
         discard(RunDir(run), found)
     if json_out:

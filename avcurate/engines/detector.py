@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from avcurate.engines.loading import loading
 from avcurate.errors import UserError
 
 Frame = NDArray[np.uint8]
@@ -76,15 +77,13 @@ class DetrDetector(Detector):
         self._torch = torch
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         options = {"revision": self.revision, "trust_remote_code": False}
-        try:
+        hint = (
+            "Give a folder or the name of an object detection model; facebook/detr-resnet-50 without timm is its "
+            "revision no_timm."
+        )
+        with loading(f"the detector {self.name}", hint):
             self._processor = transformers.AutoImageProcessor.from_pretrained(self.name, **options)
             model = transformers.AutoModelForObjectDetection.from_pretrained(self.name, use_safetensors=True, **options)
-        except (OSError, ValueError, ImportError) as e:
-            raise UserError(
-                f"the detector {self.name} cannot be loaded: {' '.join(str(e).split())[:300]}",
-                "Give a folder or the name of an object detection model; facebook/detr-resnet-50 without timm is its "
-                "revision no_timm.",
-            ) from None
         self._model = model.to(self._device).eval()
         self._labels: dict[int, str] = {int(k): v for k, v in model.config.id2label.items()}
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from avcurate.engines.loading import loading
 from avcurate.errors import UserError
 
 EMBEDDED = "embedded"
@@ -85,13 +86,9 @@ class SentenceTransformersEmbedder(Embedder):
         if "Qwen3-Embedding" in self.model:
             # last-token pooling: padding must not sit on the last token
             options = {"tokenizer_kwargs": {"padding_side": "left"}, "model_kwargs": {"dtype": "auto"}}
-        try:
+        hint = "Give a sentence-transformers model by name or folder with --embedder."
+        with loading(f"the embedder {self.name}", hint):
             self._model = SentenceTransformer(self._path(), trust_remote_code=False, **options)
-        except (OSError, ValueError, KeyError, RuntimeError) as e:
-            raise UserError(
-                f"the embedder {self.name} cannot be loaded: {' '.join(str(e).split())[:300]}",
-                "Give a sentence-transformers model by name or folder with --embedder.",
-            ) from None
 
     def _path(self) -> str:
         if self.model != EMBEDDED:

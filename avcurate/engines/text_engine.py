@@ -10,6 +10,7 @@ from typing import Any
 
 from avcurate.engines.base import Engine, Failure, Perception, Reply, Request, Response, Source
 from avcurate.engines.checkpoint import Checkpoint
+from avcurate.engines.loading import loading
 from avcurate.errors import UserError
 
 
@@ -54,16 +55,11 @@ class TextEngine(Engine):
         if self.dtype != "auto":
             dtype = getattr(torch, self.dtype)
         options = {"revision": self.checkpoint.revision, "trust_remote_code": False}
-        try:
+        with loading(f"the language model {self.checkpoint.model}", "Serve it with vLLM and use --engine server."):
             self.tokenizer = transformers.AutoTokenizer.from_pretrained(self.checkpoint.path, **options)
             self.model = transformers.AutoModelForCausalLM.from_pretrained(
                 self.checkpoint.path, dtype=dtype, use_safetensors=True, **options
             )
-        except (OSError, ValueError, KeyError) as e:
-            raise UserError(
-                f"{self.checkpoint.model} cannot be loaded as a language model: {str(e)[:300]}",
-                "Serve it with vLLM and use --engine server.",
-            ) from None
         self.model.eval().to(self._device)
         ends = self.model.generation_config.eos_token_id
         self._ends = {*(ends if isinstance(ends, list) else [ends]), self.tokenizer.eos_token_id} - {None}

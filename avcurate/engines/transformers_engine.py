@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from avcurate.engines.base import Engine, Failure, Perception, Reply, Request, Response, Source, text_logprobs
 from avcurate.engines.checkpoint import Checkpoint
+from avcurate.engines.loading import loading
 from avcurate.engines.messages import messages_of
 from avcurate.errors import UserError
 from avcurate.families import FAMILIES
@@ -127,17 +128,33 @@ class TransformersEngine(Engine):
         if self.dtype != "auto":
             dtype = getattr(torch, self.dtype)
         options = {"revision": self.checkpoint.revision, "trust_remote_code": False}
-        self.processor = transformers.AutoProcessor.from_pretrained(self.checkpoint.path, **options)
-        self.model = getattr(transformers, family.model_class).from_pretrained(
-            self.checkpoint.path, dtype=dtype, use_safetensors=True, **options
-        )
+        with loading(f"the model {self.checkpoint.model}", "Check --model and --revision, or fetch the model again."):
+            self.processor = transformers.AutoProcessor.from_pretrained(self.checkpoint.path, **options)
+            self.model = getattr(transformers, family.model_class).from_pretrained(
+                self.checkpoint.path, dtype=dtype, use_safetensors=True, **options
+            )
         self.model.eval().to(self._device)
         config = self.model.config
         self._audio_id, self._video_id = config.audio_token_id, config.video_token_id
+        self._refuse_other_tokenizer()
         # a mark without its media breaks the positions of whoever reads the response
         self._banned = sorted({getattr(config, name) for name in MARKS if isinstance(getattr(config, name, None), int)})
         ends = self.model.generation_config.eos_token_id
         self._ends = set(ends if isinstance(ends, list) else [ends])
+
+    def _refuse_other_tokenizer(self) -> None:
+        """A tokenizer whose files are gone is replaced by another without a word; its marks then mean nothing.
+
+        Raises:
+            UserError: the marks of media are not the model's.
+        """
+        for name, wanted in (("audio_token", self._audio_id), ("video_token", self._video_id)):
+            mark = getattr(self.processor, name, None)
+            if mark is not None and self.processor.tokenizer.convert_tokens_to_ids(mark) != wanted:
+                raise UserError(
+                    f"the tokenizer of {self.checkpoint.model} is not its model's: {mark} is not token {wanted}.",
+                    "Its tokenizer files are missing or another model's; fetch the model again.",
+                )
 
     @property
     def banned(self) -> list[int]:

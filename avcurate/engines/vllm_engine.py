@@ -15,6 +15,7 @@ import numpy as np
 
 from avcurate.engines.base import Engine, Failure, Perception, Reply, Request, Response, Source, text_logprobs
 from avcurate.engines.checkpoint import Checkpoint
+from avcurate.engines.loading import loading
 from avcurate.engines.messages import messages_of
 from avcurate.errors import UserError
 from avcurate.recipe import ModelSpec
@@ -58,12 +59,10 @@ class VllmEngine(Engine):
             ) from None
         self._vllm = vllm
         arguments = self._arguments()
-        try:
+        with loading(f"{self.spec.model} in vLLM", "See model.options in the recipe."):
             self._llm = vllm.LLM(**arguments)
-        except (ValueError, RuntimeError, OSError) as e:
-            raise UserError(f"vLLM could not load {self.spec.model}: {e}", "See model.options in the recipe.") from None
-        self._engine = self._llm.llm_engine
-        self._processor = self._load_processor()
+            self._engine = self._llm.llm_engine
+            self._processor = self._load_processor()
         tokenizer = getattr(self._processor, "tokenizer", self._processor)
         tokens = {p: getattr(self._processor, p, None) for p in PLACEHOLDERS}
         self._ids = {p: tokenizer.convert_tokens_to_ids(t) for p, t in tokens.items() if t}

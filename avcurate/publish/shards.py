@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from avcurate.runner.rundir import RunDir
 from avcurate.schema import SCHEMA_VERSION
 from avcurate.seeds import derive_seed
 from avcurate.store.atomic import write_atomic, write_json, write_text
+from avcurate.store.manifest import differences, digests
 from avcurate.store.parts import write_parquet
 
 SHARD_ROWS = 4096
+SHARDS = "shards.json"
 FORMS = ("parquet", "jsonl", "hf")
 
 
@@ -38,6 +41,7 @@ def export_run(
 ) -> dict[str, Any]:
     """Write shards ``data/<split>-NNNNN.parquet`` (or ``.jsonl``), a dataset card and ``shards.json``.
 
+    They come into ``out`` when they are whole.
     ``parquet`` and ``hf`` write the same files: Parquet with a card is what the Hugging Face hub reads.
 
     Raises:
@@ -46,13 +50,15 @@ def export_run(
     if to not in FORMS:
         raise UserError(f"there is no export form {to!r}.", f"Forms are: {', '.join(FORMS)}.")
     record = refuse_export(run, out)
+    partial = out.with_name(f"{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
     ending = "jsonl" if to == "jsonl" else "parquet"
     rows: dict[str, int] = {}
     for split in ("train", "validation"):
         rows[split] = 0
         for i, table in enumerate(labelled(run, split, validation, min_confidence, seed)):
             write = _write_jsonl if to == "jsonl" else write_parquet
-            write_atomic(out / "data" / f"{split}-{i:05d}.{ending}", lambda p, t=table, w=write: w(t, p))  # type: ignore[misc]
+            write_atomic(partial / "data" / f"{split}-{i:05d}.{ending}", lambda p, t=table, w=write: w(t, p))  # type: ignore[misc]
             rows[split] += table.num_rows
     if not any(rows.values()):
         raise UserError("no row has a label at this confidence.", "Lower --min-confidence, or look at the report.")
@@ -72,9 +78,31 @@ def export_run(
         "thresholds": record["stages"]["label"]["identity"],
         "mix": {k: int(n) for k, n in (record["stages"]["label"].get("facts") or record.get("mix", {})).items()},
     }
-    write_json(out / "shards.json", facts)
-    write_text(out / "README.md", _card(facts, recipe, ending))
+    write_text(partial / "README.md", _card(facts, recipe, ending))
+    facts["files"] = digests(partial)
+    write_json(partial / SHARDS, facts)
+    partial.rename(out)
     return facts | {"out": str(out)}
+
+
+def verify_shards(folder: Path) -> dict[str, Any]:
+    """Compare exported files with the checksums recorded of them; as :func:`avcurate.runner.verify.verify_run`.
+
+    Raises:
+        UserError: ``shards.json`` cannot be read, or is of an export that recorded none.
+    """
+    try:
+        listed = json.loads((folder / SHARDS).read_text("utf-8"))["files"]
+        wrong = differences(folder, dict(listed))
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"{folder / SHARDS} is damaged: it lists no files.", "Export the run again.") from None
+    damaged = [{"path": name, "what": what, "table": None, "part": None} for name, what in wrong]
+    return {
+        "run": str(folder),
+        "files": len(listed),
+        "damaged": damaged,
+        "next": "Export the run again into a new folder.",
+    }
 
 
 def refuse_export(run: RunDir, out: Path) -> dict[str, Any]:

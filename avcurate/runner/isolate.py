@@ -68,6 +68,12 @@ def refuse_machine_errors(e: BaseException) -> None:
         raise UserError(
             "there is no memory left.", "Use fewer --workers or smaller batches, then run the same command again."
         ) from e
+    # torch's, which the core does not import
+    if type(e).__name__ == "OutOfMemoryError":
+        raise UserError(
+            f"the accelerator has no memory left: {' '.join(str(e).split())[:200]}",
+            "Lower model.max_sequences or the media limits in the recipe, then run the same command again.",
+        ) from e
     if isinstance(e, OSError) and e.errno in _MACHINE:
         raise UserError(
             f"the machine refused: {e.strerror or e} ({e.filename or 'no file named'}).",

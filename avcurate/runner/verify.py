@@ -9,6 +9,7 @@ from typing import Any
 from avcurate.errors import UserError
 from avcurate.runner.rundir import RunDir
 from avcurate.store.atomic import sha256
+from avcurate.store.manifest import MANIFEST, differences, digests, wrong_files
 from avcurate.store.parts import Parts
 
 # columns that name a file of the media folder, each with the column of its checksum
@@ -43,10 +44,13 @@ def verify_run(run: RunDir, *, with_media: bool = False, media: Path | None = No
                             damaged.append(_entry(run, path, what, parts, number))
             except UserError as e:
                 damaged.append(_entry(run, parts.record_file(number), e.message, parts, number))
-    for name, wanted in record.get("files", {}).items():
-        files += 1
-        if what := _wrong(run.root / name, wanted):
-            damaged.append({"path": name, "what": what, "table": None, "part": None})
+    made = record.get("files", {})
+    files += len(made)
+    damaged += [_loose(name, what) for name, what in differences(run.root, made)]
+    for folder in sorted(p.parent for p in run.root.rglob(MANIFEST)):
+        files += 1 + len(digests(folder))
+        within = folder.relative_to(run.root)
+        damaged += [_loose((within / name).as_posix(), what) for name, what in wrong_files(folder)]
     for name in run.short(record):
         parts = run.tables(record)[name]
         folder = run.root / parts.name
@@ -58,17 +62,13 @@ def verify_run(run: RunDir, *, with_media: bool = False, media: Path | None = No
 
 
 def discard(run: RunDir, found: dict[str, Any]) -> None:
-    """Remove damaged parts, with those that were built on them, and damaged files.
-
-    Raises:
-        UserError: what is damaged is no part of a table, so that nothing would make it again.
-    """
-    whole = [item["path"] for item in found["damaged"] if item["table"] is None]
-    if whole:
-        raise UserError(f"{whole[0]} cannot be made again alone.", "Run the task again with another -o.")
+    """Remove damaged parts, with those that were built on them, and damaged files: the same command remakes them."""
     tables = list(run.tables(run.record()).values())
     for item in found["damaged"]:
         path = run.root / item["path"]
+        if item["table"] is None:
+            path.unlink(missing_ok=True)
+            continue
         if path.is_file() and path != Parts(run.root, item["table"]).record_file(item["part"]):
             path.unlink()
             path.with_suffix(".json").unlink(missing_ok=True)
@@ -116,6 +116,10 @@ def _wrong(path: Path, wanted: str) -> str:
         return "" if sha256(path) == wanted else "its bytes are not those that were recorded."
     except OSError:
         return "is missing."
+
+
+def _loose(path: str, what: str) -> dict[str, Any]:
+    return {"path": path, "what": what, "table": None, "part": None}
 
 
 def _entry(run: RunDir, path: Path, what: str, parts: Parts, number: int) -> dict[str, Any]:

@@ -9,11 +9,10 @@ from typing import Any
 import transformers
 
 from avcurate.errors import UserError
+from avcurate.train.checkpoints import CHECKPOINTS
 from avcurate.train.media import Rows
 from avcurate.train.omni import Omni
 from avcurate.train.recipe import TrainRecipe
-
-CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True)

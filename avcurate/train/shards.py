@@ -8,14 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel, Field, ValidationError
 
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.errors import UserError
 from avcurate.schema import PEM, SCHEMA_VERSION
+from avcurate.store.manifest import differences
 from avcurate.train.recipe import TrainRecipe
 
 COLUMNS = ["question_id", "media", "start", "end", "question", "choices", "answer", "pem"]
+TYPES = {
+    **dict.fromkeys(("question_id", "media", "question", "answer", "pem"), pa.string()),
+    **dict.fromkeys(("start", "end"), pa.float64()),
+    "choices": pa.list_(pa.string()),
+}
+REQUIRED = ("question_id", "media", "question", "choices", "answer")
+AGAIN = "Export the run again with this avcurate."
 SFT_COLUMNS = ("av_responses", "av_correct")
 
 
@@ -34,20 +44,7 @@ def read_shards(folder: Path, split: str = "train", columns: Sequence[str] = ())
     Raises:
         UserError: the folder holds no shards of this version, none of this split, or a row without a PEM.
     """
-    try:
-        facts: dict[str, Any] = json.loads((folder / "shards.json").read_text("utf-8"))
-    except (OSError, ValueError) as e:
-        raise UserError(f"{folder} holds no shards: {e}", "Make them with `avcurate export RUN -o SHARDS`.") from None
-    if not isinstance(facts, dict):
-        raise UserError(f"{folder}/shards.json is broken.", "Export the run again.")
-    if facts.get("schema_version") != SCHEMA_VERSION:
-        raise UserError(
-            f"{folder} has schema version {facts.get('schema_version')}, this avcurate has {SCHEMA_VERSION}.",
-            "Export the run again with this avcurate.",
-        )
-    missing = [k for k in ("media", "fps", "sample_rate", "processor", "rows", "split", "thresholds") if k not in facts]
-    if missing:
-        raise UserError(f"{folder}/shards.json does not say {missing[0]!r}.", "Export the run again.")
+    facts = _facts(folder)
     files = sorted((folder / "data").glob(f"{split}-*.parquet"))
     if not files:
         raise UserError(f"{folder} holds no Parquet shard of the split {split!r}.", "Export with --to parquet.")
@@ -59,15 +56,69 @@ def read_shards(folder: Path, split: str = "train", columns: Sequence[str] = ())
     return Shards(rows, Path(facts["media"]), facts)
 
 
-def _rows(file: Path, columns: list[str]) -> list[dict[str, Any]]:
+class _Facts(BaseModel):
+    """What ``shards.json`` has to say."""
+
+    media: str
+    fps: float = Field(gt=0, allow_inf_nan=False)
+    sample_rate: int
+    processor: dict[str, str | None]
+    rows: dict[str, int]
+    split: dict[str, Any]
+    thresholds: dict[str, Any]
+    prompt: str = ""
+    files: dict[str, str] = {}
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    """``shards.json``, with what training reads of it.
+
+    Raises:
+        UserError: it cannot be read, is of another version or does not say what it has to; or a shard is not what was
+            exported.
+    """
+    file = folder / "shards.json"
     try:
-        there = pq.read_schema(file).names
-        absent = [c for c in columns if c not in there]
-        if absent:
-            raise UserError(f"{file} has no column {absent[0]!r}.", "Export the run again with this avcurate.")
-        found: list[dict[str, Any]] = pq.read_table(file, columns=columns).to_pylist()
+        facts = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as e:
-        raise UserError(f"{file} cannot be read: {str(e)[:200]}", "Export the run again.") from None
+        raise UserError(f"{folder} holds no shards: {e}", "Make them with `avcurate export RUN -o SHARDS`.") from None
+    if not isinstance(facts, dict):
+        raise UserError(f"{file} is broken.", AGAIN)
+    if facts.get("schema_version") != SCHEMA_VERSION:
+        raise UserError(
+            f"{folder} has schema version {facts.get('schema_version')}, this avcurate has {SCHEMA_VERSION}.", AGAIN
+        )
+    try:
+        read = _Facts.model_validate(facts)
+    except ValidationError as e:
+        first = e.errors()[0]
+        raise UserError(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg'].lower()}.", AGAIN) from None
+    if not read.processor.get("model"):
+        raise UserError(f"{file}: processor.model is missing.", AGAIN)
+    if wrong := differences(folder, read.files):
+        raise UserError(f"{folder / wrong[0][0]} is damaged: {wrong[0][1]}", AGAIN)
+    return facts | {"processor": {"revision": None, **read.processor}}
+
+
+def _rows(file: Path, columns: list[str]) -> list[dict[str, Any]]:
+    """Rows of one shard, each column of its type and none missing that every row has.
+
+    Raises:
+        UserError: it cannot be read, or is no shard.
+    """
+    try:
+        there = pq.read_schema(file)
+        absent = [c for c in columns if c not in there.names]
+        if absent:
+            raise UserError(f"{file} has no column {absent[0]!r}.", AGAIN)
+        table = pq.read_table(file, columns=columns)
+        for name, wanted in TYPES.items():
+            column = table.column(name).cast(wanted)
+            if name in REQUIRED and column.null_count:
+                raise UserError(f"{file}: {column.null_count} rows have no {name}.", AGAIN)
+        found: list[dict[str, Any]] = table.to_pylist()
+    except (OSError, ValueError, pa.ArrowException) as e:
+        raise UserError(f"{file} cannot be read: {' '.join(str(e).split())[:200]}", AGAIN) from None
     return found
 
 

@@ -14,6 +14,7 @@ import pytest
 from avcurate.runner.status import run_status
 from avcurate.runner.verify import verify_run
 from tests.attack.cases import CASES, Steady
+from tests.attack.killing import await_moment
 from tests.conftest import LONG
 
 pytest.importorskip("simplemma")
@@ -34,20 +35,6 @@ def work(case):
         # pytest keeps what a forked child writes to itself
         (case.folder / "error.txt").write_text(traceback.format_exc())
         raise
-
-
-def await_moment(case, child, aim, rng, lasts):
-    """Wait for the moment at which to kill: some time, or right after a file of a kind appeared."""
-    if aim == "time":
-        child.join(rng.uniform(0.02, 0.9) * lasts)
-        return
-    seen, wanted = set(case.out.rglob(aim)), rng.randint(1, 3)
-    end = time.monotonic() + 2 * lasts
-    while child.is_alive() and time.monotonic() < end:
-        if len(set(case.out.rglob(aim)) - seen) >= wanted:
-            # a moment later, so that not all of them fall on the same line
-            time.sleep(rng.uniform(0, 0.002))
-            return
 
 
 @pytest.mark.slow
@@ -80,7 +67,7 @@ def test_a_command_that_is_killed_goes_on(task, tmp_path, capsys):
             shutil.rmtree(case.out)
             runs += 1
         child = start()
-        await_moment(case, child, AIMS[i % len(AIMS)], rng, lasts)
+        await_moment(case.out, child, AIMS[i % len(AIMS)], rng, lasts)
         if child.is_alive():
             os.kill(child.pid, signal.SIGKILL)
             killed += 1

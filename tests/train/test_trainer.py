@@ -326,7 +326,10 @@ def test_a_training_is_finished_verified_and_its_model_watched(shards, tmp_path)
     assert run_status(run)["state"] == "finished"
     found = verify_run(run)
     assert found["files"] >= 3 and found["damaged"] == []
+    whole = weights.read_bytes()
     weights.write_bytes(weights.read_bytes()[:-8] + b"damaged!")
     assert [d["path"] for d in verify_run(run)["damaged"]] == ["model/model.safetensors"]
-    with pytest.raises(UserError, match="cannot be made again alone"):
-        discard(run, verify_run(run))
+    discard(run, verify_run(run))
+    # from the last checkpoint, without a step
+    assert run_training(job) == weights.parent and weights.read_bytes() == whole
+    assert verify_run(run)["damaged"] == [] and len(read_metrics(tmp_path / "out/metrics.jsonl")) == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,6 +15,8 @@ from avcurate.errors import UserError
 from avcurate.runner.rundir import RunDir, check_unchanged, located
 from avcurate.store.atomic import sha256
 from avcurate.store.lock import writer_lock
+from avcurate.store.manifest import digests
+from avcurate.train.checkpoints import newest_whole, seal_checkpoint, step_of
 from avcurate.train.consistency import ConsistencyJudge
 from avcurate.train.media import Rows, read_dead
 from avcurate.train.recipe import TrainRecipe
@@ -83,11 +84,15 @@ def run_training(recipe: TrainRecipe, out: Path, tick: Tick = lambda step, steps
         else:
             served = _served(recipe, out, checkpoint, engine, open_things)
             trainer = rl.make_trainer(made_of, _scorer(recipe, open_things), served)
-        trainer.train(resume_from_checkpoint=_last_checkpoint(out / parts.CHECKPOINTS))
-        if trainer.state.global_step < recipe.steps:
-            raise UserError(
-                f"training ended after {trainer.state.global_step} of {recipe.steps} steps.", "See its log."
-            )
+        begun = newest_whole(out)
+        if begun is not None and step_of(begun) >= recipe.steps:
+            # only the model was not written; the Trainer would take one step more
+            trainer._load_from_checkpoint(str(begun))
+        else:
+            trainer.train(resume_from_checkpoint=None if begun is None else str(begun))
+            steps = trainer.state.global_step
+            if steps < recipe.steps:
+                raise UserError(f"training ended after {steps} of {recipe.steps} steps.", "See its log.")
         model = trainer.accelerator.unwrap_model(trainer.model)
         folder = save_model(model, engine.processor, checkpoint, out / "model")
         _record_end(run, record, len(shards.rows), read_dead(out / DEAD))
@@ -150,11 +155,7 @@ def _record_end(run: RunDir, record: dict[str, Any], questions: int, dead: list[
         "filtered": {},
         "dead": counts,
     }
-    record["files"] = {
-        path.relative_to(run.root).as_posix(): sha256(path)
-        for path in sorted((run.root / "model").rglob("*"))
-        if path.is_file()
-    }
+    record["files"] = {f"model/{name}": digest for name, digest in digests(run.root / "model").items()}
     record["complete"] = True
     run.save(record)
 
@@ -197,19 +198,6 @@ def _served(recipe: TrainRecipe, out: Path, checkpoint: Checkpoint, engine: Any,
     return served
 
 
-def _last_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end: the Trainer's state is written last."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.rsplit("-", 1)[1]), reverse=True)
-    for checkpoint in found:
-        try:
-            json.loads((checkpoint / "trainer_state.json").read_text("utf-8"))
-        except (OSError, ValueError):
-            shutil.rmtree(checkpoint)
-            continue
-        return str(checkpoint)
-    return None
-
-
 def _log_callback(out: Path, recipe: TrainRecipe, rows: Rows, tick: Tick) -> Any:
     file, steps = out / METRICS, recipe.steps
     from transformers import TrainerCallback
@@ -221,6 +209,10 @@ def _log_callback(out: Path, recipe: TrainRecipe, rows: Rows, tick: Tick) -> Any
             """Forget steps that are done again."""
             kept = [line for line in read_metrics(file) if line["step"] <= state.global_step]
             file.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            """The Trainer has written a checkpoint."""
+            seal_checkpoint(out, state.global_step)
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
             """One line."""

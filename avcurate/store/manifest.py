@@ -1,0 +1,49 @@
+"""A folder with a list of its files and their checksums, written last: one without a list was cut off."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from avcurate.store.atomic import sha256, write_json
+
+MANIFEST = "files.json"
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below a folder, by its path from there; the manifest itself is left out."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in files}
+
+
+def seal(folder: Path) -> None:
+    """Write the manifest of a folder that is whole."""
+    write_json(folder / MANIFEST, digests(folder))
+
+
+def sealed(folder: Path) -> bool:
+    """Whether the folder was written to its end: a process killed before leaves no manifest."""
+    return (folder / MANIFEST).is_file()
+
+
+def wrong_files(folder: Path) -> list[tuple[str, str]]:
+    """(path from the folder, what is wrong) of every file that is missing or changed, the manifest among them."""
+    try:
+        listed = json.loads((folder / MANIFEST).read_text("utf-8"))
+    except (OSError, ValueError):
+        return [(MANIFEST, "is missing or cannot be read.")]
+    if not isinstance(listed, dict):
+        return [(MANIFEST, "is no list of files.")]
+    return differences(folder, listed)
+
+
+def differences(folder: Path, listed: dict[str, str]) -> list[tuple[str, str]]:
+    """(path from the folder, what is wrong) of every listed file that is missing or changed."""
+    found = []
+    for name, wanted in listed.items():
+        try:
+            if sha256(folder / name) != wanted:
+                found.append((name, "its bytes are not those that were recorded."))
+        except OSError:
+            found.append((name, "is missing."))
+    return found
