@@ -3,6 +3,7 @@
 import fnmatch
 import os
 import time
+from pathlib import Path
 
 
 def await_moment(folder, child, aim, rng, lasts):
@@ -26,4 +27,4 @@ def await_moment(folder, child, aim, rng, lasts):
 
 def _there(folder, aim):
     # not rglob, which raises where a folder vanishes under it
-    return {os.path.join(at, n) for at, dirs, files in os.walk(folder) for n in fnmatch.filter(dirs + files, aim)}
+    return {Path(at, n) for at, dirs, files in os.walk(folder) for n in fnmatch.filter(dirs + files, aim)}

@@ -185,9 +185,10 @@ class HallucinationStage(RecordStage):
 
     def _embed(self, texts: list[str]) -> np.ndarray:
         assert self.embedder is not None
-        new = [t for t in texts if t not in self._vectors]
-        if new:
-            self._vectors.update(zip(new, self.embedder.embed(new), strict=True))
+        for text in texts:
+            if text not in self._vectors:
+                # alone: in a batch the last digits depend on what else is in it
+                self._vectors[text] = self.embedder.embed([text])[0]
         return np.stack([self._vectors[t] for t in texts])
 
 

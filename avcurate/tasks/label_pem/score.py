@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,12 +15,9 @@ from avcurate.runner.isolate import in_batches
 from avcurate.runner.stage import Kept, Outcome, Row, Stage, WorkLog
 from avcurate.schema import SCORE, Setting, columns_schema
 
-ROWS_AT_ONCE = 64
-REMEMBERED = 20_000
-
 
 class ScoreStage(Stage):
-    """Columns added: ``schema.SCORE``. Equal texts are embedded once."""
+    """Columns added: ``schema.SCORE``. Equal texts of a row are embedded once."""
 
     name = "score"
     version = 1
@@ -30,7 +26,6 @@ class ScoreStage(Stage):
         self.embedder = embedder
         self.n = n
         self.adds = columns_schema("score", SCORE)
-        self._known: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
 
     def identity(self) -> dict[str, Any]:
         """The embedder; answers are parsed by this version's rules."""
@@ -45,44 +40,31 @@ class ScoreStage(Stage):
         self.embedder.setup()
 
     def process(self, rows: Iterator[Row], log: WorkLog) -> Iterator[tuple[str, Outcome]]:
-        """Score rows in groups, so that the embedder sees full batches."""
-        yield from in_batches(rows, ROWS_AT_ONCE, self.row_id, self._score)
+        """Score one row after the other."""
+        yield from in_batches(rows, 1, self.row_id, lambda batch: [self._score(batch[0])])
 
-    def _score(self, group: list[Row]) -> list[Outcome]:
-        texts = [[[reasoning_text(x["text"]) for x in r[f"{s}_responses"]] for s in Setting] for r in group]
-        vectors = self._vectors([t for row in texts for setting in row for t in setting])
-        spread = self._consistency(texts, vectors)
-        return [Kept(self._added(row, row_spread)) for row, row_spread in zip(group, spread, strict=True)]
+    def _score(self, row: Row) -> Outcome:
+        texts = [[reasoning_text(x["text"]) for x in row[f"{s}_responses"]] for s in Setting]
+        return Kept(self._added(row, self._consistency(texts, self._vectors(texts))))
 
-    def _vectors(self, texts: list[str]) -> dict[str, NDArray[np.float32]]:
-        wanted = dict.fromkeys(t for t in texts if t)
-        for text in wanted.keys() & self._known.keys():
-            self._known.move_to_end(text)
-        new = [t for t in wanted if t not in self._known]
-        for text, vector in zip(new, self.embedder.embed(new) if new else (), strict=True):
-            self._known[text] = vector
-        found = {t: self._known[t] for t in wanted}
-        while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
-        return found
+    def _vectors(self, texts: list[list[str]]) -> dict[str, NDArray[np.float32]]:
+        """A vector for every text of a row.
 
-    def _consistency(
-        self, texts: list[list[list[str]]], vectors: dict[str, NDArray[np.float32]]
-    ) -> list[list[float | None]]:
-        """Per row and setting; null where there are fewer than two texts, or one has no reasoning at all."""
-        flat, groups = [], []
-        cells = [setting for row in texts for setting in row]
-        for i, cell in enumerate(cells):
-            if len(cell) > 1 and all(cell):
-                flat += [vectors[t] for t in cell]
-                groups += [i] * len(cell)
-        if flat:
-            means = mean_pairwise_cosine(np.stack(flat), np.array(groups), len(cells))
-        else:
-            means = np.full(len(cells), np.nan)
-        values = [None if np.isnan(m) else float(m) for m in means]
-        width = len(Setting)
-        return [values[i : i + width] for i in range(0, len(values), width)]
+        They make one batch, whatever was embedded before: padding and batch size move the last digits of a vector, and
+        a run that was cut off must end with the digits of an unbroken one.
+        """
+        wanted = list(dict.fromkeys(t for setting in texts for t in setting if t))
+        return dict(zip(wanted, self.embedder.embed(wanted) if wanted else (), strict=True))
+
+    def _consistency(self, texts: list[list[str]], vectors: dict[str, NDArray[np.float32]]) -> list[float | None]:
+        """Per setting; null where there are fewer than two texts, or one has no reasoning at all."""
+        whole = [i for i, setting in enumerate(texts) if len(setting) > 1 and all(setting)]
+        if not whole:
+            return [None] * len(texts)
+        flat = np.stack([vectors[t] for i in whole for t in texts[i]])
+        groups = np.array([i for i in whole for _ in texts[i]])
+        means = mean_pairwise_cosine(flat, groups, len(texts))
+        return [None if np.isnan(m) else float(m) for m in means]
 
     def _added(self, row: Row, spread: list[float | None]) -> Row:
         added: Row = {"n": self.n, "embedder": self.embedder.name}
