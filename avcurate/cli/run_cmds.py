@@ -140,7 +140,7 @@ def verify(
     media: MediaNow = None,
     json_out: Json = False,
 ) -> None:
-    """Check every part, record and made file of a run, or every file of exported shards, against its checksum.
+    """Check every part, record, journal and made file of a run, or every file of exported shards, against its checksum.
 
     Exit code 1 where something is damaged.
 

@@ -55,7 +55,8 @@ class MediaFolder:
         relative = self.pattern.replace("{name}", name) if self.pattern else name
         _refuse(relative)
         for suffix in SUFFIXES if self.pattern is None else ("",):
-            candidate = relative + suffix
+            # one file, one name
+            candidate = PurePosixPath(relative + suffix).as_posix()
             try:
                 found = (self.root / candidate).is_file()
             except (OSError, ValueError):

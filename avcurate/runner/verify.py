@@ -9,6 +9,7 @@ from typing import Any
 from avcurate.errors import UserError
 from avcurate.runner.rundir import RunDir
 from avcurate.store.atomic import sha256
+from avcurate.store.journal import bad_lines
 from avcurate.store.manifest import MANIFEST, differences, digests, wrong_files
 from avcurate.store.parts import Parts
 
@@ -51,6 +52,11 @@ def verify_run(run: RunDir, *, with_media: bool = False, media: Path | None = No
         files += 1 + len(digests(folder))
         within = folder.relative_to(run.root)
         damaged += [_loose((within / name).as_posix(), what) for name, what in wrong_files(folder)]
+    for journal in sorted(run.root.glob("journal/*/*.jsonl")):
+        files += 1
+        if bad := bad_lines(journal):
+            within = journal.relative_to(run.root).as_posix()
+            damaged.append(_loose(within, f"{bad} of its lines are damaged; what they held is asked again."))
     for name in run.short(record):
         parts = run.tables(record)[name]
         folder = run.root / parts.name

@@ -116,6 +116,12 @@ class Journal:
         self._files.clear()
 
 
+def bad_lines(path: Path) -> int:
+    """Lines of a journal whose checksum fails; a last line that a crash cut off is none."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    return sum(_parse(line) is None for line in lines if line.endswith(b"\n"))
+
+
 def _parse(line: bytes) -> list[Any] | None:
     try:
         crc, body = line.rstrip(b"\n").split(b" ", 1)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from avcurate.errors import TooManyDead
 from avcurate.runner.execute import Options, StageRun
 from avcurate.runner.stage import Dead, Filtered, Kept, Stage
-from avcurate.store.journal import Journal
+from avcurate.store.journal import Journal, bad_lines
 from avcurate.store.parts import Commit, Parts
 
 INPUT = pa.schema([("question_id", pa.string()), ("row", pa.int64()), ("media", pa.string())])
@@ -84,7 +84,11 @@ def test_a_journal_left_by_a_kill_between_commit_and_unlink_is_removed(tmp_path,
     monkeypatch.setattr(Journal, "close_part", killed)
     with pytest.raises(Killed):
         StageRun(Journaled("k"), source, output, Options()).run()
-    assert output.commit_of(0) is not None and list(tmp_path.glob("journal/*/*.jsonl"))
+    (journal,) = tmp_path.glob("journal/*/*.jsonl")
+    assert output.commit_of(0) is not None and bad_lines(journal) == 0
+    whole = journal.read_bytes()
+    journal.write_bytes(whole.replace(b"q0", b"q9") + whole[:20])
+    assert bad_lines(journal) == 1
     monkeypatch.undo()
     again = Journaled("k")
     assert StageRun(again, source, output, Options()).run().kept == 5
