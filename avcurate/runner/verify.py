@@ -55,8 +55,8 @@ def verify_run(run: RunDir, *, with_media: bool = False, media: Path | None = No
     for journal in sorted(run.root.glob("journal/*/*.jsonl")):
         files += 1
         if bad := bad_lines(journal):
-            within = journal.relative_to(run.root).as_posix()
-            damaged.append(_loose(within, f"{bad} of its lines are damaged; what they held is asked again."))
+            name = journal.relative_to(run.root).as_posix()
+            damaged.append(_loose(name, f"{bad} of its lines are damaged; what they held is asked again."))
     for name in run.short(record):
         parts = run.tables(record)[name]
         folder = run.root / parts.name

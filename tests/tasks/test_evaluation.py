@@ -58,6 +58,9 @@ def test_conditions_tasks_and_what_follows_from_them(benchmark, tmp_path):
     assert found["av"]["pem_accuracy"] == pytest.approx(1 / 3)
     a = found["a"]["all"]
     assert (a["accuracy"], a["unparseable"], a["recall"]) == (5 / 12, 1 / 12, 5 / 6)
+    assert found["av"]["all"]["interval"] == [1, 1]
+    # 5 of 12: the binomial's 2.5 and 97.5 per cent points, which the bootstrap of twelve scores has too
+    assert a["interval"] == pytest.approx([2 / 12, 8 / 12], abs=0.01)
     assert found["v"]["all"]["yes_rate"] == 0 and found["v"]["tasks"][VAH]["accuracy"] == 0.5
     # the oracle asks each task with its own PEM
     by = {name: {x.question_id: x for x in answers} for name, answers in read_eval(RunDir(tmp_path / "r")).items()}
@@ -65,6 +68,8 @@ def test_conditions_tasks_and_what_follows_from_them(benchmark, tmp_path):
     assert all(x.answers == by[own[x.pem]][q].answers for q, x in by["oracle"].items())
     assert all(any(x.answers == by[f][q].answers for f in FORCED) for q, x in by["random"].items())
     assert {x.named for x in by["av+Visual"].values()} == {("Visual",)}
+    drawn = [x.named for x in by["random"].values()]
+    assert {("Audio",), ("Visual",), ("Audio-Visual",)} == set(drawn)
     page = write_evaluation(tmp_path / "r", summarise_eval(RunDir(tmp_path / "r")), None, "")
     assert "AVHBench Avg." in page.read_text() and "| av |" in (tmp_path / "r/report.md").read_text()
 
