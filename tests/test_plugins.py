@@ -4,29 +4,18 @@ import json
 import os
 import subprocess
 import sys
-import tomllib
 
 import pytest
 
 from tests.conftest import REPO, ffmpeg
-
-EXAMPLE = REPO / "docs/examples/plugin"
+from tests.example_package import install_example
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """What an installer leaves: the module, and metadata with the entry points of its pyproject.toml."""
+    """An environment in which it is installed."""
     site = tmp_path_factory.mktemp("site")
-    (site / "avcurate_example.py").write_text((EXAMPLE / "avcurate_example.py").read_text())
-    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
-    info = site / "avcurate_example-0.1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    groups = [
-        f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in found.items())
-        for group, found in project["entry-points"].items()
-    ]
-    (info / "entry_points.txt").write_text("\n".join(groups))
+    install_example(site)
     return os.environ | {"PYTHONPATH": os.pathsep.join([str(site), str(REPO)])}
 
 
@@ -38,11 +27,16 @@ def avcurate(env, *words):
 
 
 def test_they_are_listed_with_their_package(installed):
-    text = avcurate(installed, "plugins", "--json")
-    assert {n for n in ("pub-quiz", "first-choice", "example_omni", "lengths") if n in text} == {
-        "pub-quiz", "first-choice", "example_omni", "lengths",
-    }  # fmt: skip
-    assert text.count("avcurate-example") == 4
+    listed = json.loads(avcurate(installed, "plugins", "--json"))
+    found = {kind: {o["name"] for o in all_ if o["package"] == "avcurate-example"} for kind, all_ in listed.items()}
+    assert found == {
+        "task": {"lengths"},
+        "format": {"pub-quiz"},
+        "engine": {"first-choice"},
+        "model family": {"example_omni"},
+        "reward": {"brevity"},
+        "algorithm": {"reinforce"},
+    }
     assert "lengths" in avcurate(installed, "--help")
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from avcurate.recipe import Argument, Flag, MediaSpec, ModelSpec, Required, Strict, TaskRecipe
 from avcurate.train.rewards import STAGE_1, STAGE_2
 
-_FORMAT = {"format_weight": 0.0, "consistency_weight": 0.0, "prompt": "separate-then-fuse@1"}
 STAGES: dict[str, dict[str, Any]] = {
-    name: {"accuracy_weight": w.accuracy, "preference_weight": w.preference, **_FORMAT}
-    for name, w in (("1", STAGE_1), ("2", STAGE_2))
+    name: {"rewards": weights, "prompt": "separate-then-fuse@1"} for name, weights in (("1", STAGE_1), ("2", STAGE_2))
 }
+_RENAMED = {f"{n}_weight": n for n in ("accuracy", "preference", "format", "consistency")}
 
 
 class MapoSpec(Strict):
@@ -73,13 +72,16 @@ class TrainRecipe(TaskRecipe):
     report_to: Annotated[tuple[str, ...], Flag("--report-to")] = Field(
         (), description="trackio, tensorboard or wandb; repeatable."
     )
-    algo: Annotated[Literal["grpo", "mapo", "sft"], Flag("--algo")] = Field("grpo", description="Objective.")
+    algo: Annotated[str, Flag("--algo")] = Field(
+        "grpo", description="grpo, mapo, sft or one of a plug-in; `avcurate plugins` lists them."
+    )
     prompt: str = "separate-then-fuse@1"
-    accuracy_weight: float = Field(1.0, ge=0, description="Weight of the answer accuracy reward.")
-    preference_weight: float = Field(0.2, ge=0, description="Weight of the modality preference and structure reward.")
-    preference_form: Literal["conjunction", "halves"] = "conjunction"
-    format_weight: float = Field(0.0, ge=0, description="Weight of the reward for <think> and <answer>, each once.")
-    consistency_weight: float = Field(0.0, ge=0, description="Weight of the judge's word that reasons give the answer.")
+    rewards: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = Field(
+        STAGE_2, description="Weight of each reward by its name; `avcurate plugins` lists them."
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="For algorithms and rewards of plug-ins, which read what is theirs."
+    )
     steps: Annotated[int, Flag("--steps")] = Field(100, ge=1, description="Optimiser steps.")
     prompts: int = Field(12, ge=1, description="Questions of one step.")
     group: int = Field(4, ge=2, description="Rollouts of one question.")
@@ -109,6 +111,20 @@ class TrainRecipe(TaskRecipe):
     @classmethod
     def _stage_sets_weights(cls, data: Any) -> Any:
         """``stage`` stands for SFFL's reward of that stage and its prompt."""
+        old = next((k for k in _RENAMED if isinstance(data, dict) and k in data), None)
+        if old is not None:
+            raise ValueError(f"{old} is now written rewards: {{{_RENAMED[old]}: WEIGHT}}")
         if isinstance(data, dict) and str(data.get("stage") or "") in STAGES:
             return {**data, "stage": str(data["stage"]), **STAGES[str(data["stage"])]}
         return data
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        from avcurate.train.algorithm import ALGORITHMS
+        from avcurate.train.reward import REWARDS
+
+        for registry, names in ((ALGORITHMS, [self.algo]), (REWARDS, list(self.rewards))):
+            unknown = [n for n in names if n not in registry]
+            if unknown:
+                raise ValueError(f"there is no {registry.kind} {unknown[0]!r}; known: {', '.join(registry.names())}")
+        return self

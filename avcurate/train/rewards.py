@@ -6,7 +6,6 @@ Needs neither torch nor a trainer: the included training command and the ms-swif
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from avcurate.metrics.answers import ANSWER_TAGS, fold, parse_answer, tagged, without_reasoning
@@ -21,16 +20,9 @@ _STRUCTURE_TAGS = frozenset((*_PARTS, "answer"))
 _FORMAT_TAGS = frozenset(("think", "reasoning", "answer"))
 
 
-@dataclass(frozen=True)
-class Weights:
-    """Weights of a total reward; SFFL's second stage is 1.0 and 0.2, its first 0 and 1."""
-
-    accuracy: float = 1.0
-    preference: float = 0.2
-
-
-STAGE_1 = Weights(accuracy=0.0, preference=1.0)
-STAGE_2 = Weights(accuracy=1.0, preference=0.2)
+STAGE_1 = {"preference": 1.0}
+STAGE_2 = {"accuracy": 1.0, "preference": 0.2}
+"""Weights of SFFL's total reward in its two stages (Eq. 9 and 10)."""
 
 
 def structure(text: str) -> float:

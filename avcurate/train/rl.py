@@ -1,4 +1,4 @@
-"""A trainer for GRPO and MAPO, from a recipe."""
+"""A trainer for algorithms that roll out, from a recipe."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ import datasets
 from trl import GRPOConfig
 
 from avcurate.errors import UserError
+from avcurate.train.algorithm import Algorithm
 from avcurate.train.parts import Parts, lora
 from avcurate.train.scoring import Scorer
 from avcurate.train.served import ServedRollouts
 from avcurate.train.trainer import OmniTrainer
 
 
-def make_trainer(parts: Parts, scorer: Scorer, served: ServedRollouts | None) -> Any:
-    """A trainer for GRPO or MAPO.
+def make_trainer(parts: Parts, algorithm: Algorithm, scorer: Scorer, served: ServedRollouts | None) -> Any:
+    """A trainer of an algorithm that roll outs are made for.
 
     Raises:
         UserError: too few questions, or sizes of the recipe that do not divide each other.
@@ -42,6 +43,7 @@ def make_trainer(parts: Parts, scorer: Scorer, served: ServedRollouts | None) ->
         recipe,
         parts.media,
         args,
+        algorithm,
         scorer,
         served,
         train_dataset=datasets.Dataset.from_list([{"prompt": r["question"], "row": r} for r in parts.rows]),

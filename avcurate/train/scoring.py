@@ -2,72 +2,72 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from avcurate.errors import UserError
-from avcurate.train.consistency import ConsistencyJudge
 from avcurate.train.recipe import TrainRecipe
-from avcurate.train.rewards import answer_accuracy, pem_match, preference_and_structure, structure, think_format
+from avcurate.train.reward import LOGGED, REWARDS
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Rewards of rollouts, in their order; ``parts`` by name, of equal lengths, values in [0, 1].
+    """Rewards of rollouts, in their order; ``parts`` by name, of equal lengths.
 
-    ``unread`` are rollouts whose consistency the judge did not say: they get 0 for that part, and are counted.
+    ``unread`` counts, for each judged reward, rollouts of which the judge said nothing: they get 0 for that part.
     """
 
     total: list[float]
     parts: dict[str, list[float]]
-    unread: int = 0
+    unread: dict[str, int] = field(default_factory=dict)
 
 
 class Scorer:
     """Scores rollouts as a recipe says.
 
-    Args:
-        recipe: weights and forms.
-        judge: for the consistency reward.
-
     Raises:
-        UserError: the recipe weighs consistency and there is no judge.
+        UserError: the recipe weighs a reward that is not known, or one lacks what it needs.
     """
 
-    def __init__(self, recipe: TrainRecipe, judge: ConsistencyJudge | None = None) -> None:
-        if recipe.consistency_weight and judge is None:
-            raise UserError(
-                f"recipe {recipe.name!r} rewards consistency, which a judge has to tell.",
-                "Give --judge-url http://host:8000/v1, or set consistency_weight to 0 in the recipe.",
-            )
-        self.recipe, self.judge = recipe, judge
+    def __init__(self, recipe: TrainRecipe) -> None:
+        self.weights = {name: weight for name, weight in recipe.rewards.items() if weight}
+        names = dict.fromkeys([*LOGGED, *self.weights])
+        self.rewards = {name: REWARDS.get(name)(recipe) for name in names}
+
+    def setup(self) -> None:
+        """Load or reach judges.
+
+        Raises:
+            UserError: one cannot be had.
+        """
+        for reward in self.rewards.values():
+            reward.setup()
+
+    def close(self) -> None:
+        """Free them."""
+        for reward in self.rewards.values():
+            reward.close()
 
     def __call__(self, rows: Sequence[dict[str, Any]], texts: Sequence[str]) -> Scored:
         """Rewards of each text, which answers the row of the same place.
 
         Raises:
-            UserError: the judge cannot be reached; the run stops and can be resumed.
+            UserError: a judge cannot be reached, or a reward gives something else than a value for each text; the run
+                stops and can be resumed.
         """
-        recipe = self.recipe
-        pairs = list(zip(rows, texts, strict=True))
-        parts = {
-            "accuracy": [answer_accuracy(t, r["answer"], r["choices"]) for r, t in pairs],
-            "preference": [preference_and_structure(t, r["pem"], recipe.preference_form) for r, t in pairs],
-            "structure": [structure(t) for _, t in pairs],
-            "pem": [pem_match(t, r["pem"]) for r, t in pairs],
-            "format": [think_format(t) for _, t in pairs],
-        }
-        weights = {
-            "accuracy": recipe.accuracy_weight,
-            "preference": recipe.preference_weight,
-            "format": recipe.format_weight,
-        }
-        unread = 0
-        if self.judge is not None and recipe.consistency_weight:
-            said = self.judge([r["question"] for r in rows], texts)
-            unread = sum(s is None for s in said)
-            parts["consistency"] = [s or 0.0 for s in said]
-            weights["consistency"] = recipe.consistency_weight
-        total = [sum(w * parts[name][i] for name, w in weights.items() if w) for i in range(len(pairs))]
+        parts: dict[str, list[float]] = {}
+        unread: dict[str, int] = {}
+        for name, reward in self.rewards.items():
+            values = reward(rows, texts)
+            if len(values) != len(texts) or not all(v is None or math.isfinite(v) for v in values):
+                raise UserError(
+                    f"the reward {name!r} gave {len(values)} values for {len(texts)} responses, or no finite ones.",
+                    "It has to give one finite number, or None, for each.",
+                )
+            parts[name] = [0.0 if v is None else float(v) for v in values]
+            if reward.judged:
+                unread[name] = sum(v is None for v in values)
+        total = [sum(w * parts[name][i] for name, w in self.weights.items()) for i in range(len(texts))]
         return Scored(total, parts, unread)

@@ -1,4 +1,4 @@
-"""GRPO and MAPO on omni thinkers: a thin subclass of TRL's GRPOTrainer.
+"""Rollouts, rewards and an algorithm's loss on omni thinkers: a thin subclass of TRL's GRPOTrainer.
 
 TRL's own rollouts and losses know images only: with an audio prompt its rollout hears and its loss is deaf, without an
 error. So both are replaced here, by :mod:`avcurate.train.omni` and :mod:`avcurate.train.core`; the loop, the sampler of
@@ -22,23 +22,14 @@ from avcurate.maam.traces import malformed
 from avcurate.media.decode import DecodedClip
 from avcurate.prompts import get_prompt
 from avcurate.seeds import derive_seed
-from avcurate.train.core.objective import (
-    AttentionLoss,
-    attention_loss,
-    clipped_surrogate,
-    group_advantages,
-    kl_k3,
-    reweighted_policy_loss,
-    total_loss,
-)
-from avcurate.train.core.relevance import differential_entropy, entropy, inverse_relevance, relevance_mask
+from avcurate.train.algorithm import Algorithm, Completions, Modality
+from avcurate.train.core.objective import kl_k3
 from avcurate.train.media import Rows
 from avcurate.train.omni import Omni, log_probabilities
 from avcurate.train.recipe import TrainRecipe
 from avcurate.train.resume import ThinkerCheckpoints
 from avcurate.train.scoring import Scorer
 from avcurate.train.served import ServedRollouts
-from avcurate.train.speech import gate_of, pattern_tagger
 
 QUARTERS = 4
 
@@ -48,11 +39,12 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
 
     Args:
         omni: the model that is trained.
-        recipe: objective and rewards.
+        recipe: sizes, sampling, the watched modality.
         rows: reads the rows' media.
+        algorithm: advantages and loss.
         scorer: rewards of rollouts.
         served: a vLLM server that samples the rollouts; without it the trained model does.
-        args: TRL's arguments; its ``beta`` stays 0, the KL term is reckoned here.
+        args: TRL's arguments; its ``beta`` stays 0, the KL term is computed here.
         kwargs: for ``GRPOTrainer``; the dataset has a column ``row`` with a shard's row.
     """
 
@@ -62,21 +54,21 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
         recipe: TrainRecipe,
         rows: Rows,
         args: GRPOConfig,
+        algorithm: Algorithm,
         scorer: Scorer,
         served: ServedRollouts | None = None,
         **kwargs: Any,
     ) -> None:
         self.omni, self.recipe, self.rows, self._scorer, self._served = omni, recipe, rows, scorer, served
+        self._algorithm = algorithm
         self._held: dict[int, Request] = {}
-        gated = recipe.algo == "mapo" and recipe.mapo.gate == "pos"
-        self._tagger = pattern_tagger() if gated else None
         # before TRL's: it may put a forward of its own on the model, which a copy would share
         self._reference = self._frozen_copy()
         super().__init__(model=omni.engine.model, reward_funcs=[_rewarded_here], args=args, **kwargs)
 
     def _frozen_copy(self) -> Any:
         """What the policy is held to, and what reads without the modality: the model as it was, or LoRA's base."""
-        if self.recipe.beta == 0 and self.recipe.algo == "grpo":
+        if self.recipe.beta == 0 and not self._algorithm.reads_reference:
             return None
         if self.recipe.lora_rank:
             return None
@@ -133,18 +125,15 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
         owner = torch.arange(len(written)) // self.recipe.group
         self._held = dict(enumerate(requests))
         gate = mask.clone()
-        if self._tagger is not None:
-            gates = [gate_of(one, self.omni.decode, self._tagger) for one in written]
-            for i, found in enumerate(gates):
-                gate[i, : len(found.tokens)] = torch.tensor(found.tokens, dtype=gate.dtype)
-            self._record("gate/share", gate.sum() / mask.sum())
-            self._record("gate/fallback", torch.tensor(sum(g.fallback for g in gates) / len(gates)))
+        chosen = self._algorithm.gate(written, self.omni.decode, self._record)
+        for i, found in enumerate(chosen or ()):
+            gate[i, : len(found)] = torch.tensor(found, dtype=gate.dtype)
         batch = {
             "gate": gate,
             "slot": owner,
             "completion_ids": ids,
             "completion_mask": mask,
-            "advantages": group_advantages(rewards, self.recipe.group),
+            "advantages": self._algorithm.advantages(rewards),
             "accuracy": accuracy,
         }
         return {k: v.to(device) for k, v in batch.items()}
@@ -160,8 +149,8 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
         rewards = torch.tensor(scored.total)
         for name, values in {**scored.parts, "total": scored.total}.items():
             self._record(f"reward/{name}", torch.tensor(values).mean())
-        if "consistency" in scored.parts:
-            self._record("reward/consistency_unread", torch.tensor(scored.unread / len(texts)))
+        for name, unread in scored.unread.items():
+            self._record(f"reward/{name}_unread", torch.tensor(unread / len(texts)))
         if self.recipe.maam:
             self._record("maam/malformed", torch.tensor(sum(map(bool, map(malformed, texts))) / len(texts)))
         same = rewards.view(-1, self.recipe.group).std(1) == 0
@@ -199,10 +188,6 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
         logits, mass = self.omni.forward(model, requests, ids, mask, (mapo.modality, layers))
         self._watch_mass(mass.detach(), mask)
         logp = log_probabilities(logits, ids, recipe.temperature)
-        # one step on each rollout: the old policy is this one
-        surrogate = clipped_surrogate(
-            (logp - logp.detach()).exp(), part["advantages"], low=recipe.clip, high=recipe.clip
-        )
         kl = logp.new_zeros(())
         if recipe.beta:
             context, reference = self._base()
@@ -210,22 +195,28 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
                 other = log_probabilities(self.omni.forward(reference, requests, ids, mask)[0], ids, recipe.temperature)
             kl = kl_k3(logp, other, mask)
             self._record("kl", kl)
-        if recipe.algo == "grpo":
-            policy = reweighted_policy_loss(surrogate, torch.ones_like(mask), mask)
-            return total_loss(policy, kl, kl.new_zeros(()), beta=recipe.beta, eta=0.0)
-        context, reference = self._base()
-        with context:
-            text_only = self.omni.entropy_without(reference, requests, ids, mask, mapo.modality)
-        delta = differential_entropy(text_only, entropy(logits.detach()), mask)
-        omega = relevance_mask(delta, mask, base=mapo.base, cap=mapo.cap)
-        inverse = inverse_relevance(delta, mask, gate, base=mapo.base, cap=mapo.cap)
-        how = AttentionLoss(mapo.exponent, mapo.floor, mapo.fail_at, mapo.prefactor_cap)
-        attention = attention_loss(mass, inverse, mask, gate, part["advantages"], part["accuracy"], how)
-        self._record("delta_h/mean_abs", delta.abs()[mask.bool()].mean())
-        self._record("omega/max", omega[mask.bool()].max())
-        self._record("loss/attention", attention)
-        policy = reweighted_policy_loss(surrogate, omega, mask)
-        return total_loss(policy, kl, attention, beta=recipe.beta, eta=mapo.eta)
+
+        def entropy_without(modality: Modality) -> Tensor:
+            context, reference = self._base()
+            with context:
+                return self.omni.entropy_without(reference, requests, ids, mask, modality)
+
+        completions = Completions(
+            ids=ids,
+            mask=mask,
+            logp=logp,
+            # one step on each rollout: the old policy is this one
+            old=logp.detach(),
+            logits=logits,
+            mass=mass,
+            advantages=part["advantages"],
+            accuracy=part["accuracy"],
+            gate=gate,
+            kl=kl,
+            entropy_without=entropy_without,
+            record=self._record,
+        )
+        return self._algorithm.loss(completions)
 
     def _watch_mass(self, mass: Tensor, mask: Tensor) -> None:
         """Attention mass by quarter of the completion."""
@@ -238,5 +229,5 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
 
 
 def _rewarded_here(**_: Any) -> list[float]:
-    """TRL wants a reward function; rewards are reckoned with the rollouts, so it is never called."""
+    """TRL wants a reward function; rewards are computed with the rollouts, so it is never called."""
     raise RuntimeError("TRL's own rewards were asked for: this trainer is written against another version of TRL.")

@@ -28,7 +28,7 @@ def test_stages_masks_servers_and_judges(recipes, tmp_path):
     served = ["--rollout-url", "http://r/v1", "--judge-url", "http://j/v1", "--judge-model", "checker"]
     run("shards", "-o", tmp_path, "-r", "train-mapo", *words, *served)
     (recipe,) = recipes
-    assert (recipe.accuracy_weight, recipe.preference_weight, recipe.maam, recipe.lora_rank) == (0.0, 1.0, True, 4)
+    assert (recipe.rewards, recipe.maam, recipe.lora_rank) == ({"preference": 1.0}, True, 4)
     assert (recipe.seed, recipe.algo, recipe.report_to, recipe.rollout_url) == (
         7,
         "mapo",

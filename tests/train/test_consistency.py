@@ -5,7 +5,7 @@ import pytest
 from avcurate.engines.server import ServerEngine
 from avcurate.errors import UserError
 from avcurate.recipe import ModelSpec
-from avcurate.train.consistency import ConsistencyJudge, said_yes, split_response
+from avcurate.train.consistency import Consistency, ConsistencyJudge, said_yes, split_response
 from avcurate.train.rewards import STAGE_1, STAGE_2
 from avcurate.train.scoring import Scorer
 from tests.engines.fake_server import Plan, serve
@@ -106,21 +106,23 @@ ROW = {"question": "How many?", "answer": "two", "choices": ["two", "three"], "p
 
 def test_the_total_is_weighed_and_unread_replies_are_counted():
     recipe = load_train("train-mapo")
-    assert (recipe.accuracy_weight, recipe.format_weight, recipe.consistency_weight) == (2.0, 1.0, 1.0)
+    assert recipe.rewards == {"accuracy": 2.0, "format": 1.0, "consistency": 1.0}
     with pytest.raises(UserError, match="rewards consistency"):
         Scorer(recipe)
     with serve(Plan(says=says)) as url:
         judge = judge_at(url)
-        scored = Scorer(recipe, judge)([ROW] * 4, TEXTS)
+        scorer = Scorer(recipe.model_copy(update={"judge": judge.engine.spec}))
+        scorer.rewards["consistency"] = Consistency(recipe, judge)
+        scored = scorer([ROW] * 4, TEXTS)
         judge.engine.close()
-    assert scored.parts["consistency"] == [1, 0, 0, 0] and scored.unread == 1
+    assert scored.parts["consistency"] == [1, 0, 0, 0] and scored.unread == {"consistency": 1}
     assert scored.total == [4, 3, 3, 0]
 
 
 def test_the_stages_are_those_of_the_recipes():
     for name, weights in (("train-sffl-stage-1", STAGE_1), ("train-sffl-stage-2", STAGE_2)):
         recipe = load_train(name)
-        assert (recipe.accuracy_weight, recipe.preference_weight) == (weights.accuracy, weights.preference)
+        assert recipe.rewards == weights
 
 
 def test_sffl_rewards_need_no_judge():

@@ -15,9 +15,9 @@ from avcurate.errors import UserError
 from avcurate.media.cache import ClipCache
 from avcurate.media.decode import DecodeSpec
 from avcurate.tasks.train.training import read_metrics
+from avcurate.train.algorithms.sft import OmniCollator, pick_target
 from avcurate.train.media import Rows
 from avcurate.train.omni import Omni
-from avcurate.train.sft import OmniCollator, pick_target
 from avcurate.train.shards import SFT_COLUMNS, read_shards
 from tests.train.jobs import TrainJob, load_train, run_training
 

@@ -333,3 +333,32 @@ def test_a_training_is_finished_verified_and_its_model_watched(shards, tmp_path)
     # from the last checkpoint, without a step
     assert run_training(job) == weights.parent and weights.read_bytes() == whole
     assert verify_run(run)["damaged"] == [] and len(read_metrics(tmp_path / "out/metrics.jsonl")) == 1
+
+
+@pytest.mark.slow
+def test_a_reward_and_an_algorithm_of_another_package_train(shards, tmp_path, monkeypatch):
+    """Those of docs/examples/plugin, found by their entry points."""
+    from avcurate.train.algorithm import ALGORITHMS
+    from avcurate.train.reward import REWARDS
+    from tests.example_package import install_example
+
+    install_example(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "brevity" in REWARDS and "reinforce" in ALGORITHMS
+    over = {"algo": "reinforce", "rewards": {"preference": 1.0, "brevity": 0.5}, "options": {"brevity_words": 2}}
+    run_training(job_of(shards, tmp_path / "r", steps=2, **over))
+    lines = read_metrics(tmp_path / "r/metrics.jsonl")
+    assert all(0 < x["reward/brevity"] <= 1 and x["grad_norm"] > 0 for x in lines[:2])
+    wanted = [x["reward/preference"] + 0.5 * x["reward/brevity"] for x in lines[:2]]
+    assert [x["reward/total"] for x in lines[:2]] == pytest.approx(wanted)
+
+
+def test_names_that_are_not_known_and_old_ones_are_a_sentence():
+    for over, says in (
+        ({"algo": "ppo"}, "there is no algorithm 'ppo'"),
+        ({"rewards": {"beauty": 1.0}}, "there is no reward 'beauty'"),
+        ({"accuracy_weight": 1.0}, "accuracy_weight is now written rewards"),
+        ({"rewards": {"accuracy": float("nan")}}, "finite"),
+    ):
+        with pytest.raises(UserError, match=says):
+            load_train("train-demo-stage-1", over)

@@ -16,12 +16,12 @@ from avcurate.runner.rundir import RunDir, check_unchanged, located
 from avcurate.store.atomic import sha256
 from avcurate.store.lock import writer_lock
 from avcurate.store.manifest import digests
+from avcurate.train.algorithm import ALGORITHMS, Algorithm
 from avcurate.train.checkpoints import newest_whole, seal_checkpoint, step_of
-from avcurate.train.consistency import ConsistencyJudge
 from avcurate.train.media import Rows, read_dead
 from avcurate.train.recipe import TrainRecipe
 from avcurate.train.scoring import Scorer
-from avcurate.train.shards import SFT_COLUMNS, Shards, read_shards, refuse_mismatch
+from avcurate.train.shards import Shards, read_shards, refuse_mismatch
 
 STAGE = "train"
 METRICS = "metrics.jsonl"
@@ -39,14 +39,11 @@ def run_training(recipe: TrainRecipe, out: Path, tick: Tick = lambda step, steps
     """
     assert recipe.input.shards is not None
     checkpoint = Checkpoint(recipe.model, recipe.revision)
-    shards = read_shards(recipe.input.shards, columns=SFT_COLUMNS if recipe.algo == "sft" else ())
-    refuse_mismatch(shards.facts, recipe, checkpoint)
-    _refuse_contradictions(recipe, shards.facts)
     try:
         import datasets  # noqa: F401
         import trl  # noqa: F401
 
-        from avcurate.train import parts, rl, sft
+        from avcurate.train import parts
         from avcurate.train.omni import Omni
         from avcurate.train.saving import save_model
     except ImportError as e:
@@ -54,6 +51,10 @@ def run_training(recipe: TrainRecipe, out: Path, tick: Tick = lambda step, steps
             f"training needs {e.name or e}.",
             "Install it apart from vLLM, which needs another transformers: pip install 'avcurate[train]'.",
         ) from None
+    algorithm = ALGORITHMS.get(recipe.algo)(recipe)
+    shards = read_shards(recipe.input.shards, columns=algorithm.columns)
+    refuse_mismatch(shards.facts, recipe, checkpoint)
+    _refuse_contradictions(recipe, algorithm, shards.facts)
     from avcurate.engines.transformers_engine import TransformersEngine
     from avcurate.media.cache import ClipCache
     from avcurate.media.decode import DecodeSpec
@@ -79,11 +80,13 @@ def run_training(recipe: TrainRecipe, out: Path, tick: Tick = lambda step, steps
             recipe.report_to,
             _log_callback(out, recipe, rows, tick),
         )
-        if recipe.algo == "sft":
-            trainer = sft.make_trainer(made_of)
-        else:
+        scorer = served = None
+        if algorithm.rolls_out:
             served = _served(recipe, out, checkpoint, engine, open_things)
-            trainer = rl.make_trainer(made_of, _scorer(recipe, open_things), served)
+            scorer = Scorer(recipe)
+            scorer.setup()
+            open_things.callback(scorer.close)
+        trainer = algorithm.make_trainer(made_of, scorer, served)
         begun = newest_whole(out)
         if begun is not None and step_of(begun) >= recipe.steps:
             # only the model was not written; the Trainer would take one step more
@@ -99,15 +102,15 @@ def run_training(recipe: TrainRecipe, out: Path, tick: Tick = lambda step, steps
         return folder
 
 
-def _refuse_contradictions(recipe: TrainRecipe, facts: dict[str, Any]) -> None:
+def _refuse_contradictions(recipe: TrainRecipe, algorithm: Algorithm, facts: dict[str, Any]) -> None:
     if recipe.rollout_url and recipe.maam:
         raise UserError(
             "a server cannot sample under MAAM: vLLM has no such mask, and rollouts would not be the policy's own.",
             "Leave out --rollout-url, or train without --maam and use it at inference alone.",
         )
-    if recipe.algo == "sft":
+    if not algorithm.rolls_out:
         if recipe.rollout_url:
-            raise UserError("SFT makes no rollouts, so no server can make them.", "Leave out --rollout-url.")
+            raise UserError(f"{recipe.algo} makes no rollouts, so no server can make them.", "Leave out --rollout-url.")
         asked = facts.get("prompt", recipe.prompt)
         if asked != recipe.prompt:
             raise UserError(
@@ -171,19 +174,6 @@ def _askable(questions: list[dict[str, Any]], rows: Rows, engine: Any) -> list[d
         else:
             rows.leave_out(row, "special_token_in_question", f"the question or a choice holds the special token {mark}")
     return found
-
-
-def _scorer(recipe: TrainRecipe, open_things: ExitStack) -> Scorer:
-    """Rewards, with a judge that answers."""
-    if not recipe.judge.urls:
-        return Scorer(recipe)
-    from avcurate.engines.open import open_engine
-
-    judge = ConsistencyJudge(open_engine(recipe.judge))
-    if recipe.consistency_weight:
-        judge.setup()
-        open_things.callback(judge.engine.close)
-    return Scorer(recipe, judge)
 
 
 def _served(recipe: TrainRecipe, out: Path, checkpoint: Checkpoint, engine: Any, open_things: ExitStack) -> Any:

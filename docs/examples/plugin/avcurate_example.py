@@ -1,4 +1,4 @@
-"""One of each thing that a package can add to avcurate: a dataset format, an engine, a model family, a task.
+"""One of each thing that a package can add: dataset format, engine, model family, task, reward, algorithm.
 
 ``pip install ./docs/examples/plugin``, then ``avcurate plugins`` lists them, and recipes and commands can name them.
 No file of avcurate is touched; the entry points stand in ``pyproject.toml``.
@@ -6,9 +6,9 @@ No file of avcurate is touched; the entry points stand in ``pyproject.toml``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pyarrow as pa
 from pydantic import Field
@@ -26,6 +26,11 @@ from avcurate.sources.formats import Format
 from avcurate.sources.question import Question, choice, choice_list, text
 from avcurate.tasks.base import Context, Task
 from avcurate.tasks.records import RecordSource, RecordStage
+from avcurate.train.algorithm import Algorithm, Completions
+from avcurate.train.reward import Reward
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 # A dataset format: which fields tell it apart, and how a record becomes a question.
@@ -144,3 +149,33 @@ class Lengths(Task[LengthsRecipe]):
         """The mean."""
         words = [n for t in run.parts("lengths").rows(columns=["words"]) for n in t.column(0).to_pylist()]
         return {"run": str(run.root), "mean_words": sum(words) / max(1, len(words))}
+
+
+# A reward, which recipes weigh by its name: ``rewards: {accuracy: 1.0, brevity: 0.1}``.
+class Brevity(Reward):
+    """1 for a response of no more words than ``options.brevity_words``, less in proportion for a longer one."""
+
+    about = "few words"
+
+    def __call__(self, rows: Sequence[Row], texts: Sequence[str]) -> list[float | None]:
+        """One value a text."""
+        most = int(self.recipe.options.get("brevity_words", 100))
+        return [min(1.0, most / max(1, len(text.split()))) for text in texts]
+
+
+# A training algorithm: advantages and a loss; rollouts, rewards, the KL term, checkpoints and resume come with it.
+class Reinforce(Algorithm):
+    """REINFORCE with the mean of a question's other completions as baseline (RLOO, arXiv 2402.14740)."""
+
+    about = "REINFORCE, leave-one-out baseline"
+
+    def advantages(self, rewards: Tensor) -> Tensor:
+        """r less the mean reward of the others of its group."""
+        grouped = rewards.view(-1, self.recipe.group)
+        others = (grouped.sum(1, keepdim=True) - grouped) / (self.recipe.group - 1)
+        return (grouped - others).flatten()
+
+    def loss(self, batch: Completions) -> Tensor:
+        """-A log π of whole completions, and the KL term."""
+        whole = (batch.logp * batch.mask).sum(1)
+        return -(batch.advantages.detach() * whole).mean() + self.recipe.beta * batch.kl

@@ -17,11 +17,13 @@ from avcurate.engines.base import Request, Sampling
 from avcurate.errors import UserError
 from avcurate.prompts import get_prompt
 from avcurate.seeds import derive_seed
+from avcurate.train.algorithm import Algorithm, Completions
 from avcurate.train.media import Rows
 from avcurate.train.omni import Omni
 from avcurate.train.parts import Parts, lora
 from avcurate.train.recipe import TrainRecipe
 from avcurate.train.resume import ThinkerCheckpoints
+from avcurate.train.shards import SFT_COLUMNS
 
 IGNORED = -100
 
@@ -124,3 +126,19 @@ def make_trainer(parts: Parts) -> Any:
         peft_config=lora(recipe.lora_rank),
     )
     return parts.finished(trainer)
+
+
+class Sft(Algorithm):
+    """The baseline: no rollouts, no rewards."""
+
+    about = "supervised on one stored right chain of thought of each question"
+    columns = SFT_COLUMNS
+    rolls_out = False
+
+    def loss(self, batch: Completions) -> torch.Tensor:
+        """The Trainer's own: cross-entropy on the targets."""
+        raise TypeError("SFT has no completions of its own")
+
+    def make_trainer(self, parts: Parts, scorer: object, served: object) -> Any:
+        """A supervised trainer."""
+        return make_trainer(parts)

@@ -1,0 +1,1 @@
+"""The algorithms of ``train``, one a file."""

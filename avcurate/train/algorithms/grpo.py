@@ -1,0 +1,22 @@
+"""GRPO (DeepSeekMath, arXiv 2402.03300), as SFFL trains with it (Eq. 11)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from avcurate.train.algorithm import Algorithm, Completions
+from avcurate.train.core.objective import clipped_surrogate, reweighted_policy_loss, total_loss
+
+
+class Grpo(Algorithm):
+    """Every token of a completion weighs the same."""
+
+    about = "group-relative advantages, every token alike"
+
+    def loss(self, batch: Completions) -> Tensor:
+        """Clipped surrogate, mean over tokens and completions, and the KL term."""
+        clip = self.recipe.clip
+        surrogate = clipped_surrogate((batch.logp - batch.old).exp(), batch.advantages, low=clip, high=clip)
+        policy = reweighted_policy_loss(surrogate, torch.ones_like(batch.mask), batch.mask)
+        return total_loss(policy, batch.kl, batch.kl.new_zeros(()), beta=self.recipe.beta, eta=0.0)

@@ -1,0 +1,61 @@
+"""MAPO (§2, Algorithm 1): tokens weighed by what the modality changes; attention asked of those that it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from avcurate.train.algorithm import Algorithm, Completions
+from avcurate.train.core.objective import (
+    AttentionLoss,
+    attention_loss,
+    clipped_surrogate,
+    reweighted_policy_loss,
+    total_loss,
+)
+from avcurate.train.core.relevance import differential_entropy, entropy, inverse_relevance, relevance_mask
+from avcurate.train.recipe import TrainRecipe
+from avcurate.train.speech import gate_of, pattern_tagger
+
+
+class Mapo(Algorithm):
+    """The relevance mask over GRPO's surrogate, and the attention loss (Eq. 2, 4 and 5)."""
+
+    about = "GRPO weighed by modality relevance, with an attention loss (MAPO)"
+    reads_reference = True
+
+    def __init__(self, recipe: TrainRecipe) -> None:
+        super().__init__(recipe)
+        self._tagger = pattern_tagger() if recipe.mapo.gate == "pos" else None
+
+    def gate(
+        self, written: list[list[int]], decode: Callable[[Sequence[int]], str], record: Callable[[str, Tensor], None]
+    ) -> list[list[float]] | None:
+        """Content words alone, by their part of speech."""
+        if self._tagger is None:
+            return None
+        gates = [gate_of(one, decode, self._tagger) for one in written]
+        chosen = [[float(x) for x in g.tokens] for g in gates]
+        record("gate/share", torch.tensor(sum(map(sum, chosen)) / sum(map(len, written))))
+        record("gate/fallback", torch.tensor(sum(g.fallback for g in gates) / len(gates)))
+        return chosen
+
+    def loss(self, batch: Completions) -> Tensor:
+        """Algorithm 1, line 11."""
+        recipe, mapo, mask = self.recipe, self.recipe.mapo, batch.mask
+        text_only = batch.entropy_without(mapo.modality)
+        delta = differential_entropy(text_only, entropy(batch.logits.detach()), mask)
+        omega = relevance_mask(delta, mask, base=mapo.base, cap=mapo.cap)
+        inverse = inverse_relevance(delta, mask, batch.gate, base=mapo.base, cap=mapo.cap)
+        how = AttentionLoss(mapo.exponent, mapo.floor, mapo.fail_at, mapo.prefactor_cap)
+        attention = attention_loss(batch.mass, inverse, mask, batch.gate, batch.advantages, batch.accuracy, how)
+        batch.record("delta_h/mean_abs", delta.abs()[mask.bool()].mean())
+        batch.record("omega/max", omega[mask.bool()].max())
+        batch.record("loss/attention", attention)
+        surrogate = clipped_surrogate(
+            (batch.logp - batch.old).exp(), batch.advantages, low=recipe.clip, high=recipe.clip
+        )
+        policy = reweighted_policy_loss(surrogate, omega, mask)
+        return total_loss(policy, batch.kl, attention, beta=recipe.beta, eta=mapo.eta)
