@@ -4,7 +4,6 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 TRAIN_VENV ?= .venv-train
 TRAIN := $(TRAIN_VENV)/bin
-WORLD ?= demo-world
 RUN ?= runs/demo
 QUESTIONS ?= 300
 SEED ?= 1
@@ -62,9 +61,7 @@ browser:
 
 # a world whose truth is known, labels on the embedded model, the report, and labels against truth
 demo: setup
-	$(BIN)/avcurate demo build -o $(WORLD) --questions $(QUESTIONS) --seed $(SEED)
-	$(BIN)/avcurate label-pem $(WORLD)/questions.json --media $(WORLD)/clips -o $(RUN)
-	$(BIN)/avcurate demo check $(RUN) --world $(WORLD)
+	$(BIN)/avcurate run demo -o $(RUN) --set vars.questions=$(QUESTIONS) --set vars.seed=$(SEED)
 
 # make pem ANNOTATIONS=val_qa.json MEDIA=clips RUN=runs/pem RECIPE=label-pem-qwen3-omni
 RECIPE ?= label-pem
@@ -72,42 +69,23 @@ pem: setup
 	$(BIN)/avcurate label-pem $(ANNOTATIONS) --media $(MEDIA) -o $(RUN) -r $(RECIPE)
 
 # make counterfactual CAPTIONS=audiocaps_test.csv MEDIA=clips RUN=runs/counterfactual THRESHOLD=0.3
-# donors chosen, sounds swapped with twins, and a page that plays both; by default on a demo world
-CAPTIONS ?= $(WORLD)/captions.jsonl
-MEDIA ?= $(WORLD)/clips
-THRESHOLD ?= $(if $(filter $(WORLD)/captions.jsonl,$(CAPTIONS)),0.97,0.3)
+# donors chosen, sounds swapped with twins, and a page that plays both; without CAPTIONS on a demo world
 .PHONY: counterfactual
+THRESHOLD ?= 0.3
+counterfactual: RUN = runs/counterfactual
 counterfactual: setup
-	@test "$(CAPTIONS)" != "$(WORLD)/captions.jsonl" || test -e $(CAPTIONS) || \
-	$(BIN)/avcurate demo build -o $(WORLD) --questions $(QUESTIONS) --seed $(SEED)
-	$(BIN)/avcurate pair $(CAPTIONS) --media $(MEDIA) --threshold $(THRESHOLD) -o $(RUN)/pairs
-	$(BIN)/avcurate swap $(RUN)/pairs/pairs.jsonl --media $(MEDIA) -o $(RUN)/swap
-	$(BIN)/avcurate audit $(RUN)/swap
+ifdef CAPTIONS
+	$(BIN)/avcurate run counterfactual -o $(RUN) --set vars.captions=$(CAPTIONS) --set vars.media=$(MEDIA) \
+	  --set vars.threshold=$(THRESHOLD)
+else
+	$(BIN)/avcurate run demo-counterfactual -o $(RUN) --set vars.questions=$(QUESTIONS) --set vars.seed=$(SEED)
+endif
 
 # a demo world labelled, exported and trained on in two stages, with GRPO and with MAPO; before and after on another world
-HELD ?= demo-held-out
 CURATED ?= runs/curate-train
 .PHONY: curate-train
 curate-train: setup setup-train
-	test -e $(WORLD)/world.json || $(BIN)/avcurate demo build -o $(WORLD) --questions 240 --seed 31
-	test -e $(HELD)/world.json || $(BIN)/avcurate demo build -o $(HELD) --questions 120 --seed 41
-	$(BIN)/avcurate label-pem $(WORLD)/questions.json --media $(WORLD)/clips -o $(CURATED)/pem
-	test -e $(CURATED)/shards/shards.json || $(BIN)/avcurate export $(CURATED)/pem --validation 0 -o $(CURATED)/shards
-	$(BIN)/avcurate eval $(HELD)/benchmark.json --media $(HELD)/clips --temperature 1 --n 4 --conditions av -o $(CURATED)/eval-before
-	OMP_NUM_THREADS=1 $(MAKE) -j2 curated-grpo curated-mapo
-	for run in before grpo-1 grpo-2 mapo-1 mapo-2; do $(BIN)/avcurate attend $(CURATED)/eval-$$run || exit 1; done
-	$(BIN)/avcurate demo table --world $(HELD) before=$(CURATED)/eval-before \
-	  "GRPO, stage 1=$(CURATED)/eval-grpo-1" "GRPO, stage 2=$(CURATED)/eval-grpo-2" \
-	  "MAPO, stage 1=$(CURATED)/eval-mapo-1" "MAPO, stage 2=$(CURATED)/eval-mapo-2"
-
-# both stages with one algorithm; side by side on two cores, one thread each
-curated-%:
-	$(TRAIN)/avcurate train $(CURATED)/shards -r train-demo-stage-1 --algo $* -o $(CURATED)/$*-1
-	$(TRAIN)/avcurate train $(CURATED)/shards -r train-demo-stage-2 --algo $* -m $(CURATED)/$*-1/model -o $(CURATED)/$*-2
-	for stage in 1 2; do \
-	  $(BIN)/avcurate eval $(HELD)/benchmark.json --media $(HELD)/clips --temperature 1 --n 4 --conditions av \
-	    -m $(CURATED)/$*-$$stage/model -o $(CURATED)/eval-$*-$$stage --against $(CURATED)/eval-before || exit 1; \
-	done
+	$(BIN)/avcurate run curate-train -o $(CURATED) --jobs 2 --set python.train=$(TRAIN)/python
 
 test: setup-test setup-train
 	$(BIN)/python -m ruff check .

@@ -43,6 +43,14 @@ class RecipeChanged(UserError):
     """The run directory was made with another recipe, input, model or code version."""
 
 
+class StepFailed(UserError):
+    """A step of a chain ended with an error. ``code`` is its exit code, and the chain's."""
+
+    def __init__(self, message: str, hint: str, code: int) -> None:
+        super().__init__(message, hint)
+        self.code = code
+
+
 class Stopped(BaseException):
     """SIGINT or SIGTERM arrived; no ``KeyboardInterrupt``, which libraries on the way up swallow.
 

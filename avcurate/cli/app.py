@@ -12,7 +12,7 @@ import typer.core
 import typer.main
 
 from avcurate import __version__
-from avcurate.errors import AvcurateError, Stopped, TooManyDead
+from avcurate.errors import AvcurateError, StepFailed, Stopped, TooManyDead
 
 # what is listed by --help, so that listing imports nothing: name, where it is made, what it does
 TASK_HELP = {
@@ -170,7 +170,8 @@ def _fail(e: AvcurateError) -> None:
     typer.secho(f"Error: {e.message}", fg="red", err=True)
     if e.hint:
         typer.echo(e.hint, err=True)
-    sys.exit(3 if isinstance(e, TooManyDead) else 1)
+    code = e.code if isinstance(e, StepFailed) and e.code > 0 else 1
+    sys.exit(3 if isinstance(e, TooManyDead) else code)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,13 +29,16 @@ def run(
     media: MediaNow = None,
     settings: Settings = None,
     force: Annotated[bool, typer.Option("--force", help="Redo what was made with other settings.")] = False,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Steps of a chain side by side.", min=1)] = 1,
     json_out: Json = False,
 ) -> None:
-    """Run a recipe of any task, or the recipe of a run that exists, over all of its rows or some.
+    """Run a recipe of any task, a chain of them, or the recipe of a run that exists, over all of its rows or some.
 
     Examples:
 
       avcurate run mine.yaml -o runs/mine
+
+      avcurate run curate-train -o runs/curate --set vars.questions=240
 
       avcurate run runs/pem --only 1a2b3c4d5e6f7081 -o runs/pem-1a2b3c4d5e6f7081
     """
@@ -63,9 +66,40 @@ def run(
     target = out or (Path(str(data["out"])) if "out" in data else None)
     if target is None:
         raise UserError(f"{where} does not say where the run goes.", "Give it with -o, or as `out` in the recipe.")
+    if data.get("kind") == "chain":
+        _run_chain(override(data, settings_of(settings)), where, target, jobs, json_out)
+        return
     task = TASKS.get(str(data.get("kind", "label-pem")))
     fields = override({k: v for k, v in data.items() if k != "out"}, changes)
     run_and_show(task, recipe_of(task, fields, where), target, force=force, json_out=json_out)
+
+
+def _run_chain(data: dict[str, Any], where: str, out: Path, jobs: int, json_out: bool) -> None:
+    from avcurate.chain.recipe import ChainRecipe
+    from avcurate.chain.run import chain_status, run_chain
+    from avcurate.recipe import validated
+
+    chain = validated(ChainRecipe, data, where)
+
+    def tell(step: str, what: str) -> None:
+        typer.secho(f"── {step}: {what}", bold=True, err=True)
+
+    run_chain(chain, out, jobs=jobs, quiet=json_out, tell=tell)
+    _show_chain(chain_status(out), json_out)
+
+
+def _show_chain(found: dict[str, Any], json_out: bool) -> None:
+    from avcurate.report.terminal import print_funnel
+
+    if json_out:
+        print_json(found)
+        return
+    typer.echo(f"{found['run']} (chain {found['name']}): {found['state']}")
+    for name, step in found["steps"].items():
+        seconds = f", {step['seconds']:g} s" if "seconds" in step else ""
+        typer.secho(f"{name}: {step['state']}{seconds}", bold=True)
+        if "run" in step:
+            print_funnel(step["run"]["stages"])
 
 
 def status(
@@ -73,14 +107,18 @@ def status(
     dead: Annotated[bool, typer.Option("--dead", help="List dead rows with their reasons and next steps.")] = False,
     json_out: Json = False,
 ) -> None:
-    """How far a run of any task is, also while it is running, and why rows died.
+    """How far a run of any task, or a chain, is, also while it is running, and why rows died.
 
     Example: avcurate status runs/pem --dead
     """
+    from avcurate.chain.run import RECORD, chain_status
     from avcurate.report.terminal import print_dead, print_funnel
     from avcurate.runner.rundir import RunDir
     from avcurate.runner.status import dead_rows, run_status
 
+    if (run / RECORD).is_file():
+        _show_chain(chain_status(run), json_out)
+        return
     found = run_status(RunDir(run))
     if dead:
         found["dead_rows"] = dead_rows(RunDir(run))

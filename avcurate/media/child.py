@@ -47,15 +47,15 @@ _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
 
-def _die_with_parent() -> None:
-    """Have the kernel kill this child when the thread that waits for it is gone, also by SIGKILL (Linux alone)."""
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """Have the kernel signal this child when the thread that waits for it is gone, also by SIGKILL (Linux alone)."""
     if hasattr(_libc, "prctl"):
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _libc.prctl(_PR_SET_PDEATHSIG, number)
 
 
 def _limiter(memory_mb: int, cpu_s: int, file_mb: int) -> Callable[[], None]:
     def apply() -> None:
-        _die_with_parent()
+        die_with_parent()
         resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
         resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_mb << 20, file_mb << 20))

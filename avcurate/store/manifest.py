@@ -27,14 +27,16 @@ def sealed(folder: Path) -> bool:
 
 
 def wrong_files(folder: Path) -> list[tuple[str, str]]:
-    """(path from the folder, what is wrong) of every file that is missing or changed, the manifest among them."""
+    """(path from the folder, what is wrong) of every file that is missing, changed or unlisted, the manifest too."""
     try:
         listed = json.loads((folder / MANIFEST).read_text("utf-8"))
     except (OSError, ValueError):
         return [(MANIFEST, "is missing or cannot be read.")]
     if not isinstance(listed, dict):
         return [(MANIFEST, "is no list of files.")]
-    return differences(folder, listed)
+    there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST}
+    unlisted = [(name, "is not in the list of files.") for name in sorted(there - listed.keys())]
+    return differences(folder, listed) + unlisted
 
 
 def differences(folder: Path, listed: dict[str, str]) -> list[tuple[str, str]]:

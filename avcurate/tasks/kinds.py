@@ -13,6 +13,7 @@ from avcurate.tasks import TASKS
 
 OTHERS = {
     "pool": "avcurate.tasks.dominance.recipe:PoolRecipe",
+    "chain": "avcurate.chain.recipe:ChainRecipe",
     "benchmark": "avcurate.benchmark.rules:BenchmarkRecipe",
 }
 

@@ -33,8 +33,4 @@ def test_the_output_is_that_of_a_local_run(cluster, world, tmp_path):
         run = RunDir(tmp_path / name)
         rows[name] = {s: [r for t in run.parts(s).rows() for r in t.to_pylist()] for s in ("sample", "label")}
     assert rows["ray"]["sample"] == rows["local"]["sample"]
-    for mine, theirs in zip(rows["ray"]["label"], rows["local"]["label"], strict=True):
-        for column, value in theirs.items():
-            # texts are embedded in other batches there, so similarities agree to rounding only
-            expected = pytest.approx(value, abs=1e-4) if isinstance(value, float) else value
-            assert mine[column] == expected, column
+    assert rows["ray"]["label"] == rows["local"]["label"]

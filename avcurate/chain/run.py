@@ -1,0 +1,221 @@
+"""Runs the steps of a chain as commands of their own: each resumes by itself, and the chain knows which are done."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from avcurate.chain.recipe import ChainRecipe, Planned, planned
+from avcurate.errors import AvcurateError, StepFailed, UserError
+from avcurate.media.child import die_with_parent
+from avcurate.store.atomic import sha256, write_json
+from avcurate.store.lock import writer_lock
+from avcurate.store.manifest import MANIFEST
+
+RECORD = "chain.json"
+POLL_S = 0.05
+GRACE_S = 5.0
+Tell = Callable[[str, str], None]
+"""(step, what happens to it)."""
+
+
+@dataclass
+class _Running:
+    process: subprocess.Popen[bytes]
+    step: Planned
+    began: float
+
+
+def read_chain(out: Path) -> dict[str, Any]:
+    """The record of a chain.
+
+    Raises:
+        UserError: there is none, or it cannot be read.
+    """
+    try:
+        found = json.loads((out / RECORD).read_text("utf-8"))
+        found["steps"].items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+        raise UserError(f"{out / RECORD} cannot be read: {e}", "Run the chain again; finished steps resume.") from None
+    record: dict[str, Any] = found
+    return record
+
+
+def run_chain(
+    chain: ChainRecipe, out: Path, *, jobs: int = 1, quiet: bool = False, tell: Tell = lambda step, what: None
+) -> None:
+    """Run, or resume, a chain.
+
+    A step that runs a recipe is always started and finds out by itself what is left; another is started again only
+    where its command, or what the steps before it made, has changed.
+
+    Args:
+        jobs: steps side by side, where they do not wait for each other; their output then goes to OUT/logs.
+        quiet: what steps print goes to standard error.
+
+    Raises:
+        StepFailed: a step ended with an error; it has said which.
+        UserError: the folder holds something else, or another process runs the chain.
+    """
+    steps = planned(chain, out)
+    if out.exists() and not (out / RECORD).exists() and any(p.name != "lock" for p in out.iterdir()):
+        raise UserError(f"{out} holds other files and no chain.", "Give an empty or new folder with -o.")
+    with writer_lock(out):
+        record: dict[str, Any] = {"chain": chain.model_dump(mode="json"), "steps": {}}
+        if (out / RECORD).exists():
+            before = read_chain(out)
+            if (name := before.get("chain", {}).get("name")) != chain.name:
+                raise UserError(f"{out} holds the chain {name!r}, not {chain.name!r}.", "Give another folder with -o.")
+            record["steps"] = {k: v for k, v in before["steps"].items() if k in {s.name for s in steps}}
+        _Chain(out, steps, record, jobs, quiet, tell).run()
+
+
+class _Chain:
+    def __init__(
+        self, out: Path, steps: list[Planned], record: dict[str, Any], jobs: int, quiet: bool, tell: Tell
+    ) -> None:
+        self.out, self.steps, self.record, self.jobs, self.quiet, self.tell = out, steps, record, jobs, quiet, tell
+        self.flying: list[_Running] = []
+        self.done: set[str] = set()
+
+    def run(self) -> None:
+        self._save()
+        waiting = list(self.steps)
+        try:
+            while waiting or self.flying:
+                for step in [s for s in waiting if set(s.after) <= self.done]:
+                    if len(self.flying) >= self.jobs:
+                        break
+                    waiting.remove(step)
+                    self._start(step)
+                self._reap()
+                if self.flying:
+                    time.sleep(POLL_S)
+        except BaseException:
+            self._stop()
+            raise
+
+    def _start(self, step: Planned) -> None:
+        entry = self.record["steps"].get(step.name, {})
+        before = {name: made_by(self.out / name) for name in step.after}
+        same = entry.get("words") == list(step.words) and entry.get("before") == before
+        if entry.get("state") == "finished" and same and not step.resumes:
+            self.tell(step.name, "done before")
+            self.done.add(step.name)
+            return
+        if not step.resumes and step.folder.exists():
+            shutil.rmtree(step.folder)
+        self.tell(step.name, "begins")
+        self.record["steps"][step.name] = {"state": "running", "words": list(step.words), "before": before}
+        self._save()
+        command = [step.python or sys.executable, "-m", "avcurate", *step.words]
+        self.flying.append(_Running(self._spawn(command, step.name), step, time.monotonic()))
+
+    def _spawn(self, command: list[str], name: str) -> subprocess.Popen[bytes]:
+        env = dict(os.environ)
+        if self.jobs > 1:
+            # side by side each would take every core
+            env.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.jobs)))
+
+        def spawn(stdout: Any, stderr: Any) -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                env=env,
+                # Ctrl-C reaches this process alone, which stops the steps once; a step does not outlive it
+                start_new_session=True,
+                preexec_fn=lambda: die_with_parent(signal.SIGTERM),
+            )
+
+        if self.jobs == 1:
+            return spawn(sys.stderr if self.quiet else None, None)
+        (self.out / "logs").mkdir(exist_ok=True)
+        with (self.out / "logs" / f"{name}.log").open("ab") as log:
+            return spawn(log, log)
+
+    def _reap(self) -> None:
+        for one in [r for r in self.flying if r.process.poll() is not None]:
+            self.flying.remove(one)
+            code = one.process.returncode
+            seconds = round(time.monotonic() - one.began, 1)
+            entry = self.record["steps"][one.step.name]
+            entry |= {"state": "failed" if code else "finished", "exit_code": code, "seconds": seconds}
+            self._save()
+            self.tell(one.step.name, f"ended with exit code {code}" if code else f"finished in {seconds:g} s")
+            if code:
+                where = f"See {self.out}/logs/{one.step.name}.log." if self.jobs > 1 else "It has said why."
+                raise StepFailed(
+                    f"step {one.step.name} ended with exit code {code}: avcurate {' '.join(one.step.words)}",
+                    f"{where} The same command goes on from there.",
+                    code,
+                )
+            self.done.add(one.step.name)
+
+    def _stop(self) -> None:
+        """Let every step that still runs stop resumably."""
+        for one in self.flying:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(one.process.pid, signal.SIGTERM)
+        end = time.monotonic() + GRACE_S
+        for one in self.flying:
+            try:
+                one.process.wait(max(0.1, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(one.process.pid, signal.SIGKILL)
+                one.process.wait()
+            self.record["steps"][one.step.name]["state"] = "stopped"
+        self._save()
+
+    def _save(self) -> None:
+        write_json(self.out / RECORD, self.record)
+
+
+def made_by(folder: Path) -> str:
+    """Digest of what a step made: its parts' records, or its files' names, sizes and small contents."""
+    digest = hashlib.sha256()
+    parts = sorted(folder.rglob("part-*.json"))
+    if not parts:
+        parts = sorted(p for p in folder.rglob("*.json") if p.name != "run.json" and "journal" not in p.parts)
+    for path in parts:
+        digest.update(f"{path.relative_to(folder)}\0{sha256(path)}\n".encode())
+    for name in ("shards.json", f"model/{MANIFEST}"):
+        if (folder / name).is_file():
+            digest.update(sha256(folder / name).encode())
+    return digest.hexdigest()[:16]
+
+
+def chain_status(out: Path) -> dict[str, Any]:
+    """State of every step, with the status of the run that it made."""
+    from avcurate.runner.rundir import RunDir
+    from avcurate.runner.status import is_written, run_status
+
+    record = read_chain(out)
+    written = is_written(RunDir(out))
+    steps: dict[str, Any] = {}
+    for step in record["chain"]["steps"]:
+        name = step["name"]
+        entry = record["steps"].get(name, {"state": "not begun"})
+        if entry["state"] == "running" and not written:
+            entry = entry | {"state": "stopped"}
+        steps[name] = {k: v for k, v in entry.items() if k != "before"}
+        run = RunDir(out / name)
+        if run.exists():
+            with contextlib.suppress(AvcurateError):
+                steps[name]["run"] = run_status(run)
+    states = {s["state"] for s in steps.values()}
+    whole = "running" if written else "finished" if states == {"finished"} else "stopped; the same command resumes it"
+    return {"run": str(out), "task": "chain", "name": record["chain"]["name"], "state": whole, "steps": steps}
