@@ -7,12 +7,22 @@ finished of a part that it did not finish is asked again after a crash.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from avcurate.errors import UserError
+from avcurate.errors import AvcurateError, UserError
 from avcurate.runner.execute import StageRun
+from avcurate.runner.isolate import refuse_machine_errors
 from avcurate.runner.stage import NoLog, Outcome, Row, Stage
 from avcurate.runner.tally import Tally
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What stops the run: Ray would wrap the exception, and lose its sentence."""
+
+    message: str
+    hint: str
 
 
 class _Worker:
@@ -20,11 +30,23 @@ class _Worker:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self.stage.setup()
+        self.ready = False
 
-    def process(self, rows: list[Row]) -> list[tuple[str, Outcome]]:
+    def process(self, rows: list[Row]) -> list[tuple[str, Outcome]] | _Problem:
         """All outcomes of one part."""
-        return list(self.stage.process(iter(rows), NoLog()))
+        try:
+            if not self.ready:
+                self.stage.setup()
+                self.ready = True
+            return list(self.stage.process(iter(rows), NoLog()))
+        except Exception as e:
+            try:
+                refuse_machine_errors(e)
+            except AvcurateError as machine:
+                return _Problem(machine.message, machine.hint)
+            if isinstance(e, AvcurateError):
+                return _Problem(e.message, e.hint)
+            raise
 
 
 def run_on_ray(work: StageRun, actors: int | None = None, options: dict[str, Any] | None = None) -> Tally:
@@ -75,4 +97,13 @@ def _stream(ray: Any, pool: list[Any], parts: Iterator[list[Row]]) -> Iterator[t
             return
         done, _ = ray.wait(list(flying), num_returns=1)
         free.append(flying.pop(done[0]))
-        yield from ray.get(done[0])
+        try:
+            found = ray.get(done[0])
+        except ray.exceptions.RayActorError as e:
+            said = " ".join(str(e).split())[:200]
+            raise UserError(
+                f"a Ray actor was lost: {said}", "Run the same command again; the parts that are finished are kept."
+            ) from e
+        if isinstance(found, _Problem):
+            raise UserError(found.message, found.hint)
+        yield from found

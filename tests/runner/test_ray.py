@@ -2,6 +2,7 @@
 
 import pytest
 
+from avcurate.errors import UserError
 from avcurate.runner.rundir import RunDir
 from tests import running
 from tests.conftest import write_script
@@ -34,3 +35,14 @@ def test_the_output_is_that_of_a_local_run(cluster, world, tmp_path):
         rows[name] = {s: [r for t in run.parts(s).rows() for r in t.to_pylist()] for s in ("sample", "label")}
     assert rows["ray"]["sample"] == rows["local"]["sample"]
     assert rows["ray"]["label"] == rows["local"]["label"]
+
+
+@pytest.mark.slow
+def test_what_stops_an_actor_is_a_sentence(cluster, world, tmp_path):
+    folder, _ = world
+    changes = {"annotations": folder / "questions.json", "media": folder / "clips", "run.executor": "ray"}
+    changes |= {"model.model": str(tmp_path / "broken")}
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/config.json").write_text('{"model_type": "qwen2_5_omni"}')
+    with pytest.raises(UserError, match="cannot be loaded"):
+        running.run("label-pem", tmp_path / "run", changes)
