@@ -45,6 +45,11 @@ class Family(ABC):
     """Class in transformers that loads the thinker."""
     whole_hop: ClassVar[int] = 1
     """Samples that a waveform is padded to a multiple of before any engine sees it."""
+    part: ClassVar[str] = ""
+    """Where the released checkpoint is more than what reads and answers: that part's name in its configuration and
+    before its weights (``thinker``); what is trained is saved in that layout, which every engine loads."""
+    architecture: ClassVar[str] = ""
+    """The released checkpoint's class."""
     special_tokens: ClassVar[frozenset[str]] = frozenset()
     """Special tokens known without the tokenizer's files, for models behind a server."""
 

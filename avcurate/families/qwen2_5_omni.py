@@ -11,6 +11,7 @@ class Qwen25Omni(QwenOmni):
     name = "qwen2_5_omni"
     about = "Qwen2.5-Omni"
     model_class = "Qwen2_5OmniThinkerForConditionalGeneration"
+    architecture = "Qwen2_5OmniModel"
     pixels = (128 * 28 * 28, 768 * 28 * 28)
     special_tokens = QWEN_TOKENS | {
         *("<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>", "<|IMAGE|>", "<|VIDEO|>", "<|vision_bos|>", "<|vision_eos|>"),

@@ -16,6 +16,7 @@ class Qwen3Omni(QwenOmni):
     version = 2
     about = "Qwen3-Omni"
     model_class = "Qwen3OmniMoeThinkerForConditionalGeneration"
+    architecture = "Qwen3OmniMoeForConditionalGeneration"
     whole_hop = 160
     pixels = (128 * 32 * 32, 768 * 32 * 32)
     special_tokens = QWEN_TOKENS | {

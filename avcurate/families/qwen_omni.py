@@ -18,6 +18,7 @@ QWEN_TOKENS = frozenset(
 class QwenOmni(Family):
     """Frames are resized to multiples of patch × merge and merged in pairs in time."""
 
+    part = "thinker"
     pixels: ClassVar[tuple[int, int]]
     """Least and most pixels of a frame: the processor's own defaults, which a saved value does not override."""
 
