@@ -122,6 +122,7 @@ SCORE: tuple[Column, ...] = (
     *_per_setting("answers", pa.list_(pa.string()), "parsed answers; null where unparseable."),
     *_per_setting("correct", pa.list_(pa.bool_()), "whether each answer is right."),
     *_per_setting("k", pa.int32(), "right answers."),
+    *_per_setting("cut", pa.int32(), "responses that the longest length cut off."),
     *_per_setting("consistency", pa.float64(), "mean pairwise cosine of the reasoning texts, in [-1, 1]."),
     Column("n", pa.int32(), "Responses per setting that the recipe asks for."),
     Column("embedder", pa.string(), "Model that embedded the reasoning."),

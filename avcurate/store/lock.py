@@ -5,11 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from avcurate.errors import RunLocked
+
+PATIENCE = 10
 
 
 @contextmanager
@@ -21,16 +25,25 @@ def writer_lock(root: Path) -> Iterator[None]:
     """
     root.mkdir(parents=True, exist_ok=True)
     with (root / "lock").open("a+") as f:
-        try:
-            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _taken(f):
             f.seek(0)
             holder = f.read().strip() or "another process"
             raise RunLocked(
                 f"{root} is being written by {holder}.", "Wait for it, or look at it with `avcurate status`."
-            ) from None
+            )
         f.truncate(0)
         f.write(f"process {os.getpid()} on {socket.gethostname()}")
         f.flush()
         yield
         f.truncate(0)
+
+
+def _taken(f: IO[str]) -> bool:
+    """Try for a moment: a child that is just being started holds its parent's locks until it has become ffmpeg."""
+    for _ in range(PATIENCE):
+        try:
+            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError:
+            time.sleep(0.05)
+    return False

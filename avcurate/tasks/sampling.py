@@ -12,11 +12,13 @@ from avcurate.engines.base import Engine
 from avcurate.engines.canary import check_hearing
 from avcurate.media.cache import ClipCache
 from avcurate.media.decode import DecodedClip
+from avcurate.metrics.answers import parse_answer
 from avcurate.runner.stage import Outcome, Row, Stage, WorkLog
 from avcurate.scheduler.question import RECEIVED, Asked, EarlyExit, QuestionUnit, count_right, question_units
 from avcurate.scheduler.schedule import Scheduler
 from avcurate.scheduler.spec import SETTINGS, AskSpec
 from avcurate.schema import SAMPLE, Setting, columns_schema
+from avcurate.tasks.legibility import Legibility
 
 
 class AskingStage(Stage):
@@ -27,12 +29,16 @@ class AskingStage(Stage):
         spec: how it is asked.
         media_root: folder that ``media`` paths are relative to.
         workers: clips decoded at the same time.
+        unreadable: share of answers that may be unreadable; ``None``: any.
     """
 
     journals_outcomes = False
 
-    def __init__(self, engine: Engine, spec: AskSpec, media_root: Path, workers: int = 2) -> None:
+    def __init__(
+        self, engine: Engine, spec: AskSpec, media_root: Path, workers: int = 2, unreadable: float | None = None
+    ) -> None:
         self.engine = engine
+        self.legibility = Legibility(unreadable)
         self.spec = spec
         self.media_root = media_root
         self.workers = workers
@@ -73,7 +79,10 @@ def shown_media(clip: DecodedClip) -> Row:
 
 
 class SampleStage(AskingStage):
-    """Columns added: ``schema.SAMPLE``. With ``early_exit`` no further than the PEM label needs."""
+    """Columns added: ``schema.SAMPLE``. With ``early_exit`` no further than the PEM label needs.
+
+    ``answers``: whether responses are answers that can be read, or free text.
+    """
 
     name = "sample"
     version = 2
@@ -85,8 +94,12 @@ class SampleStage(AskingStage):
         media_root: Path,
         workers: int = 2,
         early_exit: EarlyExit | None = None,
+        unreadable: float | None = None,
+        *,
+        answers: bool = True,
     ) -> None:
-        super().__init__(engine, spec, media_root, workers)
+        super().__init__(engine, spec, media_root, workers, unreadable)
+        self._answers = answers
         self.early_exit = early_exit
         self.adds: pa.Schema = columns_schema("sample", SAMPLE)
 
@@ -126,6 +139,9 @@ class SampleStage(AskingStage):
     def _columns(self, unit: QuestionUnit) -> Row:
         clip = unit.clip
         added: Row = {**shown_media(clip), "engine": self.engine.name}
+        if self._answers:
+            texts = [r["text"] for asked in unit.asked.values() for r in asked.responses]
+            self.legibility.add(sum(parse_answer(t, unit.row["choices"]) is None for t in texts), len(texts))
         for setting, asked in unit.asked.items():
             added[f"{setting}_responses"] = asked.responses
             added[f"{setting}_asked"] = len(asked.responses)

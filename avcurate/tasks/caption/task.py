@@ -44,7 +44,8 @@ class Caption(Task[CaptionRecipe]):
     def plan(self, recipe: CaptionRecipe, context: Context) -> Job:
         """Clips, described in full: no caption is right or wrong, so none may be left out."""
         assert recipe.input.media is not None
-        stage = SampleStage(recipe.open(context.engine), recipe.spec(), recipe.input.media, recipe.run.workers)
+        engine, media = recipe.open(context.engine), recipe.input.media
+        stage = SampleStage(engine, recipe.spec(), media, recipe.run.workers, answers=False)
         return Job(clip_source(recipe.input, CAPTION_FORMAT, {"task": "caption"}), (stage,), write_captions)
 
     def summarise(self, run: RunDir) -> dict[str, Any]:

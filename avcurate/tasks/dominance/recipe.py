@@ -9,7 +9,8 @@ from pydantic import Field
 
 from avcurate.errors import UserError
 from avcurate.recipe import Ablation, Argument, Flag, Strict, read_recipe, validated
-from avcurate.tasks.asking import PATTERN, AskRecipe, Pattern
+from avcurate.tasks.asking import PATTERN, Pattern
+from avcurate.tasks.legibility import AnswerRecipe
 
 By = Literal["prediction", "correctness"]
 
@@ -39,7 +40,7 @@ class PoolRecipe(Strict):
     classes: tuple[str, ...] = Field(min_length=2, max_length=26, description="Class names, verbatim.")
 
 
-class DominanceRecipe(AskRecipe):
+class DominanceRecipe(AnswerRecipe):
     """A dominance run."""
 
     kind: Literal["dominance"] = "dominance"

@@ -46,7 +46,13 @@ class Dominance(Task[DominanceRecipe]):
         depends = {"pool": pool.model_dump(mode="json"), "seed": recipe.seed}
         clips = ClipInput(clips=inputs.clips, media=inputs.media, media_pattern=inputs.media_pattern)
         source = clip_source(clips, pool_format(pool.name, pool.classes, recipe.seed), depends)
-        sample = SampleStage(recipe.open(context.engine), recipe.spec(), inputs.media, recipe.run.workers)
+        sample = SampleStage(
+            recipe.open(context.engine),
+            recipe.spec(),
+            inputs.media,
+            recipe.run.workers,
+            unreadable=recipe.fail_on_unreadable,
+        )
         return Job(source, (sample, DominanceStage(recipe.by)))
 
     def summarise(self, run: RunDir) -> dict[str, Any]:

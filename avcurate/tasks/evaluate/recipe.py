@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from avcurate.recipe import Flag, ModelSpec
-from avcurate.tasks.asking import AskRecipe, QuestionInput
+from avcurate.tasks.asking import QuestionInput
+from avcurate.tasks.legibility import AnswerRecipe
 
 ALL = "a,v,av,av+Audio,av+Visual,av+Audio-Visual"
 Scope = Literal["inner", "inner+open_tag", "span"]
@@ -25,7 +26,7 @@ class EvaluateInput(QuestionInput):
     )
 
 
-class EvaluateRecipe(AskRecipe):
+class EvaluateRecipe(AnswerRecipe):
     """An eval run."""
 
     kind: Literal["eval"] = "eval"

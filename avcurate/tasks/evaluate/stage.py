@@ -28,9 +28,15 @@ class EvalStage(AskingStage):
     version = 2
 
     def __init__(
-        self, engine: Engine, spec: AskSpec, conditions: Sequence[Condition], media_root: Path, workers: int = 2
+        self,
+        engine: Engine,
+        spec: AskSpec,
+        conditions: Sequence[Condition],
+        media_root: Path,
+        workers: int = 2,
+        unreadable: float | None = None,
     ) -> None:
-        super().__init__(engine, spec, media_root, workers)
+        super().__init__(engine, spec, media_root, workers, unreadable)
         self.conditions = conditions
         self.adds = columns_schema("eval", EVAL)
 
@@ -58,6 +64,7 @@ class EvalStage(AskingStage):
         for name, one in unit.asked.items():
             texts = [r["text"] for r in one.responses]
             answers = [read_answer(t, row["choices"]) for t in texts]
+            self.legibility.add(sum(a is None for a in answers), len(answers))
             named = [said_pem(t) for t in texts]
             asked.append(
                 {

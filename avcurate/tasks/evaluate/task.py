@@ -43,7 +43,7 @@ class Evaluate(Task[EvaluateRecipe]):
         if inputs.swapped is not None:
             folder = _swapped(recipe, inputs.media, inputs.swapped)
         engine = context.engine or open_engine(recipe.answering, recipe.layout == "interleaved")
-        stage = EvalStage(engine, recipe.spec(), conditions, folder.root, recipe.run.workers)
+        stage = EvalStage(engine, recipe.spec(), conditions, folder.root, recipe.run.workers, recipe.fail_on_unreadable)
         return Job(question_source(inputs, folder), (stage,))
 
     def summarise(self, run: RunDir) -> dict[str, Any]:

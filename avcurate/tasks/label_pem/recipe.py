@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from avcurate.recipe import Flag, Strict
-from avcurate.tasks.asking import AskRecipe, QuestionInput
+from avcurate.tasks.asking import QuestionInput
+from avcurate.tasks.legibility import AnswerRecipe
 
 
 class EmbedderSpec(Strict):
@@ -21,7 +22,7 @@ class EmbedderSpec(Strict):
     )
 
 
-class LabelPemRecipe(AskRecipe):
+class LabelPemRecipe(AnswerRecipe):
     """A label-pem run."""
 
     kind: Literal["label-pem"] = "label-pem"

@@ -75,6 +75,7 @@ class ScoreStage(Stage):
                 f"{setting}_answers": answers,
                 f"{setting}_correct": correct,
                 f"{setting}_k": sum(correct),
+                f"{setting}_cut": sum(x["finish_reason"] == "length" for x in row[f"{setting}_responses"]),
                 f"{setting}_consistency": consistency,
             }
         return added

@@ -43,6 +43,9 @@ def summarise(run: RunDir) -> dict[str, Any]:
 def _settings(run: RunDir, record: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     n = record.get("recipe", {}).get("n", 0)
     columns = ["n"] + [f"{s}_{c}" for s in Setting for c in ("k", "asked", "answers", "consistency")]
+    # runs of schema version 2 did not count it
+    counted = f"{Setting.AV}_cut" in run.parts("score").columns()
+    columns += [f"{s}_cut" for s in Setting] if counted else []
     tables = list(run.parts("score").rows(columns=columns))
     settings: dict[str, Any] = {}
     asked_in_all = possible = 0
@@ -58,6 +61,7 @@ def _settings(run: RunDir, record: dict[str, Any]) -> tuple[dict[str, Any], dict
             "interval": [low, high],
             "unparseable": unread,
             "unparseable_rate": unread / asked if asked else None,
+            "cut": sum(int(np.sum(t.column(f"{s}_cut").to_numpy())) for t in tables) if counted else None,
         }
         asked_in_all += asked
         possible += n * sum(t.num_rows for t in tables)

@@ -50,12 +50,13 @@ class LabelPem(Task[LabelPemRecipe]):
         inputs = recipe.input
         assert inputs.media is not None
         early_exit = EarlyExit(recipe.tau_acc) if recipe.early_exit else None
+        spec, workers, unreadable = recipe.spec(), recipe.run.workers, recipe.fail_on_unreadable
         engine = recipe.open(context.engine)
         embedder = context.embedder or open_embedder(recipe.embedder.model)
         return Job(
             question_source(inputs, MediaFolder(inputs.media, inputs.media_pattern)),
             (
-                SampleStage(engine, recipe.spec(), inputs.media, recipe.run.workers, early_exit),
+                SampleStage(engine, spec, inputs.media, workers, early_exit, unreadable),
                 ScoreStage(embedder, recipe.n),
                 LabelStage(Thresholds(recipe.tau_acc, recipe.embedder.tau_cot)),
             ),

@@ -20,7 +20,8 @@ def print_summary(summary: dict[str, Any], out: Console) -> None:
     for name, n in summary["discarded"].items():
         labels.add_row(f"none: {ABOUT.get(name, name)}", f"{n:,}", _share(n, total))
     out.print(labels)
-    settings = Table("setting", "responses", "right", "95 %", "unreadable", title="Answers", title_justify="left")
+    columns = ("setting", "responses", "right", "95 %", "unreadable", "cut off")
+    settings = Table(*columns, title="Answers", title_justify="left")
     for name, s in summary["settings"].items():
         rate = "-" if s["accuracy"] is None else f"{s['accuracy']:.1%}"
         low, high = s["interval"]
@@ -30,6 +31,7 @@ def print_summary(summary: dict[str, Any], out: Console) -> None:
             rate,
             f"{low:.1%} to {high:.1%}",
             f"{s['unparseable']:,} ({_share(s['unparseable'], s['responses'])})",
+            "-" if s["cut"] is None else f"{s['cut']:,} ({_share(s['cut'], s['responses'])})",
         )
     out.print(settings)
     saving = summary["early_exit"]

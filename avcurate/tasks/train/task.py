@@ -19,8 +19,8 @@ class Train(Task[TrainRecipe]):
     """Train a Qwen-Omni thinker on curated shards: GRPO or MAPO with PEM rewards, or SFT as the baseline.
 
     Audio and video reach the rollouts and the loss. Run the same command again to resume from the last checkpoint.
-    Writes OUT/metrics.jsonl, OUT/report.html and OUT/model, a whole checkpoint that transformers and vLLM load. Needs the
-    extra `train`, apart from vLLM.
+    Writes OUT/metrics.jsonl, OUT/report.html and OUT/model, a whole checkpoint that transformers and vLLM load.
+    Needs the extra `train`, apart from vLLM.
 
     Example: avcurate train shards -m Qwen/Qwen2.5-Omni-7B -r train-sffl-stage-1 -o runs/stage-1
     """
