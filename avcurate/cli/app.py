@@ -41,6 +41,7 @@ OTHERS = {
     "attend": ("avcurate.cli.attend:attend", "Attention of responses to sound and picture."),
     "audit": ("avcurate.cli.audit:audit", "Counterfactual pairs side by side, and what leaked."),
     "review": ("avcurate.cli.audit:review", "Review pairs or labels blind, by keyboard."),
+    "check": ("avcurate.cli.check:check", "Check a model on this machine before it labels."),
     "doctor": ("avcurate.cli.inspect_cmds:doctor", "What is installed, and which known problems apply."),
     "plugins": ("avcurate.cli.inspect_cmds:plugins", "What can be named in recipes, and where each comes from."),
     "recipe": ("avcurate.cli.recipes:recipe_app", "List, show and validate recipes."),

@@ -78,18 +78,23 @@ def plan(
     media_pattern: Pattern = None,
     limit: Limit = 0,
     n: Annotated[int | None, typer.Option("--n", help="Responses per setting.", min=1)] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Model, instead of the recipe's.")] = None,
+    engine: Annotated[str | None, typer.Option("--engine", "-e", help="Engine, instead of the recipe's.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE of any field; repeatable.")] = None,
     probe: Annotated[int, typer.Option("--probe", help="Clips to look at.", min=1)] = 64,
     json_out: Json = False,
 ) -> None:
-    """Print clips, seconds, tokens, responses and disk of a run before any weight is loaded.
+    """Print clips, seconds, tokens, responses, disk and what does not fit of a run, before any weight is loaded.
 
-    Example: avcurate plan val_qa.json --media clips
+    Example: avcurate plan val_qa.json --media clips -m Qwen/Qwen3-Omni-30B-A3B-Instruct -e vllm
     """
+    from avcurate.recipe import settings_of
     from avcurate.tasks.label_pem.plan import make_plan
     from avcurate.tasks.label_pem.terminal import print_plan
 
     changes = _input(annotations, media, format_name, mapping, media_pattern, limit)
-    made = make_plan(_recipe(recipe, {**changes, "n": n}), probe)
+    changes |= {"n": n, "model.model": model, "model.engine": engine, **settings_of(settings)}
+    made = make_plan(_recipe(recipe, changes), probe)
     print_json(made) if json_out else print_plan(made)
 
 

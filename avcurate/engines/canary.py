@@ -7,6 +7,7 @@ clips of equal length that differ in the sound alone, or in the picture alone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -71,13 +72,13 @@ def check_hearing(engine: Engine, interleaved: bool = False) -> None:
                 engine,
                 f"{of.replace('_', ' ')} differ between {one} and av: the same clip is not delivered whole",
             )
-    noise = _change(saw["av"], again)
+    noise = change(saw["av"].logprobs, again.logprobs)
     for name, what in (("av/other sound", "sound"), ("av/other picture", "picture")):
-        change = _change(saw["av"], saw[name])
-        if change <= max(LEAST_CHANGE, 3 * noise):
+        moved = change(saw["av"].logprobs, saw[name].logprobs)
+        if moved <= max(LEAST_CHANGE, 3 * noise):
             _fail(
                 engine,
-                f"changing only the {what} changes no log-probability (largest change {change:.1e}, "
+                f"changing only the {what} changes no log-probability (largest change {moved:.1e}, "
                 f"between equal requests {noise:.1e}): the {what} is missing or stale",
             )
 
@@ -96,14 +97,14 @@ def _check_tokens(engine: Engine, name: str, request: Request, saw: Perception) 
             _fail(engine, f"request {name!r} received {got} {what} tokens, {wanted[i]} were sent")
 
 
-def _change(one: Perception, other: Perception) -> float:
+def change(one: Mapping[str, float], other: Mapping[str, float]) -> float:
     """Largest change of a log-probability; infinite where the likely tokens differ altogether."""
-    shared = one.logprobs.keys() & other.logprobs.keys()
-    if not one.logprobs or not other.logprobs:
+    shared = one.keys() & other.keys()
+    if not one or not other:
         return 0.0
-    if len(shared) < min(len(one.logprobs), len(other.logprobs)) / 2:
+    if len(shared) < min(len(one), len(other)) / 2:
         return float("inf")
-    return max(abs(one.logprobs[t] - other.logprobs[t]) for t in shared)
+    return max(abs(one[t] - other[t]) for t in shared)
 
 
 def _fail(engine: Engine, what: str) -> None:

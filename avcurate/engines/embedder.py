@@ -25,10 +25,10 @@ class Embedder(ABC):
         """What vectors depend on."""
 
     def preflight(self) -> None:  # noqa: B027
-        """Find out what is missing without loading weights.
+        """Find out whether it can be had, before other work is done for it.
 
         Raises:
-            UserError: a package or a server is not there; the hint says how to get it.
+            UserError: a package, a model or a server is not there; the hint says how to get it.
         """
 
     @abstractmethod
@@ -61,12 +61,11 @@ class SentenceTransformersEmbedder(Embedder):
         return {"embedder": "sentence-transformers", "model": self.name}
 
     def preflight(self) -> None:
-        """The package, and where the embedded model is meant its weights."""
-        from importlib.util import find_spec
-
-        if find_spec("sentence_transformers") is None:
-            raise UserError("scoring needs sentence-transformers.", "Install it: pip install 'avcurate[embed]'.")
-        self._path()
+        """Load it and embed a word: what is wrong with it is found before anything is sampled."""
+        self.setup()
+        self.embed(["ready"])
+        # the model that samples needs the room
+        del self._model
 
     def setup(self) -> None:
         """Load the weights."""
@@ -125,8 +124,9 @@ class ServerEmbedder(Embedder):
         return {"embedder": "server", "model": self.model}
 
     def preflight(self) -> None:
-        """Ask the server for its models."""
+        """Ask the server for its models, and for one vector."""
         self.setup()
+        self.embed(["ready"])
 
     def setup(self) -> None:
         """Ask the server for its models."""

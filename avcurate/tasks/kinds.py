@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from avcurate.errors import UserError
 from avcurate.recipe import Strict, read_recipe, validated
 from avcurate.tasks import TASKS
+from avcurate.tasks.base import Task
 
 OTHERS = {
     "pool": "avcurate.tasks.dominance.recipe:PoolRecipe",
@@ -31,6 +32,16 @@ def recipe_model(kind: str) -> type[Strict]:
     if kind not in TASKS:
         raise UserError(f"there is no kind of recipe {kind!r}.", f"Kinds are: {', '.join([*TASKS.names(), *OTHERS])}.")
     return TASKS.get(kind).recipe
+
+
+def recipe_kind(name: str) -> type[Task[Any]]:
+    """The task that a recipe is of; label-pem where it names none.
+
+    Raises:
+        UserError: there is no such recipe or task.
+    """
+    data, _ = read_recipe(name)
+    return TASKS.get(str(data.get("kind", "label-pem")))
 
 
 def load_any(name: str) -> Strict:

@@ -61,8 +61,15 @@ def make_plan(recipe: LabelPemRecipe, sample: int) -> dict[str, Any]:
     plan["response_tokens_at_most"] = responses * recipe.sampling.max_tokens
     plan["disk_bytes_at_most"] = round(responses * recipe.sampling.max_tokens * BYTES_PER_RESPONSE_TOKEN)
     family = Checkpoint(recipe.model.model).family if recipe.model.engine != "scripted" else None
+    plan["model"] = recipe.model.model
     if family:
-        plan["prompt_tokens"] = round(questions * sum(_prompt_tokens(p, recipe, family) for p in whole) / len(whole))
+        both = [_media_tokens(p, recipe, family) for p in whole]
+        prompts = [2 * sum(one) + 3 * WORDS_OF_PROMPT for one in both]
+        plan["prompt_tokens"] = round(questions * sum(prompts) / len(whole))
+        longest = [sum(one) + WORDS_OF_PROMPT + recipe.sampling.max_tokens for one in both]
+        plan["longest_prompt_and_response"] = max(longest)
+        plan["context"] = recipe.model.max_model_len
+        plan["share_over_context"] = round(sum(n > recipe.model.max_model_len for n in longest) / len(whole), 3)
     return plan
 
 
@@ -73,10 +80,10 @@ def _try_probe(path: Path) -> Probe | None:
         return None
 
 
-def _prompt_tokens(facts: Probe, recipe: LabelPemRecipe, family: Family) -> int:
-    """Prompt tokens of one question under A, V and AV."""
+def _media_tokens(facts: Probe, recipe: LabelPemRecipe, family: Family) -> tuple[int, int]:
+    """Audio and video tokens of one question under AV; it costs each of them twice over A, V and AV."""
     seconds = min(facts.duration, recipe.media.max_seconds)
     frames = min(recipe.media.max_frames, max(2, int(seconds * recipe.media.fps)))
     audio = family.audio_tokens(int(seconds * SAMPLE_RATE)) or 0
     video = family.video_tokens(frames, max(facts.height, 2), max(facts.width, 2)) or 0
-    return 2 * audio + 2 * video + 3 * WORDS_OF_PROMPT
+    return audio, video

@@ -1,0 +1,269 @@
+"""Whether a model, through an engine, does what labelling relies on: a minute or two on the user's own machine.
+
+Every check is a finding, never a crash; what an engine cannot show is said so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from avcurate.engines.base import Engine, Failure, ListSource, Reply, Request, Sampling
+from avcurate.engines.canary import FPS, NotHearing, canary_requests, change, check_hearing
+from avcurate.errors import AvcurateError
+from avcurate.media.decode import SAMPLE_RATE, DecodeSpec
+from avcurate.metrics.answers import parse_answer
+from avcurate.prompts import get_prompt
+
+# a hop more, a hop less, an AAC clip of ten seconds, none of them whole hops of any family
+SAMPLES = (16_000, 16_001, 32_800, 47_999, 160_125)
+SIZES = ((4, 240, 320), (2, 64, 64), (8, 360, 640), (4, 100, 900))
+CHOICES = ("red", "blue", "green", "a drum")
+READABLE, CUT = 0.5, 0.1
+NEIGHBOURS = 5
+# of the change that another sound makes, how much of it a neighbour in the batch may make
+SHARE_OF_SIGNAL = 0.05
+State = Literal["ok", "note", "problem"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check. ``figures`` holds its numbers by name."""
+
+    what: str
+    state: State
+    about: str
+    figures: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run will ask, from its recipe.
+
+    Attributes:
+        prompt: by name.
+        n: responses per setting.
+        sampling: temperature, longest response.
+        media: how clips are decoded.
+        interleaved: whether sound goes inside the video.
+        context: longest prompt and response together, tokens; 0: not known.
+    """
+
+    prompt: str
+    n: int
+    sampling: Sampling
+    media: DecodeSpec
+    interleaved: bool = False
+    context: int = 0
+
+
+def conformance(engine: Engine, asked: Asked, tell: Callable[[Finding], None] = lambda f: None) -> list[Finding]:
+    """Set an engine up, check it, and close it.
+
+    Raises:
+        AvcurateError: it cannot be set up at all.
+    """
+    began = time.monotonic()
+    engine.setup()
+    found = [Finding("loading", "ok", f"ready after {time.monotonic() - began:.0f} s.", {})]
+    tell(found[0])
+    try:
+        for check in (_hearing, _counts, _settings, _seeds, _neighbours, _context, _answers):
+            try:
+                findings = list(check(engine, asked))
+            except AvcurateError as e:
+                findings = [Finding(check.__name__.strip("_"), "problem", str(e), {})]
+            for finding in findings:
+                tell(finding)
+            found += findings
+    finally:
+        engine.close()
+    return found
+
+
+def _hearing(engine: Engine, asked: Asked) -> Iterator[Finding]:
+    """Another sound, or another picture, changes what the model would say."""
+    if not engine.perceives:
+        yield Finding("hearing", "note", f"{engine.name} plays stored answers: there is nothing to hear.", {})
+        return
+    try:
+        check_hearing(engine, asked.interleaved)
+        yield Finding("hearing", "ok", "sound and picture reach it, alone and together, and a change is noticed.", {})
+    except NotHearing as e:
+        yield Finding("hearing", "problem", str(e), {})
+
+
+def _counts(engine: Engine, asked: Asked) -> Iterator[Finding]:
+    """Media tokens at odd lengths and sizes are those that the family file works out."""
+    if not engine.perceives:
+        return
+    base = canary_requests()["av"]
+    wrong, seen = [], 0
+    shapes = [(n, None) for n in SAMPLES] + [(None, s) for s in SIZES] + [(SAMPLES[-1], SIZES[0])]
+    for samples, size in shapes:
+        request = replace(
+            base,
+            audio=None if samples is None else _noise(samples),
+            frames=None if size is None else np.full((*size, 3), 90, np.uint8),
+        )
+        wanted = engine.expected_tokens(request)
+        saw = engine.perceive(request)
+        got = (saw.audio_tokens, saw.video_tokens)
+        if wanted is None or min(got) < 0:
+            continue
+        seen += 1
+        if got != wanted:
+            wrong.append(f"{samples or 0} samples and frames {size or 'none'}: {got} received, {wanted} expected")
+    if wrong:
+        yield Finding("token counts", "problem", f"{wrong[0]}; {len(wrong)} of {seen} differ.", {"wrong": wrong})
+    elif seen:
+        about = f"as expected at {seen} odd lengths and sizes: no clip will be lost to a miscount."
+        yield Finding("token counts", "ok", about, {"checked": seen})
+    else:
+        yield Finding("token counts", "note", "this engine or family tells none: a lost clip would go unnoticed.", {})
+
+
+def _noise(samples: int) -> Any:
+    return (0.1 * np.random.default_rng(samples).standard_normal(samples)).astype(np.float32)
+
+
+def _settings(engine: Engine, asked: Asked) -> Iterator[Finding]:
+    """A zeroed modality costs what the real one does; the interleaved layout works where it is asked for."""
+    if not engine.perceives:
+        return
+    base = canary_requests(asked.interleaved)["av"]
+    assert base.audio is not None and base.frames is not None
+    whole = engine.perceive(base)
+    for name, zeroed in (
+        ("silence", replace(base, audio=np.zeros_like(base.audio))),
+        ("black frames", replace(base, frames=np.zeros_like(base.frames))),
+    ):
+        saw = engine.perceive(zeroed)
+        same = saw.prompt_tokens == whole.prompt_tokens
+        state: State = "ok" if same else "problem"
+        yield Finding(
+            f"zeroed by {name}",
+            state,
+            "costs the same tokens." if same else f"{saw.prompt_tokens} tokens instead of {whole.prompt_tokens}.",
+            {},
+        )
+
+
+def _replies(engine: Engine, requests: list[Request]) -> dict[str, Reply]:
+    found = {}
+    for reply in engine.generate(ListSource(requests)):
+        if isinstance(reply, Failure):
+            raise AvcurateError(f"request {reply.key} failed ({reply.reason}): {reply.message}", reply.hint)
+        found[reply.key] = reply
+    return found
+
+
+def _seeds(engine: Engine, asked: Asked) -> Iterator[Finding]:
+    """n responses come back, differ where they are sampled, and are the same again for the same seeds."""
+    base = canary_requests()["av"] if engine.perceives else replace(canary_requests()["av"], audio=None, frames=None)
+    request = replace(base, key="seeds", n=asked.n, seed=11, sampling=replace(asked.sampling, max_tokens=24))
+    one = [r.text for r in _replies(engine, [request])["seeds"].responses]
+    two = [r.text for r in _replies(engine, [request])["seeds"].responses]
+    if len(one) != asked.n:
+        yield Finding("responses", "problem", f"{len(one)} of {asked.n} responses came back.", {})
+    elif one == two:
+        alike = len(set(one)) == 1 and asked.n > 1 and asked.sampling.temperature > 0
+        about = f"{asked.n} come back, the same again for the same seeds" + (", though all alike." if alike else ".")
+        yield Finding("responses", "note" if alike else "ok", about, {})
+    else:
+        same = sum(a == b for a, b in zip(one, two, strict=True))
+        about = f"only {same} of {asked.n} are the same for the same seeds: a resumed run is not bit for bit the same."
+        yield Finding("responses", "note", about, {"same": same})
+
+
+def _neighbours(engine: Engine, asked: Asked) -> Iterator[Finding]:
+    """What a request would say does not depend on the requests around it."""
+    if not engine.perceives:
+        return
+    greedy = Sampling(temperature=0.0, max_tokens=1, first_logprobs=20)
+    # a length that is no whole hop, beside longer ones
+    base = replace(canary_requests()["av"], key="r", audio=_noise(32_801), sampling=greedy)
+    others = [replace(base, key=f"o{i}", audio=_noise(48_000 + 5 * i)) for i in range(NEIGHBOURS)]
+
+    def first(requests: list[Request]) -> dict[str, float]:
+        return _replies(engine, requests)["r"].first_logprobs or {}
+
+    alone, again, among = first([base]), first([base]), first([base, *others])
+    other = first([replace(base, audio=_noise(32_801)[::-1].copy() * 3)])
+    if not alone or not among:
+        yield Finding("batch neighbours", "note", "this engine gives no log-probabilities to compare.", {})
+        return
+    noise, moved, signal = change(alone, again), change(alone, among), change(alone, other)
+    figures = {"neighbours": moved, "repeat": noise, "another sound": signal}
+    bad = moved > max(3 * noise, SHARE_OF_SIGNAL * signal, 1e-5)
+    about = f"move a log-probability by {moved:.1e}; another sound moves it by {signal:.1e}, nothing by {noise:.1e}."
+    yield Finding("batch neighbours", "problem" if bad else "ok", about, figures)
+
+
+def _context(engine: Engine, asked: Asked) -> Iterator[Finding]:
+    """The longest clip that the recipe shows fits, with its response."""
+    media, seconds = asked.media, asked.media.max_seconds
+    frames = min(media.max_frames, int(seconds * media.fps)) // 2 * 2
+    side = int(media.max_pixels**0.5) // 2 * 2
+    request = replace(
+        canary_requests()["av"],
+        audio=np.zeros(int(seconds * SAMPLE_RATE), np.float32),
+        frames=np.zeros((max(2, frames), side, side, 3), np.uint8),
+    )
+    wanted = engine.expected_tokens(request)
+    if wanted is None or not asked.context:
+        yield Finding("context", "note", "cannot be worked out for this engine or family.", {})
+        return
+    longest = sum(wanted) + 200 + asked.sampling.max_tokens
+    fits = longest <= asked.context
+    shown = f"the longest clip ({seconds:g} s, {frames} frames) and its response"
+    about = f"{shown} take {longest:,} tokens of {asked.context:,}."
+    hint = "" if fits else " Lower media.max_seconds, max_frames or max_pixels, or raise model.max_model_len."
+    yield Finding("context", "ok" if fits else "problem", about + hint, {"longest": longest, "context": asked.context})
+
+
+def _answers(engine: Engine, asked: Asked) -> Iterator[Finding]:
+    """Answers in the recipe's format can be read, are not cut off, and how fast they come."""
+    requests = []
+    for name, canary in canary_requests().items():
+        if "/" not in name:
+            prompt = get_prompt(asked.prompt).render(f"What is seen or heard, {name}?", CHOICES)
+            media = (canary.audio, canary.frames) if engine.perceives else (None, None)
+            requests.append(
+                Request(f"{name}", prompt, *media, FPS, asked.n, 7, replace(asked.sampling, first_logprobs=0))
+            )
+    began = time.monotonic()
+    replies = _replies(engine, requests)
+    seconds = time.monotonic() - began
+    texts = [r for reply in replies.values() for r in reply.responses]
+    readable = sum(parse_answer(r.text, CHOICES) is not None for r in texts) / max(1, len(texts))
+    cut = sum(r.finish_reason == "length" for r in texts) / max(1, len(texts))
+    shown = next((r.text for r in texts if parse_answer(r.text, CHOICES) is None), "")
+    about = f"{readable:.0%} of {len(texts)} answers can be read, {cut:.0%} are cut off."
+    if readable < READABLE:
+        about += f" It does not follow prompt {asked.prompt}; one says {' '.join(shown.split())[:80]!r}."
+    elif cut > CUT:
+        about += " Raise sampling.max_tokens."
+    state: State = "problem" if readable < READABLE else "note" if cut > CUT else "ok"
+    yield Finding("answers", state, about, {"readable": readable, "cut": cut})
+    tokens = sum(r.tokens for r in texts)
+    per_hour = 3600 / max(seconds, 1e-6)
+    about = f"{tokens / seconds:,.0f} response tokens a second, {per_hour:,.0f} questions an hour, one at a time."
+    yield Finding("speed", "ok", about, {"tokens_per_second": tokens / seconds, "questions_per_hour": per_hour})
+    yield Finding("memory", "ok", _memory(), {})
+
+
+def _memory() -> str:
+    import resource
+    import sys
+
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
+    text = f"{held:.1f} GiB held by this process at most."
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        text += f" {torch.cuda.max_memory_allocated() / (1 << 30):.1f} GiB on the accelerator."
+    return text

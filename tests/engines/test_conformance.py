@@ -1,0 +1,184 @@
+"""`avcurate check`: honest engines pass, each way of cheating is named, and real families pass on this machine."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from avcurate.cli.app import app
+from avcurate.engines.base import Failure, Perception, Reply, Response, Sampling
+from avcurate.engines.conformance import Asked, conformance
+from avcurate.media.decode import DecodeSpec
+from tests.engines import cheats
+
+MEDIA = DecodeSpec(max_frames=8, max_pixels=4096, max_seconds=10)
+ASKED = Asked("cot@1", 4, Sampling(max_tokens=64), MEDIA, context=4096)
+
+
+class Answers(cheats.Honest):
+    """Says something that can be read, a different reasoning for each seed, and tells log-probabilities."""
+
+    text = "<think>it is {seed}</think><answer>red</answer>"
+
+    def generate(self, source):
+        while (request := source.take(wait=True)) is not None:
+            audio, frames = self.delivered(request)
+            said = [self.text.format(seed=request.seed + i) for i in range(request.n)]
+            responses = tuple(Response(request.seed + i, t, "stop", 5) for i, t in enumerate(said))
+            likely = self.perceive(request).logprobs if request.sampling.first_logprobs else None
+            yield Reply(request.key, responses, 50, *self.tokens(audio, frames), likely)
+
+
+class Miscounts(Answers):
+    """Delivers a token more where a clip is no whole hop, as Qwen3-Omni's processor does beside a longer clip."""
+
+    def perceive(self, request):
+        found = super().perceive(request)
+        odd = request.audio is not None and len(request.audio) % 160
+        return replace(found, audio_tokens=found.audio_tokens + 1) if odd else found
+
+
+class Leans(Answers):
+    """Says something else where others are in the batch."""
+
+    def generate(self, source):
+        taken = []
+        while (request := source.take(wait=False)) is not None:
+            taken.append(request)
+        for request in taken:
+            for reply in super().generate(_One(request)):
+                moved = {k: v - 0.5 * (len(taken) > 1) for k, v in (reply.first_logprobs or {}).items()}
+                yield replace(reply, first_logprobs=moved or None)
+
+
+class _One:
+    def __init__(self, request):
+        self.left = [request]
+
+    def take(self, wait):
+        return self.left.pop() if self.left else None
+
+
+class ForgetsSeeds(Answers):
+    """Draws anew every time."""
+
+    drawn = 0
+
+    def generate(self, source):
+        for reply in super().generate(source):
+            self.drawn += 1
+            yield replace(reply, responses=tuple(replace(r, text=f"{r.text} {self.drawn}") for r in reply.responses))
+
+
+class Mute(Answers):
+    """Never follows the prompt."""
+
+    text = "Well, {seed}, that is a matter of what one would call a colour in the end."
+
+
+class CutOff(Answers):
+    """Never comes to an end."""
+
+    def generate(self, source):
+        for reply in super().generate(source):
+            yield replace(reply, responses=tuple(replace(r, finish_reason="length") for r in reply.responses))
+
+
+class CheaperSilence(Answers):
+    """Leaves silence out of the prompt."""
+
+    def perceive(self, request):
+        found = super().perceive(request)
+        silent = request.audio is not None and not request.audio.any()
+        return replace(found, prompt_tokens=40) if silent else found
+
+
+class Breaks(Answers):
+    """Fails whatever it is asked."""
+
+    def generate(self, source):
+        while (request := source.take(wait=True)) is not None:
+            yield Failure(request.key, "engine_error", "it broke")
+
+
+class Stored(Answers):
+    """Plays stored answers."""
+
+    perceives = False
+
+    def perceive(self, request):
+        return Perception(-1, -1, -1)
+
+
+def states(engine, asked=ASKED):
+    return {f.what: f.state for f in conformance(engine, asked)}
+
+
+def problems(engine, asked=ASKED):
+    return {what for what, state in states(engine, asked).items() if state == "problem"}
+
+
+def test_an_honest_engine_passes():
+    found = states(Answers())
+    assert set(found.values()) == {"ok"}, found
+    assert {"hearing", "token counts", "responses", "batch neighbours", "context", "answers", "speed"} <= set(found)
+
+
+@pytest.mark.parametrize(
+    ("cheat", "named"),
+    [
+        (Miscounts, "token counts"),
+        (Leans, "batch neighbours"),
+        (Mute, "answers"),
+        (CheaperSilence, "zeroed by silence"),
+        (Breaks, "answers"),
+    ],
+)
+def test_each_cheat_is_named(cheat, named):
+    assert named in problems(cheat())
+
+
+@pytest.mark.parametrize("cheat", [cheats.DropsAudio, cheats.StaleAudio, cheats.Deaf, cheats.Blind])
+def test_an_engine_that_loses_a_modality_is_named(cheat):
+    both = type("Both", (cheat, Answers), {"generate": Answers.generate})
+    assert "hearing" in problems(both())
+
+
+def test_what_is_no_fault_is_a_note():
+    assert states(ForgetsSeeds())["responses"] == "note" and states(CutOff())["answers"] == "note"
+    found = states(Stored())
+    assert found["hearing"] == "note" and "problem" not in found.values()
+    assert states(Answers(), replace(ASKED, context=0))["context"] == "note"
+    assert "context" in problems(Answers(), replace(ASKED, context=100))
+
+
+def test_the_waveform_is_really_no_whole_hop():
+    from avcurate.engines.conformance import SAMPLES
+
+    assert any(n % 160 for n in SAMPLES) and any(n % 640 for n in SAMPLES) and np.all(np.array(SAMPLES) > 0)
+
+
+@pytest.mark.slow
+def test_the_command_on_the_embedded_model():
+    pytest.importorskip("transformers")
+    done = CliRunner().invoke(app, ["check", "--questions", "100", "--json", "--set", "n=2"])
+    found = json.loads(done.stdout)
+    assert done.exit_code == 0 and found["hours"] > 0
+    assert {f["what"] for f in found["findings"]} >= {"hearing", "token counts", "batch neighbours", "speed"}
+    refused = CliRunner().invoke(app, ["check", "-r", "swap"])
+    assert refused.exit_code == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["qwen2_5_omni", "qwen3_omni_moe"])
+def test_tiny_checkpoints_of_real_families_conform_but_for_their_words(kind, tmp_path):
+    pytest.importorskip("transformers")
+    from avcurate.engines.checkpoint import Checkpoint
+    from avcurate.engines.transformers_engine import TransformersEngine
+    from tests.families.tiny_qwen import build
+
+    engine = TransformersEngine(Checkpoint(str(build(kind, tmp_path / "m"))))
+    # random weights say nothing that can be read
+    assert problems(engine) == {"answers"}
