@@ -103,7 +103,7 @@ class TaskRecipe(Strict):
 class ModelSpec(Strict):
     """Which model answers, and through which engine."""
 
-    engine: Annotated[str, Flag("--engine", "-e", help="transformers, vllm, server or scripted.")] = Field(
+    engine: Annotated[str, Flag("--engine", "-e", help="transformers, vllm, server, openai or scripted.")] = Field(
         "transformers", description="How the model is run."
     )
     model: Annotated[str, Flag("--model", "-m")] = Field(

@@ -104,6 +104,7 @@ SHOWN: tuple[Column, ...] = (
     Column("media_sha256", pa.string(), "SHA-256 of the media file that was shown."),
     Column("duration", pa.float64(), "Seconds of media that were shown."),
     Column("media_shortfall", pa.float64(), "Share of a track that could not be decoded, in [0, 1]."),
+    Column("hearing", pa.string(), "How it is known that media reached the model: canary, behaviour or none."),
     Column("media_decoded", DECODED, "Per track: seconds expected and decoded, and frames or 16 kHz samples decoded."),
 )
 

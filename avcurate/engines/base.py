@@ -133,10 +133,17 @@ class ListSource:
 
 
 class Engine(ABC):
-    """A model that answers. ``perceives`` is false for engines that replay stored answers."""
+    """A model that answers.
+
+    Attributes:
+        perceives: whether it tells what it received; false for engines that replay stored answers.
+        hearing: how it is known that media reached the model: ``canary`` (by log-probabilities, and by tokens where
+            they are counted), ``behaviour`` (its answers follow what is shown) or ``none``.
+    """
 
     name: str
     perceives: bool = True
+    hearing: str = "canary"
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:

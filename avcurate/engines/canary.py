@@ -59,6 +59,11 @@ def check_hearing(engine: Engine, interleaved: bool = False) -> None:
     Raises:
         NotHearing: a modality was not delivered, or a change of it was not noticed.
     """
+    if engine.hearing == "behaviour":
+        from avcurate.engines.behaviour import check_behaviour
+
+        check_behaviour(engine)
+        return
     if not engine.perceives:
         return
     requests = canary_requests(interleaved)

@@ -24,6 +24,7 @@ ENGINES: Registry[Make] = Registry(
         "transformers": "avcurate.engines.open:in_process",
         "vllm": "avcurate.engines.vllm_engine:VllmEngine",
         "server": "avcurate.engines.open:served",
+        "openai": "avcurate.engines.open:endpoint",
         "scripted": "avcurate.engines.open:scripted",
     },
 )
@@ -67,6 +68,13 @@ def served(spec: ModelSpec, interleaved: bool) -> Engine:
     from avcurate.engines.server import ServerEngine
 
     return ServerEngine(spec)
+
+
+def endpoint(spec: ModelSpec, interleaved: bool) -> Engine:
+    """A model behind a plain OpenAI-compatible endpoint."""
+    from avcurate.engines.openai_engine import OpenAIEngine
+
+    return OpenAIEngine(spec)
 
 
 def scripted(spec: ModelSpec, interleaved: bool) -> Engine:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 from tenacity import (
@@ -46,29 +46,29 @@ class ServerEngine(Engine):
     """
 
     name = "server"
+    defaults: ClassVar[dict[str, Any]] = {
+        "timeout_s": 600.0,
+        "attempts": 6,
+        "frame_format": "PNG",
+        "max_wait_s": 60.0,
+    }
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
         self.checkpoint = Checkpoint(spec.model, spec.revision)
-        options = {
-            "timeout_s": 600.0,
-            "attempts": 6,
-            "frame_format": "PNG",
-            "max_wait_s": 60.0,
-        }
-        unknown = set(spec.options) - set(options)
+        unknown = set(spec.options) - set(self.defaults)
         if "api_key" in unknown:
             raise UserError(
                 "a key is not written into recipes.", "Give it in the environment variable AVCURATE_API_KEY."
             )
         if unknown:
             raise UserError(
-                f"the server engine has no option {sorted(unknown)[0]!r}.", f"It has: {', '.join(options)}."
+                f"the {self.name} engine has no option {sorted(unknown)[0]!r}.", f"It has: {', '.join(self.defaults)}."
             )
-        self.options: dict[str, Any] = options | spec.options
+        self.options: dict[str, Any] = self.defaults | spec.options
         self.urls = [u.rstrip("/") for u in spec.urls]
         if not self.urls:
-            raise UserError("the server engine needs an address.", "Give --url http://host:8000/v1.")
+            raise UserError(f"the {self.name} engine needs an address.", "Give --url http://host:8000/v1.")
         self._lock = threading.Lock()
         self._load = dict.fromkeys(self.urls, 0)
         self.answered_by: dict[str, dict[str, Any]] = {}
@@ -200,7 +200,7 @@ class ServerEngine(Engine):
         responses = tuple(
             Response(
                 request.seed + c["index"],
-                _text(c["message"]["content"]),
+                text_of(c["message"]["content"]),
                 c["finish_reason"] or "length",
                 len(c.get("token_ids") or ()) or round(tokens / request.n),
             )
@@ -286,7 +286,7 @@ class ServerEngine(Engine):
             ) from None
 
 
-def _text(content: object) -> str:
+def text_of(content: object) -> str:
     """The words of a choice.
 
     Raises:

@@ -34,6 +34,16 @@ def wav_base64(audio: NDArray[np.float32], sample_rate: int = 16_000) -> str:
 
 def frames_url(frames: Frames, form: str) -> str:
     """Frames as a ``data:video/jpeg`` list, which vLLM reads frame by frame; ``PNG`` is lossless."""
+    return "data:video/jpeg;base64," + ",".join(_encoded(frames, form))
+
+
+def image_urls(frames: Frames, form: str) -> list[str]:
+    """Each frame as a ``data:image`` URL."""
+    return [f"data:image/{form.lower()};base64,{one}" for one in _encoded(frames, form)]
+
+
+def _encoded(frames: Frames, form: str) -> list[str]:
+    """Each frame as a file of that format, base64."""
     try:
         from PIL import Image
     except ImportError:
@@ -43,7 +53,7 @@ def frames_url(frames: Frames, form: str) -> str:
         buffer = io.BytesIO()
         Image.fromarray(frame).save(buffer, form, **({"quality": 95} if form == "JPEG" else {"compress_level": 1}))
         parts.append(base64.b64encode(buffer.getvalue()).decode())
-    return "data:video/jpeg;base64," + ",".join(parts)
+    return parts
 
 
 def body_of(

@@ -65,12 +65,13 @@ class AskingStage(Stage):
         self.engine.close()
 
 
-def shown_media(clip: DecodedClip) -> Row:
+def shown_media(clip: DecodedClip, engine: Engine) -> Row:
     """Columns ``schema.SHOWN``."""
     return {
         "media_sha256": clip.sha256,
         "duration": clip.duration,
         "media_shortfall": clip.shortfall,
+        "hearing": engine.hearing,
         "media_decoded": [
             {"track": t.name, "expected_seconds": t.expected, "decoded_seconds": t.decoded, "units": t.units}
             for t in clip.tracks
@@ -138,7 +139,7 @@ class SampleStage(AskingStage):
 
     def _columns(self, unit: QuestionUnit) -> Row:
         clip = unit.clip
-        added: Row = {**shown_media(clip), "engine": self.engine.name}
+        added: Row = {**shown_media(clip, self.engine), "engine": self.engine.name}
         if self._answers:
             texts = [r["text"] for asked in unit.asked.values() for r in asked.responses]
             self.legibility.add(sum(parse_answer(t, unit.row["choices"]) is None for t in texts), len(texts))

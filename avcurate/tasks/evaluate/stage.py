@@ -77,7 +77,7 @@ class EvalStage(AskingStage):
                 }
             )
         return {
-            **shown_media(clip),
+            **shown_media(clip, self.engine),
             "engine": self.engine.name,
             "pem": None if pem is None else str(pem),
             "asked": asked,

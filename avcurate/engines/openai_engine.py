@@ -1,0 +1,154 @@
+"""Plain OpenAI-compatible endpoints: no field that only vLLM knows, frames as images, hearing proved by behaviour."""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import httpx
+
+from avcurate.engines.base import Failure, Perception, Reply, Request, Response
+from avcurate.engines.deadline import bounded, deadline
+from avcurate.engines.http import Refused
+from avcurate.engines.server import ServerEngine, text_of
+from avcurate.engines.wire import image_urls, wav_base64
+from avcurate.errors import UserError
+
+
+class OpenAIEngine(ServerEngine):
+    """A model behind an endpoint that knows chat completions with ``input_audio`` and ``image_url``, and no more.
+
+    ``ModelSpec.options`` beside those of the server engine: ``n`` (true: the endpoint takes it; else every response is
+    a request), ``seed`` (true: it takes one), ``max_tokens_field`` (``max_tokens``), ``image_detail`` (``auto``).
+    A key comes from the environment variable ``AVCURATE_API_KEY`` or ``OPENAI_API_KEY`` and is written nowhere.
+    """
+
+    name = "openai"
+    perceives = False
+    hearing = "behaviour"
+    defaults: ClassVar[dict[str, Any]] = ServerEngine.defaults | {
+        "frame_format": "JPEG",
+        "n": True,
+        "seed": True,
+        "max_tokens_field": "max_tokens",
+        "image_detail": "auto",
+    }
+
+    def identity(self) -> dict[str, Any]:
+        """The model's name, and what the endpoint is told."""
+        told = ("frame_format", "n", "seed", "image_detail")
+        return {"engine": self.name, "model": self.spec.model, **{k: self.options[k] for k in told}}
+
+    def setup(self) -> None:
+        """Ask every endpoint for its models, where it lists them.
+
+        Raises:
+            UserError: nothing answers, or an endpoint lists models without this one.
+        """
+        key = os.environ.get("AVCURATE_API_KEY") or os.environ.get("OPENAI_API_KEY") or ""
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.model = self.spec.served_name or self.spec.model
+        self._client = bounded(httpx.Client(timeout=self.options["timeout_s"], headers=headers))
+        for url in self.urls:
+            try:
+                with deadline(20):
+                    reply = self._client.get(f"{url}/models", timeout=20)
+            except httpx.HTTPError as e:
+                raise UserError(f"nothing answers at {url}: {e}", "Check --url (it ends in /v1).") from None
+            if reply.status_code in (401, 403):
+                raise UserError(f"{url} wants a key.", "Give it in the environment variable AVCURATE_API_KEY.")
+            listed = _listed(reply)
+            if listed and not any(_same(self.model, name) for name in listed):
+                raise UserError(
+                    f"{url} serves {', '.join(sorted(listed)[:8])}, not {self.model}.", "Name one of them with --model."
+                )
+        self._pool = ThreadPoolExecutor(max(self.spec.max_sequences, 4), thread_name_prefix="ask")
+
+    def expected_tokens(self, request: Request) -> tuple[int, int] | None:
+        """Not known: endpoints do not tell what they received."""
+        return None
+
+    def perceive(self, request: Request) -> Perception:
+        """Nothing of it can be seen."""
+        return Perception(-1, -1, -1)
+
+    def _ask(self, request: Request) -> Reply | Failure:
+        if request.n == 1 or self.options["n"]:
+            return super()._ask(request)
+        responses: list[Response] = []
+        prompt = -1
+        for i in range(request.n):
+            one = super()._ask(replace(request, n=1, seed=request.seed + i))
+            if isinstance(one, Failure):
+                return one
+            responses += one.responses
+            prompt = one.prompt_tokens
+        return Reply(request.key, tuple(responses), prompt, -1, -1)
+
+    def _body(self, request: Request, logprobs: int | None = None) -> dict[str, Any]:
+        if request.prefix:
+            raise Refused("an endpoint cannot be made to begin its answer with given words; force no PEM.")
+        content: list[dict[str, Any]] = []
+        if request.frames is not None:
+            rate = f"{len(request.frames)} frames of a video, {request.fps:g} a second:"
+            content.append({"type": "text", "text": rate})
+            for url in image_urls(request.frames, self.options["frame_format"]):
+                image = {"url": url, "detail": self.options["image_detail"]}
+                content.append({"type": "image_url", "image_url": image})
+        if request.audio is not None:
+            sound = {"data": wav_base64(request.audio), "format": "wav"}
+            content.append({"type": "input_audio", "input_audio": sound})
+        content.append({"type": "text", "text": request.prompt})
+        s = request.sampling
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": content}],
+            "temperature": s.temperature,
+            "top_p": s.top_p,
+            self.options["max_tokens_field"]: s.max_tokens,
+        }
+        if request.n > 1:
+            body["n"] = request.n
+        if self.options["seed"]:
+            body["seed"] = request.seed
+        if request.schema:
+            asked = {"name": "answer", "schema": json.loads(request.schema)}
+            body["response_format"] = {"type": "json_schema", "json_schema": asked}
+        if s.first_logprobs:
+            body |= {"logprobs": True, "top_logprobs": s.first_logprobs}
+        return body
+
+    def _reply(self, request: Request, found: dict[str, Any]) -> Reply | Failure:
+        said = found.get("model")
+        if isinstance(said, str) and not _same(self.model, said):
+            raise UserError(
+                f"the endpoint answered as {said!r}, not as {self.model!r}: its answers would carry another's name.",
+                "Name the model that answers with --model.",
+            )
+        choices = found["choices"]
+        if len(choices) != request.n:
+            return Failure(request.key, "responses_missing", f"{len(choices)} of {request.n} responses came back")
+        usage = found.get("usage") or {}
+        tokens = round(int(usage.get("completion_tokens", 0)) / request.n)
+        responses = tuple(
+            Response(request.seed + i, text_of(c["message"]["content"]), c.get("finish_reason") or "stop", tokens)
+            for i, c in enumerate(sorted(choices, key=lambda c: int(c.get("index", 0))))
+        )
+        return Reply(request.key, responses, int(usage.get("prompt_tokens", -1)), -1, -1)
+
+
+def _listed(reply: httpx.Response) -> list[str]:
+    """Models that an endpoint lists; none where it does not."""
+    try:
+        return [str(m["id"]) for m in reply.json()["data"]] if reply.status_code == 200 else []
+    except (ValueError, KeyError, TypeError):
+        return []
+
+
+def _same(asked: str, said: str) -> bool:
+    """Whether a name is the one that was asked for, or that with a date or a path around it."""
+    asked, said = asked.casefold(), said.casefold().rsplit("/models/", 1)[-1].removeprefix("models/")
+    return asked == said or said.startswith(f"{asked}-") or said.endswith(f"/{asked}")
