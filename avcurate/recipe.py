@@ -152,6 +152,7 @@ class MediaSpec(Strict):
     keep_damaged: bool = Field(False, description="Keep clips above it; their rows say how much is missing.")
 
 
+MAX_VALUES = 100_000
 Ablation = Literal["drop", "zero"]
 M = TypeVar("M", bound=BaseModel)
 
@@ -181,11 +182,31 @@ def read_recipe(name: str) -> tuple[dict[str, Any], str]:
         )
     try:
         data = yaml.safe_load(path.read_text("utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as e:
-        raise UserError(f"{path} is not YAML: {e}", "Check it with `avcurate recipe validate`.") from None
+    except Exception as e:
+        # dates and numbers that are none raise whatever their parser does
+        said = " ".join(str(e).split())[:300] or type(e).__name__
+        raise UserError(f"{path} is not YAML: {said}", "Check it with `avcurate recipe validate`.") from None
+    _refuse_endless(data, path)
     if not isinstance(data, dict):
         raise UserError(f"{path} is a {type(data).__name__}, not a mapping of fields.", "See `avcurate recipe show`.")
     return data, str(path)
+
+
+def _refuse_endless(data: Any, path: Path) -> None:
+    """Refuse a file whose aliases make more of it than anybody wrote, or stand inside themselves.
+
+    Raises:
+        UserError: it does.
+    """
+    left, waiting = MAX_VALUES, [data]
+    while waiting:
+        one = waiting.pop()
+        left -= 1
+        if left < 0:
+            raise UserError(
+                f"{path} holds more than {MAX_VALUES:,} values.", "Its aliases repeat or contain themselves."
+            )
+        waiting += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
 
 
 def override(data: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -232,8 +253,11 @@ def settings_of(words: list[str] | None) -> dict[str, Any]:
             raise UserError(f"{word!r} is not KEY=VALUE.", "For example: --set sampling.top_p=0.9")
         try:
             found[key] = yaml.safe_load(value)
-        except yaml.YAMLError as e:
-            raise UserError(f"--set {key}: {value!r} is not a value: {e}", "Quote it as YAML wants it.") from None
+        except Exception as e:
+            said = " ".join(str(e).split())[:200] or type(e).__name__
+            raise UserError(
+                f"--set {key}: {value[:80]!r} is not a value: {said}", "Quote it as YAML wants it."
+            ) from None
     return found
 
 

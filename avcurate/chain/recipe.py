@@ -59,7 +59,8 @@ class ChainRecipe(Strict):
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
         names = [s.name for s in self.steps]
-        twice = next((n for n in names if names.count(n) > 1 or n in self.vars or n == "out"), None)
+        reserved = ("out", "lock", "logs", "chain.json")
+        twice = next((n for n in names if names.count(n) > 1 or n in self.vars or n in reserved), None)
         if twice is not None:
             raise ValueError(f"{twice!r} names more than one thing")
         for i, step in enumerate(self.steps):
@@ -69,6 +70,8 @@ class ChainRecipe(Strict):
             if step.python is not None and step.python not in self.python:
                 raise ValueError(f"step {step.name} runs in {step.python!r}, which is not listed under python")
             known = {*names, *self.vars, "out"}
+            if any("\0" in text for text in _texts(step)):
+                raise ValueError(f"step {step.name} holds a null byte")
             for text in _texts(step):
                 unknown = next((n for n in _PLACE.findall(text) if n not in known), None)
                 if unknown is not None:
@@ -86,6 +89,7 @@ class Planned:
         folder: what it makes, or empties before it is done again.
         resumes: whether the same command goes on where it stopped; others are done once.
         after: names of steps that have to be finished.
+        before: all steps that it builds on: those, those that they come after, and so on.
     """
 
     name: str
@@ -94,6 +98,7 @@ class Planned:
     folder: Path
     resumes: bool
     after: tuple[str, ...]
+    before: tuple[str, ...]
 
 
 def planned(chain: ChainRecipe, out: Path) -> list[Planned]:
@@ -119,7 +124,10 @@ def planned(chain: ChainRecipe, out: Path) -> list[Planned]:
                 f"Make that environment, or name another with --set python.{step.python}=PATH.",
             )
         before = (found[-1].name,) if step.after is None and found else step.after or ()
-        found.append(Planned(step.name, words, python, out / step.name, step.recipe is not None, before))
+        earlier = {s.name: s for s in found}
+        behind = {n for b in before for n in (b, *earlier[b].before)}
+        built_on = tuple(s.name for s in found if s.name in behind)
+        found.append(Planned(step.name, words, python, out / step.name, step.recipe is not None, before, built_on))
     return found
 
 

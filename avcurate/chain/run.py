@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,11 @@ from avcurate.errors import AvcurateError, StepFailed, UserError
 from avcurate.media.child import die_with_parent
 from avcurate.store.atomic import sha256, write_json
 from avcurate.store.lock import writer_lock
-from avcurate.store.manifest import MANIFEST
 
 RECORD = "chain.json"
+COMMAND, RECIPE = "command", "recipe"
+DEPTH, MAX_DEPTH = "AVCURATE_CHAIN_DEPTH", 3
+CONFIG, SMALL = "config.json", 8 << 20
 POLL_S = 0.05
 GRACE_S = 5.0
 Tell = Callable[[str, str], None]
@@ -45,15 +47,25 @@ def read_chain(out: Path) -> dict[str, Any]:
     """
     try:
         found = json.loads((out / RECORD).read_text("utf-8"))
-        found["steps"].items()
+        if not all(isinstance(s["state"], str) for s in found["steps"].values()):
+            raise ValueError("a step has no state")
+        ChainRecipe.model_validate(found["chain"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
-        raise UserError(f"{out / RECORD} cannot be read: {e}", "Run the chain again; finished steps resume.") from None
+        said = " ".join(str(e).split())[:200]
+        hint = "Remove it and run the chain into a new folder, or restore it."
+        raise UserError(f"{out / RECORD} is damaged: {said}", hint) from None
     record: dict[str, Any] = found
     return record
 
 
 def run_chain(
-    chain: ChainRecipe, out: Path, *, jobs: int = 1, quiet: bool = False, tell: Tell = lambda step, what: None
+    chain: ChainRecipe,
+    out: Path,
+    *,
+    jobs: int = 1,
+    quiet: bool = False,
+    force: bool = False,
+    tell: Tell = lambda step, what: None,
 ) -> None:
     """Run, or resume, a chain.
 
@@ -63,12 +75,18 @@ def run_chain(
     Args:
         jobs: steps side by side, where they do not wait for each other; their output then goes to OUT/logs.
         quiet: what steps print goes to standard error.
+        force: recipes redo what was made with other settings or inputs.
 
     Raises:
         StepFailed: a step ended with an error; it has said which.
         UserError: the folder holds something else, or another process runs the chain.
     """
+    depth = int(os.environ.get(DEPTH, "0"))
+    if depth >= MAX_DEPTH:
+        raise UserError(f"chains run chains {depth} deep.", "A step may not run the chain that it is a step of.")
     steps = planned(chain, out)
+    if force:
+        steps = [replace(s, words=(*s.words, "--force")) if s.resumes else s for s in steps]
     if out.exists() and not (out / RECORD).exists() and any(p.name != "lock" for p in out.iterdir()):
         raise UserError(f"{out} holds other files and no chain.", "Give an empty or new folder with -o.")
     with writer_lock(out):
@@ -108,22 +126,35 @@ class _Chain:
 
     def _start(self, step: Planned) -> None:
         entry = self.record["steps"].get(step.name, {})
-        before = {name: made_by(self.out / name) for name in step.after}
-        same = entry.get("words") == list(step.words) and entry.get("before") == before
-        if entry.get("state") == "finished" and same and not step.resumes:
+        before = {name: made_by(self.out / name) for name in step.before}
+        # the folder may move
+        words = [w.replace(str(self.out), "{out}") for w in step.words if w != "--force"]
+        same = entry.get("words") == words and entry.get("before") == before
+        whole = entry.get("made") == made_by(step.folder)
+        if entry.get("state") == "finished" and same and whole and not step.resumes:
             self.tell(step.name, "done before")
             self.done.add(step.name)
             return
-        if not step.resumes and step.folder.exists():
+        if not step.resumes and (step.folder.exists() or step.folder.is_symlink()):
+            if entry.get("kind") != COMMAND or step.folder.is_symlink():
+                raise UserError(
+                    f"{step.folder} is there, and step {step.name} did not make it.",
+                    "Remove it, or give the step another name.",
+                )
             shutil.rmtree(step.folder)
         self.tell(step.name, "begins")
-        self.record["steps"][step.name] = {"state": "running", "words": list(step.words), "before": before}
+        self.record["steps"][step.name] = {
+            "state": "running",
+            "kind": RECIPE if step.resumes else COMMAND,
+            "words": words,
+            "before": before,
+        }
         self._save()
         command = [step.python or sys.executable, "-m", "avcurate", *step.words]
         self.flying.append(_Running(self._spawn(command, step.name), step, time.monotonic()))
 
     def _spawn(self, command: list[str], name: str) -> subprocess.Popen[bytes]:
-        env = dict(os.environ)
+        env = dict(os.environ) | {DEPTH: str(int(os.environ.get(DEPTH, "0")) + 1)}
         if self.jobs > 1:
             # side by side each would take every core
             env.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.jobs)))
@@ -153,6 +184,7 @@ class _Chain:
             seconds = round(time.monotonic() - one.began, 1)
             entry = self.record["steps"][one.step.name]
             entry |= {"state": "failed" if code else "finished", "exit_code": code, "seconds": seconds}
+            entry["made"] = made_by(one.step.folder)
             self._save()
             self.tell(one.step.name, f"ended with exit code {code}" if code else f"finished in {seconds:g} s")
             if code:
@@ -185,16 +217,21 @@ class _Chain:
 
 
 def made_by(folder: Path) -> str:
-    """Digest of what a step made: its parts' records, or its files' names, sizes and small contents."""
+    """Digest of what a step made; nothing made is a digest, too.
+
+    Of a run the records of its parts, which pages and notes beside them do not change; of another folder the names and
+    sizes of all files, and the bytes of small ones.
+    """
     digest = hashlib.sha256()
-    parts = sorted(folder.rglob("part-*.json"))
-    if not parts:
-        parts = sorted(p for p in folder.rglob("*.json") if p.name != "run.json" and "journal" not in p.parts)
-    for path in parts:
-        digest.update(f"{path.relative_to(folder)}\0{sha256(path)}\n".encode())
-    for name in ("shards.json", f"model/{MANIFEST}"):
-        if (folder / name).is_file():
-            digest.update(sha256(folder / name).encode())
+    if (folder / "run.json").is_file() and not (folder / f"model/{CONFIG}").is_file():
+        files = sorted(folder.rglob("part-*.json"))
+    else:
+        left_out = ("run.json", "lock", "report.html")
+        files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in left_out)
+    for path in files:
+        size = path.stat().st_size
+        content = sha256(path) if size <= SMALL else str(size)
+        digest.update(f"{path.relative_to(folder)}\0{size}\0{content}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:16]
 
 
@@ -211,7 +248,7 @@ def chain_status(out: Path) -> dict[str, Any]:
         entry = record["steps"].get(name, {"state": "not begun"})
         if entry["state"] == "running" and not written:
             entry = entry | {"state": "stopped"}
-        steps[name] = {k: v for k, v in entry.items() if k != "before"}
+        steps[name] = {k: v for k, v in entry.items() if k not in ("before", "made", "kind")}
         run = RunDir(out / name)
         if run.exists():
             with contextlib.suppress(AvcurateError):

@@ -67,14 +67,16 @@ def run(
     if target is None:
         raise UserError(f"{where} does not say where the run goes.", "Give it with -o, or as `out` in the recipe.")
     if data.get("kind") == "chain":
-        _run_chain(override(data, settings_of(settings)), where, target, jobs, json_out)
+        if only or record or media:
+            raise UserError("--only, --record and --media are for the recipe of one task.", "Set them in its step.")
+        _run_chain(override(data, settings_of(settings)), where, target, jobs, json_out, force=force)
         return
     task = TASKS.get(str(data.get("kind", "label-pem")))
     fields = override({k: v for k, v in data.items() if k != "out"}, changes)
     run_and_show(task, recipe_of(task, fields, where), target, force=force, json_out=json_out)
 
 
-def _run_chain(data: dict[str, Any], where: str, out: Path, jobs: int, json_out: bool) -> None:
+def _run_chain(data: dict[str, Any], where: str, out: Path, jobs: int, json_out: bool, *, force: bool) -> None:
     from avcurate.chain.recipe import ChainRecipe
     from avcurate.chain.run import chain_status, run_chain
     from avcurate.recipe import validated
@@ -84,7 +86,7 @@ def _run_chain(data: dict[str, Any], where: str, out: Path, jobs: int, json_out:
     def tell(step: str, what: str) -> None:
         typer.secho(f"── {step}: {what}", bold=True, err=True)
 
-    run_chain(chain, out, jobs=jobs, quiet=json_out, tell=tell)
+    run_chain(chain, out, jobs=jobs, quiet=json_out, force=force, tell=tell)
     _show_chain(chain_status(out), json_out)
 
 

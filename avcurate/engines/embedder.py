@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
@@ -175,9 +176,16 @@ class ServerEmbedder(Embedder):
         found = post_json(self._client, f"{self.url}/embeddings", {"model": self.model, "input": batch}, self.timeout_s)
         try:
             data = sorted(found["data"], key=lambda d: d["index"])
+            if [d["index"] for d in data] != list(range(len(batch))):
+                raise ValueError("its vectors are not numbered from 0")
             vectors = [[float(x) for x in d["embedding"]] for d in data]
         except (KeyError, TypeError, ValueError) as e:
             raise UserError(f"the embedding server's answer cannot be read: {e!r}", "Check the server.") from None
+        if not all(v and all(map(math.isfinite, v)) and any(v) for v in vectors):
+            raise UserError(
+                "the embedding server gave a vector that is empty, zero or not finite.",
+                "Check the server and its model.",
+            )
         if len(vectors) != len(batch) or len({len(v) for v in vectors}) > 1:
             raise UserError(
                 f"the embedding server gave {len(vectors)} vectors for {len(batch)} texts, or of other lengths.",

@@ -53,7 +53,7 @@ class MediaFolder:
                 that leaves the folder; ``media_missing`` where no file has the name.
         """
         relative = self.pattern.replace("{name}", name) if self.pattern else name
-        _refuse(relative)
+        refuse_name(relative)
         for suffix in SUFFIXES if self.pattern is None else ("",):
             # one file, one name
             candidate = PurePosixPath(relative + suffix).as_posix()
@@ -62,7 +62,7 @@ class MediaFolder:
             except (OSError, ValueError):
                 found = False
             if found:
-                _refuse(candidate)
+                refuse_name(candidate)
                 return candidate
         raise MediaError(
             "media_missing",
@@ -71,7 +71,12 @@ class MediaFolder:
         )
 
 
-def _refuse(name: str) -> None:
+def refuse_name(name: str) -> None:
+    """Refuse a name that is no clip inside a media folder.
+
+    Raises:
+        MediaError: ``media_name_refused``.
+    """
     path = PurePosixPath(name)
     why = ""
     if not name.strip() or "\x00" in name or len(name) > 1000:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import glob
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,8 +54,40 @@ def export_run(
     if to not in FORMS:
         raise UserError(f"there is no export form {to!r}.", f"Forms are: {', '.join(FORMS)}.")
     record = refuse_export(run, out)
-    partial = out.with_name(f"{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = _partial(out)
+    try:
+        facts = _write(run, record, partial, to, validation, min_confidence, seed, media)
+        partial.rename(out)
+    except OSError as e:
+        if e.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        raise UserError(f"{out} was written by another export meanwhile.", "Give a new folder with -o.") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return facts | {"out": str(out)}
+
+
+def _partial(out: Path) -> Path:
+    """A folder of this process beside the wanted one; those of killed processes are removed."""
+    prefix = f".{out.name}.export-"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for old in out.parent.glob(f"{glob.escape(prefix)}*"):
+        owner = old.name.removeprefix(prefix).split("-")[0]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=out.parent))
+
+
+def _write(
+    run: RunDir,
+    record: dict[str, Any],
+    partial: Path,
+    to: str,
+    validation: float,
+    min_confidence: float,
+    seed: int,
+    media: Path | None,
+) -> dict[str, Any]:
     ending = "jsonl" if to == "jsonl" else "parquet"
     rows: dict[str, int] = {}
     for split in ("train", "validation"):
@@ -81,8 +117,15 @@ def export_run(
     write_text(partial / "README.md", _card(facts, recipe, ending))
     facts["files"] = digests(partial)
     write_json(partial / SHARDS, facts)
-    partial.rename(out)
-    return facts | {"out": str(out)}
+    # a temporary folder is its maker's alone
+    partial.chmod(0o777 & ~_umask())
+    return facts
+
+
+def _umask() -> int:
+    now = os.umask(0)
+    os.umask(now)
+    return now
 
 
 def verify_shards(folder: Path) -> dict[str, Any]:
@@ -96,6 +139,8 @@ def verify_shards(folder: Path) -> dict[str, Any]:
         wrong = differences(folder, dict(listed))
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{folder / SHARDS} is damaged: it lists no files.", "Export the run again.") from None
+    there = {p.relative_to(folder).as_posix() for p in (folder / "data").glob("*")}
+    wrong += [(name, "is not one of the exported files.") for name in sorted(there - set(listed))]
     damaged = [{"path": name, "what": what, "table": None, "part": None} for name, what in wrong]
     return {
         "run": str(folder),

@@ -12,7 +12,7 @@ SETTING_NAMES = {"a": "audio only", "v": "video only", "av": "both"}
 
 def console() -> Console:
     """Standard output; plain text where it is no terminal."""
-    return Console(highlight=False, soft_wrap=True)
+    return Console(highlight=False, soft_wrap=True, markup=False)
 
 
 def print_funnel(stages: dict[str, Any]) -> None:

@@ -112,6 +112,10 @@ class _Running:
             k: located(v, self.run_dir.root) if isinstance(v, Path) else v for k, v in about.inputs.items()
         }
         record.pop("complete", None)
+        # until each has been gone through again, its rows may be of another recipe than those before it
+        for stage in stages:
+            record["stages"].get(stage.name, {}).pop("complete", None)
+        self.run_dir.save(record)
         tallies = {self.job.source.name: self._source()}
         upstream = self.run_dir.parts(self.job.source.table)
         for stage in stages:

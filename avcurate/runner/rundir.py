@@ -56,7 +56,10 @@ class RunDir:
             raise UserError(f"{self.record_file} is broken: {e}", "Restore it, or start a new run.") from None
         if not isinstance(found, dict) or not isinstance(found.get("stages"), dict):
             raise UserError(f"{self.record_file} is broken: it records no stages.", "Restore it, or start a new run.")
-        if found.get("schema_version", 0) > SCHEMA_VERSION:
+        version = found.get("schema_version", 0)
+        if not isinstance(version, int) or not all(isinstance(s, dict) for s in found["stages"].values()):
+            raise UserError(f"{self.record_file} is broken: it is no record.", "Restore it, or start a new run.")
+        if version > SCHEMA_VERSION:
             raise UserError(f"{self.root} was written by a newer avcurate.", "Upgrade avcurate to read it.")
         return found
 

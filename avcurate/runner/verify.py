@@ -10,7 +10,7 @@ from avcurate.errors import UserError
 from avcurate.runner.rundir import RunDir
 from avcurate.store.atomic import sha256
 from avcurate.store.journal import bad_lines
-from avcurate.store.manifest import MANIFEST, differences, digests, wrong_files
+from avcurate.store.manifest import MANIFEST, differences, digests, is_inside, wrong_file, wrong_files
 from avcurate.store.parts import Parts
 
 # columns that name a file of the media folder, each with the column of its checksum
@@ -67,15 +67,31 @@ def verify_run(run: RunDir, *, with_media: bool = False, media: Path | None = No
     return {"run": str(run.root), "files": files, "damaged": damaged, "next": hint}
 
 
+def refuse_damaged_files(run: RunDir, table: str) -> None:
+    """Refuse a run whose made files are not what was made.
+
+    Raises:
+        UserError: one is missing or changed.
+    """
+    parts = run.parts(table)
+    for number in _numbers(parts):
+        for path, what in _rows(run, parts, number, None):
+            if what:
+                raise UserError(f"{path} {what}", f"See avcurate verify {run.root}, then run `avcurate {table}` again.")
+
+
 def discard(run: RunDir, found: dict[str, Any]) -> None:
     """Remove damaged parts, with those that were built on them, and damaged files: the same command remakes them."""
     tables = list(run.tables(run.record()).values())
     for item in found["damaged"]:
         path = run.root / item["path"]
+        # a clip of the user's, or what a foreign record names, is left alone: what was made of it is removed
+        mine = is_inside(path, run.root) and path.is_file()
         if item["table"] is None:
-            path.unlink(missing_ok=True)
+            if mine and path != run.record_file:
+                path.unlink()
             continue
-        if path.is_file() and path != Parts(run.root, item["table"]).record_file(item["part"]):
+        if mine and path != Parts(run.root, item["table"]).record_file(item["part"]):
             path.unlink()
             path.with_suffix(".json").unlink(missing_ok=True)
         reached = False
@@ -108,7 +124,7 @@ def _rows(run: RunDir, parts: Parts, number: int, media: Path | None) -> Iterato
     if "files" in names:
         for row in parts.read(number, columns=["files"]).to_pylist():
             for made in row["files"] or []:
-                yield run.root / made["path"], _wrong(run.root / made["path"], made["sha256"])
+                yield run.root / made["path"], wrong_file(run.root, made["path"], made["sha256"])
     for column, digest in _MEDIA:
         if media is not None and digest in names:
             pairs = parts.read(number, columns=[column, digest]).to_pylist()

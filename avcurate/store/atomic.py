@@ -41,7 +41,11 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a small JSON file atomically, keys in the order given."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    # half a surrogate, as a file name that is not UTF-8 has it, can only be written escaped
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        text = json.dumps(value, indent=1)
+    write_text(path, text + "\n")
 
 
 def sha256(path: Path) -> str:

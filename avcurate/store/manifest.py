@@ -41,11 +41,28 @@ def wrong_files(folder: Path) -> list[tuple[str, str]]:
 
 def differences(folder: Path, listed: dict[str, str]) -> list[tuple[str, str]]:
     """(path from the folder, what is wrong) of every listed file that is missing or changed."""
-    found = []
-    for name, wanted in listed.items():
-        try:
-            if sha256(folder / name) != wanted:
-                found.append((name, "its bytes are not those that were recorded."))
-        except OSError:
-            found.append((name, "is missing."))
-    return found
+    return [(name, what) for name, wanted in listed.items() if (what := wrong_file(folder, name, wanted))]
+
+
+def wrong_file(folder: Path, name: str, wanted: object) -> str:
+    """What is wrong with a listed file; empty where nothing is. No list may name files of other folders."""
+    path = folder / str(name)
+    if not is_inside(path, folder):
+        return "lies outside the folder that lists it, and was not looked at."
+    try:
+        # a device or a pipe would never end
+        return "" if path.is_file() and sha256(path) == wanted else _why(path)
+    except (OSError, ValueError):
+        return "is missing."
+
+
+def _why(path: Path) -> str:
+    return "its bytes are not those that were recorded." if path.is_file() else "is missing, or no file."
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path lies in a folder once links are followed."""
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):
+        return False

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from avcurate.errors import MediaError
 from avcurate.media.cache import ClipCache
 from avcurate.media.decode import DecodedClip
+from avcurate.media.folder import refuse_name
 
 LATELY = 64
 
@@ -31,11 +33,14 @@ class Rows:
     def ahead(self, rows: Iterable[dict[str, Any]]) -> None:
         """Begin to decode."""
         for row in rows:
-            self._clips.get(row["media"], row["start"], row["end"])
+            with suppress(MediaError):
+                refuse_name(row["media"])
+                self._clips.get(row["media"], row["start"], row["end"])
 
     def clip(self, row: dict[str, Any]) -> DecodedClip | None:
         """A row's clip, or ``None`` where it cannot be read."""
         try:
+            refuse_name(row["media"])
             found = self._clips.get(row["media"], row["start"], row["end"]).result()
             self._lately.append(row["question_id"])
             return found

@@ -48,6 +48,10 @@ def read_shards(folder: Path, split: str = "train", columns: Sequence[str] = ())
     files = sorted((folder / "data").glob(f"{split}-*.parquet"))
     if not files:
         raise UserError(f"{folder} holds no Parquet shard of the split {split!r}.", "Export with --to parquet.")
+    listed = facts.get("files") or {}
+    stray = next((f for f in files if listed and f.relative_to(folder).as_posix() not in listed), None)
+    if stray is not None:
+        raise UserError(f"{stray} is not one of the exported files.", "Remove it, or export the run again.")
     rows = [row for file in files for row in _rows(file, [*COLUMNS, *columns])]
     labels = {str(p) for p in PEM}
     bad = next((r for r in rows if r["pem"] not in labels), None)

@@ -179,3 +179,83 @@ def test_chains_that_come_with_the_package_are_whole(tmp_path):
         for step in one.steps:
             if step.recipe is not None:
                 assert load_any(step.recipe)
+
+
+def done(chain_recipe, out, **how):
+    told = []
+    run_chain(chain_recipe, out, quiet=True, tell=lambda *x: told.append(f"{x[0]} {x[1].split()[0]}"), **how)
+    return told
+
+
+def worlds(*more):
+    world = {"name": "world", "command": ["demo", "build", "-o", "{world}", "--questions", "6", "--seed", "{seed}"]}
+    return chain(world, *more, vars={"seed": 1})
+
+
+@pytest.mark.slow
+def test_what_a_step_made_and_is_gone_or_damaged_is_made_again(tmp_path):
+    one, out = worlds(), tmp_path / "out"
+    assert done(one, out) == ["world begins", "world finished"] and done(one, out) == ["world done"]
+    questions = out / "world/questions.json"
+    whole = questions.read_bytes()
+    questions.write_bytes(whole[:40])
+    assert done(one, out)[0] == "world begins" and questions.read_bytes() == whole
+    next((out / "world/clips").iterdir()).unlink()
+    assert done(one, out)[0] == "world begins"
+    # moved, nothing is done again
+    out.rename(tmp_path / "moved")
+    assert done(one, tmp_path / "moved") == ["world done"]
+
+
+@pytest.mark.slow
+def test_a_change_far_upstream_reaches_every_step_that_builds_on_it(tmp_path):
+    """The step between makes nothing of its own that could tell."""
+    look = {"name": "look", "command": ["recipe", "ls"]}
+    last = {"name": "last", "command": ["recipe", "show", "swap"]}
+    one, out = worlds(look, last), tmp_path / "out"
+    done(one, out)
+    assert done(one, out) == ["world done", "look done", "last done"]
+    other = one.model_copy(update={"vars": {"seed": 2}})
+    assert [t for t in done(other, out) if t.endswith("begins")] == ["world begins", "look begins", "last begins"]
+
+
+def test_a_folder_that_a_step_did_not_make_is_left_alone(tmp_path):
+    out = tmp_path / "out"
+    one = chain({"name": "a", "command": ["recipe", "ls"]})
+    run_chain(one, out, quiet=True)
+    record = json.loads((out / "chain.json").read_text())
+    record["steps"]["a"]["kind"] = "recipe"
+    (out / "chain.json").write_text(json.dumps(record))
+    (out / "a").mkdir()
+    (out / "a/mine").write_text("mine")
+    other = chain({"name": "a", "command": ["recipe", "ls", "--json"]})
+    with pytest.raises(UserError, match="did not make it"):
+        run_chain(other, out, quiet=True)
+    assert (out / "a/mine").read_text() == "mine"
+    (tmp_path / "elsewhere").mkdir()
+    (out / "a/mine").unlink()
+    (out / "a").rmdir()
+    (out / "a").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="did not make it"):
+        run_chain(other, out, quiet=True)
+
+
+ODD = ["[]", "{}", '{"steps": {}}', '{"steps": []}', '{"steps": {"a": 3}, "chain": {}}', "{", ""]
+
+
+@pytest.mark.parametrize("damage", ODD)
+def test_a_damaged_record_is_a_sentence(tmp_path, damage):
+    one = chain({"name": "a", "command": ["recipe", "ls"]})
+    run_chain(one, tmp_path / "o", quiet=True)
+    (tmp_path / "o/chain.json").write_text(damage)
+    for act in (lambda: run_chain(one, tmp_path / "o"), lambda: chain_status(tmp_path / "o")):
+        with pytest.raises(UserError, match="is damaged"):
+            act()
+
+
+@pytest.mark.slow
+def test_a_chain_that_runs_itself_ends(tmp_path):
+    file = tmp_path / "self.yaml"
+    file.write_text(json.dumps({"kind": "chain", "name": "self", "steps": [{"name": "again", "recipe": str(file)}]}))
+    with pytest.raises(StepFailed):
+        run_chain(load_any(str(file)), tmp_path / "o", quiet=True)

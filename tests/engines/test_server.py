@@ -119,6 +119,26 @@ def test_embeddings_come_back_in_order_after_trouble():
         open_embedder(url)
 
 
+ODD_VECTORS = [
+    [{"index": 0, "embedding": [float("nan"), 1.0]}],
+    [{"index": 0, "embedding": [float("inf"), 1.0]}],
+    [{"index": 0, "embedding": [0.0, 0.0]}],
+    [{"index": 0, "embedding": []}],
+    [{"index": 1, "embedding": [1.0]}],
+    [{"index": "0", "embedding": [1.0]}],
+    [{"index": 0, "embedding": [1.0]}, {"index": 0, "embedding": [1.0]}],
+]
+
+
+@pytest.mark.parametrize("data", ODD_VECTORS)
+def test_vectors_that_say_nothing_are_refused(data):
+    with serve(Plan(lambda handler, body: handler.answer(200, {"data": data}))) as url:
+        embedder = open_embedder(f"{url}#tiny")
+        embedder.setup()
+        with pytest.raises(UserError, match="Check the server"):
+            embedder.embed(["a"])
+
+
 def test_a_server_with_another_model_is_refused_even_where_it_is_the_only_one():
     """It would answer in the name of the one asked for, and the labels would carry that name."""
     with serve(Plan()) as url:

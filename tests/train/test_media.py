@@ -13,3 +13,16 @@ def test_a_line_that_a_crash_cut_off_does_not_swallow_the_next(tmp_path):
     rows.leave_out({"question_id": "a", "media": "a.mp4"}, "media_missing", "gone")
     rows.leave_out({"question_id": "b", "media": "b.mp4"}, "media_missing", "gone")
     assert [told["question_id"] for told in read_dead(file)] == ["a", "b"]
+
+
+def test_shards_cannot_name_clips_outside_the_media_folder(tmp_path):
+    class Reads:
+        def get(self, *_):
+            raise AssertionError("it was opened")
+
+    rows = Rows(Reads(), tmp_path / "dead.jsonl")
+    named = ("../../secret.mp4", "/etc/passwd", "http://x/x.mp4", "a.m3u8")
+    questions = [{"question_id": n, "media": n, "start": None, "end": None} for n in named]
+    rows.ahead(questions)
+    assert [rows.clip(q) for q in questions] == [None] * 4
+    assert {d["reason"] for d in read_dead(tmp_path / "dead.jsonl")} == {"media_name_refused"}

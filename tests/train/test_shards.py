@@ -50,3 +50,17 @@ def test_another_schema_or_family_is_refused(shards, tmp_path):
     with pytest.raises(UserError, match="processor qwen2_5_omni, this training has qwen3_omni_moe"):
         refuse_mismatch(read_shards(shards).facts, load_train("train-demo-stage-1"), Checkpoint(str(other)))
     refuse_mismatch(read_shards(shards).facts, load_train("train-demo-stage-1"), Checkpoint("embedded"))
+
+
+def test_a_shard_that_was_not_exported_is_refused(shards, tmp_path):
+    from avcurate.store.manifest import digests
+
+    folder = tmp_path / "s"
+    shutil.copytree(shards, folder)
+    facts = json.loads((folder / "shards.json").read_text())
+    (folder / "shards.json").unlink()
+    (folder / "shards.json").write_text(json.dumps(facts | {"files": digests(folder)}))
+    assert read_shards(folder).rows
+    shutil.copy(folder / "data/train-00000.parquet", folder / "data/train-00009.parquet")
+    with pytest.raises(UserError, match="is not one of the exported files"):
+        read_shards(folder)

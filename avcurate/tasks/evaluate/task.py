@@ -11,6 +11,7 @@ from avcurate.media.folder import MediaFolder
 from avcurate.media.swapped import SwappedFolder
 from avcurate.runner.job import Job
 from avcurate.runner.rundir import RunDir
+from avcurate.runner.verify import refuse_damaged_files
 from avcurate.scheduler.spec import CONDITIONS, Condition
 from avcurate.tasks.asking import question_source
 from avcurate.tasks.base import Context, Task
@@ -75,6 +76,7 @@ def _swapped(recipe: EvaluateRecipe, originals: Path, swapped: Path) -> SwappedF
         for r in t.to_pylist()
         if r[recipe.variant]
     }
+    refuse_damaged_files(run, "swap")
     return SwappedFolder(originals, swapped, files, recipe.variant, recipe.input.media_pattern)
 
 

@@ -37,6 +37,8 @@ def relabel_run(
         record = run.record()
         if not run.parts("score").commits():
             raise UserError(f"{run.root} has no scored rows yet.", "Run `avcurate label-pem` first.")
+        if record.get("schema_version", 0) >= 3:
+            run.require("sample", "score", made_by="label-pem")
         recipe = record["recipe"]
         stored = record["stages"].get("label", {}).get("identity") or {
             "tau_acc": recipe["tau_acc"],
@@ -52,10 +54,16 @@ def relabel_run(
             for c in run.parts("label").commits()
         }
         stage = LabelStage(after)
+        # labels of both thresholds lie side by side until this is done
+        record.pop("complete", None)
+        record["stages"].setdefault("label", {}).pop("complete", None)
+        run.save(record)
         tally, facts = run_table(stage, run.parts("score"), run.parts("label"), watch)
         entry = record["stages"].setdefault("label", {})
         entry |= {"table": "label", "identity": stage.identity(), "facts": facts, "complete": True}
         entry |= {"in": tally.total, "kept": tally.kept, "filtered": {}, "dead": {}}
+        # one that a kill cut off is whole again: all stages before it are
+        record["complete"] = True
         run.save(record)
         for commit in run.parts("label").commits():
             new = _labels(run.parts("label").read(commit.part, columns=["pem", "discard_reason"]))

@@ -1,0 +1,202 @@
+"""What a run, a recipe or a record may name: nothing outside is touched, and nothing half-made is handed on."""
+
+import json
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+from avcurate.cli.app import app
+from avcurate.errors import AvcurateError, RunLocked, UserError
+from avcurate.publish.shards import export_run, verify_shards
+from avcurate.recipe import read_recipe, settings_of
+from avcurate.runner.status import run_status
+from avcurate.runner.verify import discard, verify_run
+from avcurate.store.atomic import write_json
+from avcurate.tasks.label_pem.relabel import relabel_run
+from tests.attack.cases import CASES
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    case = CASES["label-pem"](tmp_path / "all")
+    case.mend()
+    case.parts["engine"].say = lambda r: (
+        f"<think>It looks red.</think><answer>{'red' if r.frames is not None else 'x'}</answer>"
+    )
+    case.go()
+    return case
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed(*_, **__):
+    raise Killed
+
+
+def test_a_clip_that_changed_is_never_removed(labelled):
+    clip = labelled.folder / "clips/clip.mp4"
+    clip.write_bytes(b"another clip")
+    run = labelled.run
+    found = verify_run(run, with_media=True)
+    assert [d["what"] for d in found["damaged"]]
+    discard(run, found)
+    assert clip.read_bytes() == b"another clip"
+
+
+def test_names_of_files_outside_are_neither_read_nor_removed(labelled, tmp_path):
+    (tmp_path / "victim").mkdir()
+    mine = tmp_path / "victim/file"
+    mine.write_text("mine")
+    run = labelled.run
+    record = run.record()
+    record["files"] = {"../../victim/file": "00", str(mine): "00", "/dev/zero": "00", "a\x00b": "00"}
+    run.save(record)
+    (run.root / "checkpoint").mkdir()
+    (run.root / "checkpoint/files.json").write_text(json.dumps({"../../../victim/file": "00"}))
+    found = verify_run(run)
+    assert len(found["damaged"]) == 5
+    discard(run, found)
+    assert mine.read_text() == "mine" and run.record_file.exists()
+
+
+def test_an_export_touches_nothing_beside_it(labelled, tmp_path):
+    (tmp_path / "sh.partial").mkdir()
+    (tmp_path / "sh.partial/mine").write_text("mine")
+    made = export_run(labelled.run, tmp_path / "sh", "parquet", 0.0, 0.0, 0)
+    assert made["rows"]["train"] > 0 and verify_shards(tmp_path / "sh")["damaged"] == []
+    assert (tmp_path / "sh.partial/mine").read_text() == "mine"
+    assert {p.name for p in tmp_path.iterdir()} == {"all", "sh", "sh.partial"}
+    shutil.copy(tmp_path / "sh/data/train-00000.parquet", tmp_path / "sh/data/train-00009.parquet")
+    assert [d["path"] for d in verify_shards(tmp_path / "sh")["damaged"]] == ["data/train-00009.parquet"]
+
+
+def test_two_exports_to_one_folder_do_not_mix(labelled, tmp_path, monkeypatch):
+    from avcurate.publish import shards
+
+    write = shards._write
+
+    def slow(run, record, partial, *how):
+        facts = write(run, record, partial, *how)
+        if not (tmp_path / "sh").exists():
+            monkeypatch.setattr(shards, "_write", write)
+            export_run(run, tmp_path / "sh", "jsonl", 0.0, 0.0, 0)
+        return facts
+
+    monkeypatch.setattr(shards, "_write", slow)
+    with pytest.raises(UserError, match="by another export"):
+        export_run(labelled.run, tmp_path / "sh", "parquet", 0.0, 0.0, 0)
+    assert {p.suffix for p in (tmp_path / "sh/data").iterdir()} == {".jsonl"}
+
+
+def test_what_is_half_redone_is_not_exported(labelled, tmp_path, monkeypatch):
+    changes = {"seed": 5}
+    case, engine = labelled, labelled.parts["engine"]
+    answer, asked = engine.say, []
+
+    def stops(request):
+        asked.append(request)
+        return answer(request) if len(asked) < 14 else killed()
+
+    engine.say = stops
+    with pytest.raises(Killed):
+        case.go(changes=changes, force=True)
+    for act in (
+        lambda: export_run(case.run, tmp_path / "sh", "parquet", 0.0, 0.0, 0),
+        lambda: relabel_run(case.run, 1.0, None),
+    ):
+        with pytest.raises(UserError, match="no finished run"):
+            act()
+    engine.say = answer
+    case.go(changes=changes, force=True)
+    assert export_run(case.run, tmp_path / "sh", "parquet", 0.0, 0.0, 0)["rows"]["train"] > 0
+
+
+def test_a_relabel_that_was_cut_off_is_not_finished_and_goes_on(labelled, tmp_path, monkeypatch):
+    monkeypatch.setattr("avcurate.tasks.label_pem.relabel.run_table", killed)
+    with pytest.raises(Killed):
+        relabel_run(labelled.run, 1.0, 0.9)
+    assert run_status(labelled.run)["state"] != "finished"
+    with pytest.raises(UserError, match="no finished run"):
+        export_run(labelled.run, tmp_path / "sh", "parquet", 0.0, 0.0, 0)
+    monkeypatch.undo()
+    relabel_run(labelled.run, 1.0, 0.9)
+    assert run_status(labelled.run)["state"] == "finished"
+
+
+def test_an_evaluation_refuses_swapped_clips_that_are_not_what_was_made(tmp_path):
+    from tests import running
+
+    swapped = CASES["swap"](tmp_path / "swap")
+    swapped.go()
+    case = CASES["eval"](tmp_path / "eval")
+    case.mend()
+    changes = {"swapped": swapped.out, "media": swapped.folder / "clips"}
+    made = sorted((swapped.out / "counterfactual").iterdir())
+    shutil.copy(made[0], made[1])
+    with pytest.raises(UserError, match="its bytes are not those that were recorded"):
+        running.run("eval", case.out, case.changes | changes, **case.parts)
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{n}: &{n} [{', '.join([f'*{p}'] * 10)}]\n" for p, n in zip("abcdefgh", "bcdefghi", strict=True)
+)
+YAMLS = {
+    "bomb": BOMB,
+    "itself": "a: &a [*a]\n",
+    "no date": "name: 2024-13-45\n",
+    "endless number": f"n: {'9' * 5000}\n",
+    "no int": "n: !!int x\n",
+    "no timestamp": "n: !!timestamp x\n",
+    "code": "n: !!python/object/apply:os.system ['true']\n",
+    "deep": "n: " + "[" * 5000 + "\n",
+}
+
+
+@pytest.mark.parametrize("name", list(YAMLS))
+def test_a_recipe_that_is_no_recipe_is_a_sentence(name, tmp_path):
+    file = tmp_path / "r.yaml"
+    file.write_text(YAMLS[name])
+    with pytest.raises(UserError):
+        read_recipe(str(file))
+
+
+def test_values_that_are_none_are_a_sentence():
+    for word in ("name=[[[" + "[" * 3000, "n=!!int x", "d=2024-13-45", "n=" + "9" * 5000):
+        with pytest.raises(UserError):
+            settings_of([word])
+
+
+def test_names_that_are_no_utf_8_can_be_written_and_read_back(tmp_path):
+    value = {"path": "caf\udce9", "text": "é"}
+    write_json(tmp_path / "x.json", value)
+    assert json.loads((tmp_path / "x.json").read_text("utf-8")) == value
+
+
+def test_a_path_with_brackets_is_printed_as_it_is(labelled, tmp_path):
+    labelled.out.rename(tmp_path / "r[bold]")
+    done = CliRunner().invoke(app, ["report", str(tmp_path / "r[bold]")])
+    assert done.exit_code == 0 and "r[bold]/report.html" in done.stdout.replace("\n", "")
+
+
+def test_a_lock_that_is_a_link_is_refused(tmp_path):
+    from avcurate.store.lock import writer_lock
+
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/lock").symlink_to(tmp_path / "mine")
+    with pytest.raises(RunLocked), writer_lock(tmp_path / "run"):
+        pass
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_odd_records_are_a_sentence(labelled):
+    run = labelled.run
+    whole = run.record()
+    for odd in ({"stages": {"x": 3}}, {**whole, "schema_version": "a"}, {**whole, "stages": []}):
+        run.record_file.write_text(json.dumps(odd))
+        for command in ("status", "verify", "report"):
+            done = CliRunner().invoke(app, [command, str(run.root)])
+            assert isinstance(done.exception, (AvcurateError, SystemExit, type(None))), (odd, command, done.exception)
