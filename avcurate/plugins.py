@@ -13,7 +13,6 @@ def registries() -> list[Registry[Any]]:
     from avcurate.families import FAMILIES
     from avcurate.sources.formats import FORMATS
     from avcurate.tasks import TASKS
-    from avcurate.train.algorithm import ALGORITHMS
-    from avcurate.train.reward import REWARDS
+    from avcurate.train.names import ALGORITHMS, REWARDS
 
     return [TASKS, FORMATS, ENGINES, FAMILIES, REWARDS, ALGORITHMS]

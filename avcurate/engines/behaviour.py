@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avcurate.engines.base import Engine, Failure, ListSource, Request, Sampling
-from avcurate.engines.canary import NotHearing, canary_requests
+from avcurate.engines.canary_clips import NotHearing, canary_requests
 from avcurate.prompts import COT
 
 ASKED = 24

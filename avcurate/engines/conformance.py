@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from avcurate.engines.base import Engine, Failure, ListSource, Reply, Request, Sampling
-from avcurate.engines.canary import FPS, NotHearing, canary_requests, change, check_hearing
+from avcurate.engines.canary import change, check_hearing
+from avcurate.engines.canary_clips import FPS, NotHearing, canary_requests
 from avcurate.errors import AvcurateError
 from avcurate.media.decode import SAMPLE_RATE, DecodeSpec
 from avcurate.metrics.answers import parse_answer

@@ -38,9 +38,9 @@ class OpenAIEngine(ServerEngine):
     }
 
     def identity(self) -> dict[str, Any]:
-        """The model's name, and what the endpoint is told."""
-        told = ("frame_format", "n", "seed", "image_detail")
-        return {"engine": self.name, "model": self.spec.model, **{k: self.options[k] for k in told}}
+        """The model's name, and what is sent."""
+        sent = ("frame_format", "n", "seed", "image_detail")
+        return {"engine": self.name, "model": self.spec.model, **{k: self.options[k] for k in sent}}
 
     def setup(self) -> None:
         """Ask every endpoint for its models, where it lists them.

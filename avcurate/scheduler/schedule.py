@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from avcurate.engines.base import Engine, Failure, Reply, Request
-from avcurate.engines.canary import NotHearing, check_hearing
+from avcurate.engines.canary import check_hearing
+from avcurate.engines.canary_clips import NotHearing
 from avcurate.errors import RowError, UserError
 from avcurate.runner.isolate import Isolation
 from avcurate.runner.stage import Dead, Outcome, Row, WorkLog

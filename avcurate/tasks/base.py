@@ -62,7 +62,7 @@ class Task(ABC, Generic[R]):
     def run(self, recipe: R, context: Context, how: How, begin: Begin) -> dict[str, Tally]:
         """Run it; a task that is no chain of stages does it in its own way."""
         from avcurate.runner.job import run_job
-        from avcurate.tasks.run import about
+        from avcurate.tasks.about import about
 
         return run_job(context.out, about(self.name, recipe), lambda: self.plan(recipe, context), how, begin)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from avcurate.errors import UserError
 from avcurate.recipe import TaskRecipe, override, read_recipe, validated
-from avcurate.runner.job import About, How
+from avcurate.runner.job import How
 from avcurate.runner.rundir import RunDir
 from avcurate.runner.source import Extent
 from avcurate.runner.tally import Begin, Tally, begin_no_progress
@@ -48,16 +47,6 @@ def recipe_of(task: type[Task[Any]], data: dict[str, Any], where: str) -> TaskRe
             f"See `avcurate recipe ls`, or run `avcurate run {where}`.",
         )
     return validated(task.recipe, {**data, "kind": task.name}, where)
-
-
-def about(task: str, recipe: TaskRecipe) -> About:
-    """What ``run.json`` says of a run: inputs apart from the recipe, since files move."""
-    recipe = recipe.to_record()
-    inputs = getattr(recipe, recipe.inputs)
-    values = {name: getattr(inputs, name) for name in type(inputs).model_fields}
-    plain = inputs.model_dump(mode="json")
-    kept = {k: v if isinstance(v, Path) else plain[k] for k, v in values.items()}
-    return About(task, recipe.model_dump(mode="json", exclude={recipe.inputs}), kept)
 
 
 def how_of(recipe: TaskRecipe, *, force: bool = False, retry: frozenset[str] | None = None) -> How:

@@ -10,15 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from avcurate.registry import Registry
-
 if TYPE_CHECKING:
     from torch import Tensor
 
     from avcurate.train.parts import Parts
     from avcurate.train.recipe import TrainRecipe
-    from avcurate.train.scoring import Scorer
-    from avcurate.train.served import ServedRollouts
 
 Modality = Literal["audio", "video", "both"]
 
@@ -90,24 +86,10 @@ class Algorithm(ABC):
     def loss(self, batch: Completions) -> Tensor:
         """The objective, a scalar with gradient, the KL term in it."""
 
-    def make_trainer(self, parts: Parts, scorer: Scorer | None, served: ServedRollouts | None) -> Any:
-        """A Trainer of transformers; by default one that rolls out, rewards and minimises :meth:`loss`.
+    def make_trainer(self, parts: Parts) -> Any | None:
+        """A Trainer of transformers of its own; ``None``: the one that rolls out, rewards and minimises :meth:`loss`.
 
         Raises:
             UserError: sizes of the recipe that do not go together.
         """
-        from avcurate.train import rl
-
-        assert scorer is not None
-        return rl.make_trainer(parts, self, scorer, served)
-
-
-ALGORITHMS: Registry[type[Algorithm]] = Registry(
-    "algorithm",
-    "avcurate.algorithms",
-    {
-        "grpo": "avcurate.train.algorithms.grpo:Grpo",
-        "mapo": "avcurate.train.algorithms.mapo:Mapo",
-        "sft": "avcurate.train.algorithms.sft:Sft",
-    },
-)
+        return None

@@ -28,7 +28,7 @@ def seal_checkpoint(out: Path, step: int) -> None:
 
 
 def newest_whole(out: Path) -> Path | None:
-    """The newest checkpoint whose every file is what was written; ``None``: training begins anew.
+    """The newest checkpoint whose every file is what was written; ``None``: training begins from its first step.
 
     Newer ones are removed: those that a kill cut off without a word, damaged ones with a warning that names the file.
     """

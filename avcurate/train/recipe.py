@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from avcurate.recipe import Argument, Flag, MediaSpec, ModelSpec, Required, Strict, TaskRecipe
+from avcurate.train.names import ALGORITHMS, REWARDS
 from avcurate.train.rewards import STAGE_1, STAGE_2
 
 STAGES: dict[str, dict[str, Any]] = {
@@ -120,9 +121,6 @@ class TrainRecipe(TaskRecipe):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
-        from avcurate.train.algorithm import ALGORITHMS
-        from avcurate.train.reward import REWARDS
-
         for registry, names in ((ALGORITHMS, [self.algo]), (REWARDS, list(self.rewards))):
             unknown = [n for n in names if n not in registry]
             if unknown:

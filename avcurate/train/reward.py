@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from avcurate.registry import Registry
 from avcurate.train import rewards
 
 if TYPE_CHECKING:
@@ -76,18 +75,5 @@ Structure = _of_text("separate-then-fuse structure", lambda r, t: rewards.struct
 PemMatch = _of_text("the PEM is named", lambda r, t: rewards.pem_match(t, r["pem"]))
 Format = _of_text("<think> and <answer>, each once (MAPO)", lambda r, t: rewards.think_format(t))
 
-REWARDS: Registry[type[Reward]] = Registry(
-    "reward",
-    "avcurate.rewards",
-    {
-        "accuracy": "avcurate.train.reward:Accuracy",
-        "preference": "avcurate.train.reward:Preference",
-        "preference-halves": "avcurate.train.reward:PreferenceHalves",
-        "structure": "avcurate.train.reward:Structure",
-        "pem": "avcurate.train.reward:PemMatch",
-        "format": "avcurate.train.reward:Format",
-        "consistency": "avcurate.train.consistency:Consistency",
-    },
-)
 LOGGED = ("accuracy", "preference", "structure", "pem", "format")
 """Rewards that cost nothing, and are logged whether they are weighed or not."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from avcurate.errors import UserError
+from avcurate.train.names import REWARDS
 from avcurate.train.recipe import TrainRecipe
-from avcurate.train.reward import LOGGED, REWARDS
+from avcurate.train.reward import LOGGED
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from avcurate.engines.canary import NotHearing, check_hearing
+from avcurate.engines.canary import check_hearing
+from avcurate.engines.canary_clips import NotHearing
 from avcurate.runner.rundir import RunDir
 from avcurate.runner.status import dead_rows
 from tests import running

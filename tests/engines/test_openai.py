@@ -8,7 +8,8 @@ import pytest
 
 from avcurate.engines.base import Failure, ListSource, Reply, Request, Sampling
 from avcurate.engines.behaviour import check_behaviour, difference_by_chance
-from avcurate.engines.canary import NotHearing, check_hearing
+from avcurate.engines.canary import check_hearing
+from avcurate.engines.canary_clips import NotHearing
 from avcurate.engines.openai_engine import OpenAIEngine
 from avcurate.errors import UserError
 from avcurate.recipe import ModelSpec

@@ -2,7 +2,7 @@
 
 import pytest
 
-from avcurate.engines.canary import NotHearing
+from avcurate.engines.canary_clips import NotHearing
 from avcurate.runner.rundir import RunDir
 from tests import running
 from tests.conftest import CountingEmbedder

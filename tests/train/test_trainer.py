@@ -338,8 +338,7 @@ def test_a_training_is_finished_verified_and_its_model_watched(shards, tmp_path)
 @pytest.mark.slow
 def test_a_reward_and_an_algorithm_of_another_package_train(shards, tmp_path, monkeypatch):
     """Those of docs/examples/plugin, found by their entry points."""
-    from avcurate.train.algorithm import ALGORITHMS
-    from avcurate.train.reward import REWARDS
+    from avcurate.train.names import ALGORITHMS, REWARDS
     from tests.example_package import install_example
 
     install_example(tmp_path)

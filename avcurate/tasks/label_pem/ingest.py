@@ -6,11 +6,12 @@ from pathlib import Path
 
 from avcurate.runner.job import Job, run_job
 from avcurate.runner.tally import Begin, Tally, begin_no_progress
+from avcurate.tasks.about import about
 from avcurate.tasks.asking import question_source
 from avcurate.tasks.base import require_inputs
 from avcurate.tasks.label_pem.recipe import LabelPemRecipe
 from avcurate.tasks.label_pem.task import LabelPem
-from avcurate.tasks.run import about, how_of
+from avcurate.tasks.run import how_of
 
 
 def ingest_only(recipe: LabelPemRecipe, out: Path, begin: Begin = begin_no_progress) -> Tally:

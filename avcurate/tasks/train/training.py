@@ -16,9 +16,10 @@ from avcurate.runner.rundir import RunDir, check_unchanged, located
 from avcurate.store.atomic import sha256
 from avcurate.store.lock import writer_lock
 from avcurate.store.manifest import digests
-from avcurate.train.algorithm import ALGORITHMS, Algorithm
+from avcurate.train.algorithm import Algorithm
 from avcurate.train.checkpoints import newest_whole, seal_checkpoint, step_of
 from avcurate.train.media import Rows, read_dead
+from avcurate.train.names import ALGORITHMS
 from avcurate.train.recipe import TrainRecipe
 from avcurate.train.scoring import Scorer
 from avcurate.train.shards import Shards, read_shards, refuse_mismatch
@@ -43,7 +44,7 @@ def run_training(recipe: TrainRecipe, out: Path, tick: Tick = lambda step, steps
         import datasets  # noqa: F401
         import trl  # noqa: F401
 
-        from avcurate.train import parts
+        from avcurate.train import parts, rl
         from avcurate.train.omni import Omni
         from avcurate.train.saving import save_model
     except ImportError as e:
@@ -80,13 +81,13 @@ def run_training(recipe: TrainRecipe, out: Path, tick: Tick = lambda step, steps
             recipe.report_to,
             _log_callback(out, recipe, rows, tick),
         )
-        scorer = served = None
-        if algorithm.rolls_out:
+        trainer = algorithm.make_trainer(made_of)
+        if trainer is None:
             served = _served(recipe, out, checkpoint, engine, open_things)
             scorer = Scorer(recipe)
             scorer.setup()
             open_things.callback(scorer.close)
-        trainer = algorithm.make_trainer(made_of, scorer, served)
+            trainer = rl.make_trainer(made_of, algorithm, scorer, served)
         begun = newest_whole(out)
         if begun is not None and step_of(begun) >= recipe.steps:
             # only the model was not written; the Trainer would take one step more

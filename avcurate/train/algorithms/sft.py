@@ -139,6 +139,6 @@ class Sft(Algorithm):
         """The Trainer's own: cross-entropy on the targets."""
         raise TypeError("SFT has no completions of its own")
 
-    def make_trainer(self, parts: Parts, scorer: object, served: object) -> Any:
+    def make_trainer(self, parts: Parts) -> Any:
         """A supervised trainer."""
         return make_trainer(parts)
