@@ -75,9 +75,11 @@ class RunOptions(Strict):
     records: Annotated[tuple[int, ...], Flag("--record")] = Field(
         (), description="Only the record of this number in the input; repeatable."
     )
-    part_size: Annotated[int, Flag("--part-size")] = Field(256, ge=1, description="Rows of a Parquet part.")
+    part_size: Annotated[int, Flag("--part-size")] = Field(
+        256, ge=1, le=1_000_000, description="Rows of a Parquet part."
+    )
     workers: Annotated[int, Flag("--workers", "--decode-workers")] = Field(
-        2, ge=1, description="Clips decoded, or files made, at the same time."
+        2, ge=1, le=1024, description="Clips decoded, or files made, at the same time."
     )
     executor: Annotated[str, Flag("--executor")] = Field("local", description="local or ray.")
     fail_on_dead: Annotated[float | None, Flag("--fail-on-dead")] = Field(
@@ -116,7 +118,7 @@ class ModelSpec(Strict):
     served_name: Annotated[str | None, Flag("--served-name")] = Field(
         None, description="The model's name at the servers, where that is an alias of it."
     )
-    max_sequences: int = Field(96, ge=1, description="Responses generated at the same time.")
+    max_sequences: int = Field(96, ge=1, le=1 << 16, description="Responses generated at the same time.")
     max_model_len: int = Field(32_768, ge=256, description="Longest prompt plus response, tokens (vllm).")
     dtype: str = Field("auto", description="Number format of the weights.")
     trust_remote_code: bool = Field(False, description="Run code that comes with the checkpoint (vllm).")
@@ -129,19 +131,21 @@ class SamplingSpec(Strict):
     temperature: Annotated[float, Flag("--temperature", help="Sampling temperature; 0 is greedy.")] = Field(1.0, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
     top_k: int = Field(0, ge=0, description="0: off.")
-    max_tokens: Annotated[int, Flag("--max-tokens")] = Field(1024, ge=1, description="Longest response, tokens.")
+    max_tokens: Annotated[int, Flag("--max-tokens")] = Field(
+        1024, ge=1, le=1 << 20, description="Longest response, tokens."
+    )
     first_logprobs: int = Field(0, ge=0, le=20, description="Likeliest first tokens whose log-probability is stored.")
 
 
 class MediaSpec(Strict):
     """How clips are decoded."""
 
-    fps: float = Field(2.0, gt=0, description="Frames per second shown.")
-    max_frames: int = Field(128, ge=2, description="Longer clips are shown at a lower rate.")
+    fps: float = Field(2.0, gt=0, le=1000, description="Frames per second shown.")
+    max_frames: int = Field(128, ge=2, le=1 << 16, description="Longer clips are shown at a lower rate.")
     max_pixels: int = Field(768 * 28 * 28, ge=64, description="Pixels per frame kept when decoding.")
-    max_seconds: float = Field(300.0, gt=0)
-    timeout_s: float = Field(60.0, gt=0, description="Wall time of one decode.")
-    memory_mb: int = Field(4096, ge=256, description="Address space of one decode.")
+    max_seconds: float = Field(300.0, gt=0, le=86_400)
+    timeout_s: float = Field(60.0, gt=0, le=86_400, description="Wall time of one decode.")
+    memory_mb: int = Field(4096, ge=256, le=1 << 20, description="Address space of one decode.")
     max_bytes: int = Field(8 << 30, ge=1, description="Largest file opened.")
     max_shortfall: float = Field(
         0.2,

@@ -147,10 +147,16 @@ def retry(
     Example: avcurate retry runs/pem --reason media_timeout
     """
     from avcurate.cli.commands import run_and_show
+    from avcurate.errors import UserError
     from avcurate.recipe import settings_of
     from avcurate.runner.rundir import RunDir
+    from avcurate.runner.status import dead_rows
     from avcurate.tasks.run import recorded_recipe, task_of
 
+    known = {str(r["reason"]) for r in dead_rows(RunDir(run))} if reason else set()
+    if unknown := sorted(set(reason or ()) - known):
+        there = ", ".join(sorted(known)) or "none"
+        raise UserError(f"no row of {run} is dead for {unknown[0]!r}.", f"Reasons of its dead rows: {there}.")
     changes = {"input.media": str(media) if media else None, **settings_of(settings)}
     recipe = recorded_recipe(RunDir(run), changes)
     run_and_show(task_of(RunDir(run)), recipe, run, retry=frozenset(reason or ()), json_out=json_out)

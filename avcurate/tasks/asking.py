@@ -65,7 +65,7 @@ class AskRecipe(TaskRecipe):
     prompt: Annotated[str, Flag("--prompt", help="Prompt; see `avcurate prompt ls`.")] = Field(
         "cot@1", description="Prompt by name."
     )
-    n: Annotated[int, Flag("--n")] = Field(8, ge=1, description="Responses per setting.")
+    n: Annotated[int, Flag("--n")] = Field(8, ge=1, le=4096, description="Responses per setting.")
     seed: Annotated[int, Flag("--seed")] = Field(0, description="Run seed; every response's seed derives from it.")
     ablation: Annotated[
         Ablation, Flag("--zero", help="Ablate by silence and black frames instead of leaving out.", sets="zero")

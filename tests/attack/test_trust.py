@@ -200,3 +200,37 @@ def test_odd_records_are_a_sentence(labelled):
         for command in ("status", "verify", "report"):
             done = CliRunner().invoke(app, [command, str(run.root)])
             assert isinstance(done.exception, (AvcurateError, SystemExit, type(None))), (odd, command, done.exception)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *(
+            "media.timeout_s=.inf",
+            "media.timeout_s=1e300",
+            "media.memory_mb=99999999999999999",
+            "n=999999999999999999999",
+        ),
+        *("run.part_size=99999999999999999999", "media.max_frames=1e9", "media.fps=.inf", "run.workers=1000000"),
+    ],
+)
+def test_endless_values_are_refused_before_anything_runs(labelled, setting):
+    words = ["label-pem", labelled.folder / "q.json", "--media", labelled.folder / "clips", "-o", labelled.folder / "x"]
+    done = CliRunner().invoke(app, [*map(str, words), "--set", setting])
+    assert isinstance(done.exception, UserError) and not (labelled.folder / "x").exists()
+
+
+def test_what_a_run_is_compared_with_is_looked_at_first(labelled, tmp_path):
+    from tests import running
+
+    for task in ("eval", "judge"):
+        case = CASES[task](tmp_path / task)
+        case.mend()
+        with pytest.raises(UserError, match=r"no finished run|not a run"):
+            running.run(task, case.out, case.changes | {"against": labelled.out}, **case.parts)
+        assert case.work() == 0
+
+
+def test_a_reason_that_no_row_died_of_is_refused(labelled):
+    done = CliRunner().invoke(app, ["retry", str(labelled.out), "--reason", "nosuch"])
+    assert isinstance(done.exception, UserError) and "media_missing" in done.exception.hint

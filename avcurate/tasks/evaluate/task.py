@@ -40,6 +40,8 @@ class Evaluate(Task[EvaluateRecipe]):
         inputs, conditions = recipe.input, _conditions(recipe)
         _refuse_mask(recipe)
         assert inputs.media is not None
+        if inputs.against is not None:
+            RunDir(inputs.against).require("eval", made_by="eval")
         folder = MediaFolder(inputs.media, inputs.media_pattern)
         if inputs.swapped is not None:
             folder = _swapped(recipe, inputs.media, inputs.swapped)

@@ -32,6 +32,8 @@ class Judge(Task[JudgeRecipe]):
     def plan(self, recipe: JudgeRecipe, context: Context) -> Job:
         """Records, judged."""
         assert recipe.input.captions is not None
+        if recipe.input.against is not None:
+            RunDir(recipe.input.against).require("judge", made_by="judge")
         engine = context.engine or open_engine(recipe.model)
         return Job(RecordSource(recipe.input.captions, recipe.input.salvage), (JudgeStage(engine, recipe),))
 
