@@ -137,13 +137,19 @@ class Engine(ABC):
 
     Attributes:
         perceives: whether it tells what it received; false for engines that replay stored answers.
-        hearing: how it is known that media reached the model: ``canary`` (by log-probabilities, and by tokens where
-            they are counted), ``behaviour`` (its answers follow what is shown) or ``none``.
     """
 
     name: str
     perceives: bool = True
-    hearing: str = "canary"
+
+    @property
+    def hearing(self) -> str:
+        """How it is known that media reached the model.
+
+        ``canary`` (by log-probabilities, and by tokens where they are counted), ``behaviour`` (its answers follow what
+        is shown) or ``none``.
+        """
+        return "canary" if self.perceives else "none"
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:

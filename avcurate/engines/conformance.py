@@ -88,7 +88,7 @@ def conformance(engine: Engine, asked: Asked, tell: Callable[[Finding], None] = 
 
 def _hearing(engine: Engine, asked: Asked) -> Iterator[Finding]:
     """Another sound, or another picture, changes what the model would say."""
-    if not engine.perceives:
+    if engine.hearing == "none":
         yield Finding("hearing", "note", f"{engine.name} plays stored answers: there is nothing to hear.", {})
         return
     try:
@@ -165,7 +165,11 @@ def _replies(engine: Engine, requests: list[Request]) -> dict[str, Reply]:
 
 def _seeds(engine: Engine, asked: Asked) -> Iterator[Finding]:
     """n responses come back, differ where they are sampled, and are the same again for the same seeds."""
-    base = canary_requests()["av"] if engine.perceives else replace(canary_requests()["av"], audio=None, frames=None)
+    base = (
+        canary_requests()["av"]
+        if engine.hearing != "none"
+        else replace(canary_requests()["av"], audio=None, frames=None)
+    )
     request = replace(base, key="seeds", n=asked.n, seed=11, sampling=replace(asked.sampling, max_tokens=24))
     one = [r.text for r in _replies(engine, [request])["seeds"].responses]
     two = [r.text for r in _replies(engine, [request])["seeds"].responses]
@@ -233,7 +237,7 @@ def _answers(engine: Engine, asked: Asked) -> Iterator[Finding]:
     for name, canary in canary_requests().items():
         if "/" not in name:
             prompt = get_prompt(asked.prompt).render(f"What is seen or heard, {name}?", CHOICES)
-            media = (canary.audio, canary.frames) if engine.perceives else (None, None)
+            media = (canary.audio, canary.frames) if engine.hearing != "none" else (None, None)
             requests.append(
                 Request(f"{name}", prompt, *media, FPS, asked.n, 7, replace(asked.sampling, first_logprobs=0))
             )

@@ -28,7 +28,6 @@ class OpenAIEngine(ServerEngine):
 
     name = "openai"
     perceives = False
-    hearing = "behaviour"
     defaults: ClassVar[dict[str, Any]] = ServerEngine.defaults | {
         "frame_format": "JPEG",
         "n": True,
@@ -36,6 +35,11 @@ class OpenAIEngine(ServerEngine):
         "max_tokens_field": "max_tokens",
         "image_detail": "auto",
     }
+
+    @property
+    def hearing(self) -> str:
+        """By what it says: it tells no tokens."""
+        return "behaviour"
 
     def identity(self) -> dict[str, Any]:
         """The model's name, and what is sent."""

@@ -26,7 +26,6 @@ class ScriptedEngine(Engine):
 
     name = "scripted"
     perceives = False
-    hearing = "none"
 
     def __init__(self, script: Path) -> None:
         self.script = script

@@ -7,6 +7,7 @@ import glob
 import json
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,7 +70,8 @@ def export_run(
 
 def _partial(out: Path) -> Path:
     """A folder of this process beside the wanted one; those of killed processes are removed."""
-    prefix = f".{out.name}.export-"
+    # of this machine alone: a shared file system holds those of others, whose processes cannot be seen
+    prefix = f".{out.name}.export-{socket.gethostname()}-"
     out.parent.mkdir(parents=True, exist_ok=True)
     for old in out.parent.glob(f"{glob.escape(prefix)}*"):
         owner = old.name.removeprefix(prefix).split("-")[0]

@@ -43,25 +43,25 @@ def state(out):
 
 @pytest.mark.slow
 def test_steps_run_in_turn_and_only_what_is_left_is_done_again(tmp_path):
-    one, told = made(tmp_path, [("a", "b"), ("b", "c"), ("c", "a")]), []
+    one, heard = made(tmp_path, [("a", "b"), ("b", "c"), ("c", "a")]), []
     run_chain(
-        limited(one, 2), tmp_path / "out", quiet=True, tell=lambda step, what: told.append((step, what.split()[0]))
+        limited(one, 2), tmp_path / "out", quiet=True, tell=lambda step, what: heard.append((step, what.split()[0]))
     )
-    assert told == [("swap", "begins"), ("swap", "finished"), ("page", "begins"), ("page", "finished")]
+    assert heard == [("swap", "begins"), ("swap", "finished"), ("page", "begins"), ("page", "finished")]
     found = chain_status(tmp_path / "out")
     assert found["state"] == "finished" and found["steps"]["swap"]["run"]["stages"]["swap"]["kept"] == 2
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out/swap").rglob("*.mp4")}
-    told.clear()
-    run_chain(limited(one, 2), tmp_path / "out", quiet=True, tell=lambda *x: told.append((x[0], x[1].split()[0])))
+    heard.clear()
+    run_chain(limited(one, 2), tmp_path / "out", quiet=True, tell=lambda *x: heard.append((x[0], x[1].split()[0])))
     # a recipe's run finds out by itself that nothing is left; the page was made from the same and stands
-    assert told == [("swap", "begins"), ("swap", "finished"), ("page", "done")]
+    assert heard == [("swap", "begins"), ("swap", "finished"), ("page", "done")]
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out/swap").rglob("*.mp4")} == before
     # a higher limit: what the first step makes has changed, so the page is made again
-    told.clear()
+    heard.clear()
     run_chain(
-        limited(one, 3), tmp_path / "out", quiet=True, tell=lambda step, what: told.append((step, what.split()[0]))
+        limited(one, 3), tmp_path / "out", quiet=True, tell=lambda step, what: heard.append((step, what.split()[0]))
     )
-    assert told[-2:] == [("page", "begins"), ("page", "finished")]
+    assert heard[-2:] == [("page", "begins"), ("page", "finished")]
     assert {p: t for p, t in before.items() if p.stat().st_mtime_ns != t} == {}
 
 
@@ -84,10 +84,10 @@ def test_steps_that_do_not_wait_for_each_other_run_side_by_side(tmp_path):
     settings = {"input.pairs": str(file), "input.media": str(media)}
     steps = [{"name": n, "recipe": "swap", "settings": settings, "after": []} for n in ("one", "two")]
     last = {"name": "both", "command": ["status", "{two}"], "after": ["one", "two"]}
-    told = []
-    tell = lambda step, what: told.append(f"{step} {what.split()[0]}")  # noqa: E731
+    heard = []
+    tell = lambda step, what: heard.append(f"{step} {what.split()[0]}")  # noqa: E731
     run_chain(chain(*steps, last), tmp_path / "out", jobs=2, tell=tell)
-    assert told[:2] == ["one begins", "two begins"] and told[-2:] == ["both begins", "both finished"]
+    assert heard[:2] == ["one begins", "two begins"] and heard[-2:] == ["both begins", "both finished"]
     assert "finished" in (tmp_path / "out/logs/both.log").read_text()
 
 
@@ -182,9 +182,9 @@ def test_chains_that_come_with_the_package_are_whole(tmp_path):
 
 
 def done(chain_recipe, out, **how):
-    told = []
-    run_chain(chain_recipe, out, quiet=True, tell=lambda *x: told.append(f"{x[0]} {x[1].split()[0]}"), **how)
-    return told
+    heard = []
+    run_chain(chain_recipe, out, quiet=True, tell=lambda *x: heard.append(f"{x[0]} {x[1].split()[0]}"), **how)
+    return heard
 
 
 def worlds(*more):

@@ -182,3 +182,38 @@ def test_tiny_checkpoints_of_real_families_conform_but_for_their_words(kind, tmp
     engine = TransformersEngine(Checkpoint(str(build(kind, tmp_path / "m"))))
     # random weights say nothing that can be read
     assert problems(engine) == {"answers"}
+
+
+class Behaves(Answers):
+    """Tells no tokens; its words follow what it is shown."""
+
+    perceives = False
+    hearing = "behaviour"
+
+    def generate(self, source):
+        while (request := source.take(wait=True)) is not None:
+            heard = "nothing" if request.audio is None else f"s{abs(request.audio).sum():.0f}"
+            seen = "nothing" if request.frames is None else f"p{request.frames.astype(int)[..., 0].sum()}"
+            text = f"<think>{heard} {seen}</think><answer>red</answer>"
+            yield Reply(
+                request.key, tuple(Response(request.seed + i, text, "stop", 5) for i in range(request.n)), -1, -1, -1
+            )
+
+
+class BehavesDeaf(Behaves):
+    """Loses the sound where there is a picture."""
+
+    def generate(self, source):
+        while (request := source.take(wait=True)) is not None:
+            lost = replace(request, audio=None) if request.frames is not None else request
+            yield from super().generate(_One(lost))
+
+
+def test_an_engine_without_tokens_is_checked_by_what_it_says():
+    found = states(Behaves())
+    assert found["hearing"] == "ok" and "problem" not in found.values()
+    assert "hearing" in problems(BehavesDeaf())
+
+
+def test_an_engine_that_perceives_nothing_claims_no_hearing():
+    assert Stored().hearing == "none" and Answers().hearing == "canary"
