@@ -186,6 +186,8 @@ class _Chain:
             entry |= {"state": "failed" if code else "finished", "exit_code": code, "seconds": seconds}
             entry["made"] = made_by(one.step.folder)
             self._save()
+            if not code:
+                self._refuse_changes(one.step, entry)
             self.tell(one.step.name, f"ended with exit code {code}" if code else f"finished in {seconds:g} s")
             if code:
                 where = f"See {self.out}/logs/{one.step.name}.log." if self.jobs > 1 else "It has said why."
@@ -195,6 +197,18 @@ class _Chain:
                     code,
                 )
             self.done.add(one.step.name)
+
+    def _refuse_changes(self, step: Planned, entry: dict[str, Any]) -> None:
+        """Refuse a step that changed what another made: when the chain is run again that other would change it back."""
+        changed = next((name for name, digest in entry["before"].items() if made_by(self.out / name) != digest), None)
+        if changed is None:
+            return
+        entry["state"] = "failed"
+        self._save()
+        raise UserError(
+            f"step {step.name} changed what step {changed} made: avcurate {' '.join(step.words)}",
+            f"Write settings such as thresholds into step {changed}, which would otherwise undo it next time.",
+        )
 
     def _stop(self) -> None:
         """Let every step that still runs stop resumably."""
@@ -233,6 +247,21 @@ def made_by(folder: Path) -> str:
         content = sha256(path) if size <= SMALL else str(size)
         digest.update(f"{path.relative_to(folder)}\0{size}\0{content}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:16]
+
+
+def is_chain(out: Path) -> bool:
+    """Whether a folder is that of a chain."""
+    return (out / RECORD).is_file()
+
+
+def made_folders(out: Path) -> dict[str, Path]:
+    """Folders that the steps of a chain have made so far, by step.
+
+    Raises:
+        UserError: there is no chain, or its record cannot be read.
+    """
+    names = [step["name"] for step in read_chain(out)["chain"]["steps"]]
+    return {name: out / name for name in names if (out / name).is_dir()}
 
 
 def chain_status(out: Path) -> dict[str, Any]:

@@ -74,25 +74,31 @@ def run_and_show(
     show_run(task, out, json_out)
 
 
-def show_run(task: type[Task[Any]], out: Path, json_out: bool) -> None:
-    """The summary of a run that exists, and its page."""
-    from avcurate.cli.console import print_json
-    from avcurate.report.terminal import console, print_funnel
+def summarised(task: type[Task[Any]], out: Path) -> dict[str, Any]:
+    """The summary of a run that exists, once its page has been written."""
     from avcurate.runner.rundir import RunDir
     from avcurate.runner.status import stage_counts
 
     run = RunDir(out)
     made = task()
-    stages = stage_counts(run.record())
-    summary = made.summarise(run) | {"stages": stages}
+    summary = made.summarise(run) | {"stages": stage_counts(run.record())}
     page = made.page(run, summary)
+    return summary | {"report": str(page) if page else None}
+
+
+def show_run(task: type[Task[Any]], out: Path, json_out: bool) -> None:
+    """The summary of a run that exists, and its page."""
+    from avcurate.cli.console import print_json
+    from avcurate.report.terminal import console, print_funnel
+
+    summary = summarised(task, out)
     if json_out:
-        print_json(summary | {"report": str(page) if page else None})
+        print_json(summary)
         return
-    print_funnel(stages)
-    made.show(summary, console())
-    if page is not None:
-        console().print(f"Report: {page}")
+    print_funnel(summary["stages"])
+    task().show(summary, console())
+    if summary["report"] is not None:
+        console().print(f"Report: {summary['report']}")
 
 
 def _type(option: Option) -> Any:

@@ -113,12 +113,12 @@ def status(
 
     Example: avcurate status runs/pem --dead
     """
-    from avcurate.chain.run import RECORD, chain_status
+    from avcurate.chain.run import chain_status, is_chain
     from avcurate.report.terminal import print_dead, print_funnel
     from avcurate.runner.rundir import RunDir
     from avcurate.runner.status import dead_rows, run_status
 
-    if (run / RECORD).is_file():
+    if is_chain(run):
         _show_chain(chain_status(run), json_out)
         return
     found = run_status(RunDir(run))
@@ -131,6 +131,13 @@ def status(
     print_funnel(found["stages"])
     if dead:
         print_dead(found["dead_rows"])
+
+
+def _steps(run: Path) -> list[Path]:
+    """Folders that a chain's steps made; of another folder none."""
+    from avcurate.chain.run import is_chain, made_folders
+
+    return list(made_folders(run).values()) if is_chain(run) else []
 
 
 def retry(
@@ -153,6 +160,12 @@ def retry(
     from avcurate.runner.status import dead_rows
     from avcurate.tasks.run import recorded_recipe, task_of
 
+    if steps := _steps(run):
+        with_dead = [str(p) for p in steps if RunDir(p).exists() and dead_rows(RunDir(p))]
+        there = (
+            f"Runs of it with dead rows: {', '.join(with_dead)}." if with_dead else "None of its runs has dead rows."
+        )
+        raise UserError(f"{run} is a chain; rows belong to the runs of its steps.", there)
     known = {str(r["reason"]) for r in dead_rows(RunDir(run))} if reason else set()
     if unknown := sorted(set(reason or ()) - known):
         there = ", ".join(sorted(known)) or "none"
@@ -163,18 +176,30 @@ def retry(
 
 
 def report(run: RunArg, json_out: Json = False) -> None:
-    """Write the page of a run of any task again, and print what it says.
+    """Write the page of a run of any task again, and print what it says; of a chain those of all its runs.
 
     Example: avcurate report runs/pem
     """
-    from avcurate.cli.commands import show_run
+    from avcurate.cli.commands import show_run, summarised
     from avcurate.runner.rundir import RunDir
+    from avcurate.runner.status import refuse_mixed
     from avcurate.store.lock import writer_lock
     from avcurate.tasks.run import task_of
 
-    task = task_of(RunDir(run))
-    with writer_lock(run):
-        show_run(task, run, json_out)
+    steps = [s for s in _steps(run) if RunDir(s).exists()]
+    found: dict[str, Any] = {}
+    for one in steps or (run,):
+        task = task_of(RunDir(one))
+        refuse_mixed(RunDir(one))
+        with writer_lock(one):
+            if steps and json_out:
+                found[one.name] = summarised(task, one)
+                continue
+            if steps:
+                typer.secho(one.name, bold=True)
+            show_run(task, one, json_out)
+    if found:
+        print_json({"run": str(run), "task": "chain", "steps": found})
 
 
 def verify(
@@ -188,6 +213,8 @@ def verify(
 ) -> None:
     """Check every part, record, journal and made file of a run, or every file of exported shards, against its checksum.
 
+    Of a chain, all that its steps made.
+
     Exit code 1 where something is damaged.
 
     Example: avcurate verify runs/pem
@@ -196,11 +223,26 @@ def verify(
     from avcurate.runner.rundir import RunDir
     from avcurate.runner.verify import discard, verify_run
 
-    exported = (run / SHARDS).is_file() and not RunDir(run).exists()
-    found = verify_shards(run) if exported else verify_run(RunDir(run), with_media=with_media, media=media)
-    discard_damaged = discard_damaged and not exported
-    if discard_damaged:
-        discard(RunDir(run), found)
+    def look(folder: Path) -> dict[str, Any]:
+        if (folder / SHARDS).is_file() and not RunDir(folder).exists():
+            return verify_shards(folder) | {"kept": True}
+        found = verify_run(RunDir(folder), with_media=with_media, media=media)
+        if discard_damaged:
+            discard(RunDir(folder), found)
+        return found | {"kept": not discard_damaged}
+
+    if steps := _steps(run):
+        looked = [(s, look(s)) for s in steps if RunDir(s).exists() or (s / SHARDS).is_file()]
+        found = {
+            "run": str(run),
+            "files": sum(f["files"] for _, f in looked),
+            "damaged": [d | {"path": f"{s.name}/{d['path']}"} for s, f in looked for d in f["damaged"]],
+            "kept": any(f["kept"] and f["damaged"] for _, f in looked),
+            "next": "See each: avcurate verify " + ", ".join(str(s) for s, f in looked if f["damaged"]),
+        }
+    else:
+        found = look(run)
+    kept = found.pop("kept")
     if json_out:
         print_json(found)
     else:
@@ -209,6 +251,6 @@ def verify(
             typer.echo(f"{item['path']}: {item['what']}")
         if found["damaged"]:
             removed = "removed; run the same command again to remake it."
-            typer.echo(f"What is damaged was {removed}" if discard_damaged else found["next"])
-    if found["damaged"] and not discard_damaged:
+            typer.echo(found["next"] if kept else f"What is damaged was {removed}")
+    if found["damaged"] and kept:
         raise typer.Exit(1)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from avcurate.errors import UserError
 from avcurate.runner.rundir import RunDir
+from avcurate.runner.verify import refuse_damaged_files
 from avcurate.schema import PEM
 from avcurate.seeds import derive_seed
 
@@ -41,10 +42,11 @@ def load_items(run: RunDir, limit: int, seed: int) -> list[Item]:
     """Items of a swap or label-pem run in an order of the seed; at most ``limit``, 0 for all.
 
     Raises:
-        UserError: the run holds neither.
+        UserError: the run holds neither, or a swapped clip is not what was made.
     """
     stages = run.record()["stages"]
     if stages.get("swap", {}).get("complete"):
+        refuse_damaged_files(run, "swap")
         items = _pairs(run, seed)
     elif stages.get("label", {}).get("complete"):
         items = _labels(run)

@@ -15,7 +15,7 @@ from typing import Any
 from avcurate.errors import UserError
 from avcurate.runner.execute import Options, StageRun, too_many_dead
 from avcurate.runner.rundir import RunDir, check_unchanged, located
-from avcurate.runner.source import Extent, Source, run_source
+from avcurate.runner.source import Extent, Source, refuse_absent, run_source
 from avcurate.runner.stage import AnyStage, Stage, TableStage, WholeStage
 from avcurate.runner.tables import run_table, run_whole
 from avcurate.runner.tally import Begin, Tally, begin_no_progress
@@ -101,7 +101,9 @@ class _Running:
         stages = self.job.stages
         check_unchanged(record, self.job.source.name, self.job.source.identity(), force=self.how.force)
         for stage in stages:
-            check_unchanged(record, stage.name, stage.identity(), force=self.how.force or stage.cheap)
+            # a retry touches dead rows and no others, so not even what costs nothing may change under it
+            free = stage.cheap and self.how.retry is None
+            check_unchanged(record, stage.name, stage.identity(), force=self.how.force or free)
         self._refuse_shrinking()
         unchanged = record.get("complete") and not self.how.force and self.how.retry is None
         if not unchanged or self._extent_before() != self.how.extent.identity():
@@ -161,6 +163,7 @@ class _Running:
                 tally.add_commit(commit)
             tally.total = tally.done
         else:
+            refuse_absent(source, how.extent)
             record["stages"][source.name] = {"table": source.table, "identity": source.identity(), "extent": extent}
             self.run_dir.save(record)
             tally = run_source(source, output, how.extent, self._reproduce, watch)

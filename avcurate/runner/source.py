@@ -115,6 +115,29 @@ def run_source(
     return tally
 
 
+def refuse_absent(source: Source, extent: Extent) -> None:
+    """Refuse ids and record numbers that are not in the input, before anything is written.
+
+    Raises:
+        UserError: one is not; or the input cannot be read to its end.
+    """
+    if not extent.only and not extent.records:
+        return
+    reading, numbers, ids = _Reading(source, extent), set[int](), set[str]()
+    for record in extent.select(source.records()):
+        numbers.add(record.row)
+        outcome = reading.outcome(record)
+        if isinstance(outcome, Kept):
+            ids.add(str(outcome.added[source.key]))
+    if extent.records - numbers:
+        raise UserError(f"the input has no record {min(extent.records - numbers)}.", "Records are numbered from 1.")
+    if extent.only - ids:
+        raise UserError(
+            f"no row of the input has the id {min(extent.only - ids)!r}.",
+            f"Ids are those of the column {source.key} in a run's tables.",
+        )
+
+
 def _batch(records: Iterator[Record], rows: int) -> Iterator[Record]:
     """Records of one part: so many, or fewer where they are large."""
     held = 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from typing import Any
 
+from avcurate.errors import UserError
 from avcurate.runner.rundir import RunDir
 
 RESUMES = "stopped; the same command resumes it"
@@ -61,13 +63,40 @@ def is_finished(record: dict[str, Any]) -> bool:
 def is_written(run: RunDir) -> bool:
     """Whether another process holds the run's lock."""
     try:
-        with (run.root / "lock").open("r") as f:
-            fcntl.flock(f, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except (FileNotFoundError, PermissionError):
+        # without waiting for a writer, should somebody have put a pipe there
+        lock = os.open(run.root / "lock", os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
         return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         return True
+    finally:
+        os.close(lock)
     return False
+
+
+def refuse_mixed(run: RunDir) -> None:
+    """Refuse a run that was being redone and was stopped: some of its rows are of what it was before.
+
+    Raises:
+        UserError: parts of a table are of several settings, or were made of rows that are no longer there.
+    """
+    tables = run.tables(run.record())
+    by_table = {parts.name: parts for parts in tables.values()}
+    for name, parts in tables.items():
+        commits = parts.commits()
+        mixed = len({c.fingerprint for c in commits}) > 1
+        for c in commits:
+            below = by_table.get(c.reads)
+            source = below.commit_of(c.part) if below else None
+            mixed = mixed or bool(below and (source is None or below.digest(source) != c.upstream))
+        if mixed:
+            raise UserError(
+                f"the rows of {name} in {run.root} are partly what they were before: "
+                "it was being redone and was stopped.",
+                "Run the same command again; it goes on from there.",
+            )
 
 
 def dead_rows(run: RunDir) -> list[dict[str, Any]]:

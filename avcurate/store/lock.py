@@ -24,9 +24,10 @@ def writer_lock(root: Path) -> Iterator[None]:
         RunLocked: another process holds it; the message names it.
     """
     root.mkdir(parents=True, exist_ok=True)
-    if (root / "lock").is_symlink():
-        raise RunLocked(f"{root / 'lock'} is a link.", "Remove it: a lock is a file of its own.")
-    with (root / "lock").open("a+") as f:
+    file = root / "lock"
+    if file.is_symlink() or (file.exists() and not file.is_file()):
+        raise RunLocked(f"{file} is no regular file.", "Remove it: a lock is a file of its own.")
+    with file.open("a+") as f:
         if not _taken(f):
             f.seek(0)
             holder = f.read().strip() or "another process"

@@ -38,10 +38,13 @@ class Rows:
                 self._clips.get(row["media"], row["start"], row["end"])
 
     def clip(self, row: dict[str, Any]) -> DecodedClip | None:
-        """A row's clip, or ``None`` where it cannot be read."""
+        """A row's clip, or ``None`` where it cannot be read or is not the one that was labelled."""
         try:
             refuse_name(row["media"])
             found = self._clips.get(row["media"], row["start"], row["end"]).result()
+            labelled = row.get("media_sha256")
+            if labelled and labelled != found.sha256:
+                raise MediaError("media_changed", f"{row['media']} is not the file that the labels were made of.")
             self._lately.append(row["question_id"])
             return found
         except MediaError as e:

@@ -25,6 +25,7 @@ TYPES = {
     "choices": pa.list_(pa.string()),
 }
 REQUIRED = ("question_id", "media", "question", "choices", "answer")
+MEDIA_DIGEST = "media_sha256"
 AGAIN = "Export the run again with this avcurate."
 SFT_COLUMNS = ("av_responses", "av_correct")
 
@@ -52,7 +53,7 @@ def read_shards(folder: Path, split: str = "train", columns: Sequence[str] = ())
     stray = next((f for f in files if listed and f.relative_to(folder).as_posix() not in listed), None)
     if stray is not None:
         raise UserError(f"{stray} is not one of the exported files.", "Remove it, or export the run again.")
-    rows = [row for file in files for row in _rows(file, [*COLUMNS, *columns])]
+    rows = [row for file in files for row in _rows(file, [*COLUMNS, *columns], optional=MEDIA_DIGEST)]
     labels = {str(p) for p in PEM}
     bad = next((r for r in rows if r["pem"] not in labels), None)
     if bad is not None:
@@ -104,7 +105,7 @@ def _facts(folder: Path) -> dict[str, Any]:
     return facts | {"processor": {"revision": None, **read.processor}}
 
 
-def _rows(file: Path, columns: list[str]) -> list[dict[str, Any]]:
+def _rows(file: Path, columns: list[str], optional: str) -> list[dict[str, Any]]:
     """Rows of one shard, each column of its type and none missing that every row has.
 
     Raises:
@@ -115,7 +116,7 @@ def _rows(file: Path, columns: list[str]) -> list[dict[str, Any]]:
         absent = [c for c in columns if c not in there.names]
         if absent:
             raise UserError(f"{file} has no column {absent[0]!r}.", AGAIN)
-        table = pq.read_table(file, columns=columns)
+        table = pq.read_table(file, columns=[*columns, *({optional} & set(there.names))])
         for name, wanted in TYPES.items():
             column = table.column(name).cast(wanted)
             if name in REQUIRED and column.null_count:

@@ -1,6 +1,7 @@
 """What a run, a recipe or a record may name: nothing outside is touched, and nothing half-made is handed on."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -234,3 +235,94 @@ def test_what_a_run_is_compared_with_is_looked_at_first(labelled, tmp_path):
 def test_a_reason_that_no_row_died_of_is_refused(labelled):
     done = CliRunner().invoke(app, ["retry", str(labelled.out), "--reason", "nosuch"])
     assert isinstance(done.exception, UserError) and "media_missing" in done.exception.hint
+
+
+def test_a_row_or_record_that_is_not_there_is_refused_and_binds_nothing(tmp_path):
+    case = CASES["label-pem"](tmp_path / "all")
+    for changes, says in (({"run.only": ("nosuch",)}, "has the id 'nosuch'"), ({"run.records": (999,)}, "record 999")):
+        with pytest.raises(UserError, match=says):
+            case.go(changes=changes)
+    case.go()
+    assert run_status(case.run)["state"] == "finished"
+
+
+def test_a_retry_changes_no_row_that_is_not_dead(labelled):
+    """Neither with thresholds of its own nor back to those before `label`."""
+    with pytest.raises(AvcurateError, match=r"stored label output .*tau_acc: 0\.75 → 0\.5"):
+        labelled.go(changes={"tau_acc": 0.5}, retry=frozenset())
+    # a higher one, at which nothing more has to be asked
+    relabel_run(labelled.run, 1.0, None)
+
+    def labels():
+        rows = [r for t in labelled.run.parts("label").rows() for r in t.to_pylist()]
+        return {r["question_id"]: (r["pem"], r["tau_acc"]) for r in rows}
+
+    before = labels()
+    assert labelled.run.record()["recipe"]["tau_acc"] == 1.0
+    labelled.go(changes={"tau_acc": 1.0}, retry=frozenset())
+    assert before.items() <= labels().items() and {t for _, t in labels().values()} == {1.0}
+
+
+def test_a_pipe_named_lock_hangs_nothing(labelled):
+    (labelled.out / "lock").unlink()
+    os.mkfifo(labelled.out / "lock")
+    assert run_status(labelled.run)["state"] == "finished"
+    with pytest.raises(RunLocked, match="no regular file"):
+        labelled.go()
+
+
+def test_a_run_of_two_recipes_has_no_report(labelled, monkeypatch):
+    """A forced run that was stopped halfway."""
+    from avcurate.runner import execute
+
+    commit, done = execute.StageRun._commit, []
+
+    def once(self, *words, **more):
+        if done:
+            raise Killed
+        done.append(1)
+        return commit(self, *words, **more)
+
+    monkeypatch.setattr(execute.StageRun, "_commit", once)
+    with pytest.raises(Killed):
+        labelled.go(changes={"run.part_size": 1, "n": 2}, force=True)
+    monkeypatch.undo()
+    found = CliRunner().invoke(app, ["report", str(labelled.out)])
+    assert isinstance(found.exception, UserError) and "partly what they were before" in found.exception.message
+
+
+BAD_SIDES = {
+    "a record that cannot be read": '{"clip": "a.mp4", "objects": ["cat"]}\n{"clip": "b.mp4", "obj\n',
+    "no clip": '{"clip": "a.mp4", "objects": ["cat"]}\n{"objects": ["dog"]}\n',
+    "a clip twice": '{"clip": "a.mp4", "objects": ["cat"]}\n{"clip": "a.mp4", "objects": ["dog"]}\n',
+}
+
+
+@pytest.mark.parametrize("what", BAD_SIDES)
+def test_a_second_table_counts_whole_or_not_at_all(tmp_path, what):
+    from avcurate.sources.side import side_table
+
+    file = tmp_path / "truth.jsonl"
+    file.write_text(BAD_SIDES[what])
+    with pytest.raises(UserError, match=r"record 2 of .*truth\.jsonl"):
+        side_table(file, "clip")
+    file.write_text('{"clip": "a.mp4", "objects": ["cat"]}\n' * 2)
+    assert side_table(file, "clip") == {"a.mp4": {"clip": "a.mp4", "objects": ["cat"]}}
+
+
+def test_tasks_refuse_a_second_table_by_its_record(tmp_path):
+    (tmp_path / "captions.jsonl").write_text(
+        '{"clip": "a.mp4", "caption": "A cat.", "audio_caption": "A cat meows."}\n'
+    )
+    (tmp_path / "bad.jsonl").write_text('{"clip": "a.mp4", "objects": ["cat"], "caption": "A cat."}\n{"clip": 3')
+    (tmp_path / "judge.jsonl").write_text("{}")
+    scripted = ["-e", "scripted", "-m", str(tmp_path / "judge.jsonl")]
+    for words in (
+        ["hallucination", "--truth", tmp_path / "bad.jsonl"],
+        ["judge", "--truth", tmp_path / "bad.jsonl", *scripted],
+        ["pair", "--video-captions", tmp_path / "bad.jsonl"],
+    ):
+        task, *more = map(str, words)
+        found = CliRunner().invoke(app, [task, str(tmp_path / "captions.jsonl"), *more, "-o", str(tmp_path / task)])
+        assert isinstance(found.exception, UserError), (task, found.output, found.exception)
+        assert "record 2" in found.exception.message, (task, found.exception)

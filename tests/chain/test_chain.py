@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
-from avcurate.chain.recipe import ChainRecipe, planned
+from avcurate.chain.recipe import ChainRecipe, Step, planned
 from avcurate.chain.run import chain_status, run_chain
+from avcurate.cli.app import app
 from avcurate.errors import StepFailed, UserError
 from avcurate.recipe import shipped
 from avcurate.tasks.kinds import load_any
@@ -259,3 +261,39 @@ def test_a_chain_that_runs_itself_ends(tmp_path):
     file.write_text(json.dumps({"kind": "chain", "name": "self", "steps": [{"name": "again", "recipe": str(file)}]}))
     with pytest.raises(StepFailed):
         run_chain(load_any(str(file)), tmp_path / "o", quiet=True)
+
+
+def test_a_step_may_not_change_what_another_made(tmp_path):
+    """Run again, the other would change it back, and the chain would call both finished."""
+    one = made(tmp_path)
+    gone = {"name": "discard", "command": ["verify", "{swap}", "--discard-damaged"]}
+    bad = one.model_copy(update={"steps": (one.steps[0], Step.model_validate(gone))})
+    spoil = lambda step, what: (  # noqa: E731
+        [p.write_bytes(b"x") for p in (tmp_path / "out/swap").rglob("*.mp4")]
+        if (step, what) == ("discard", "begins")
+        else None
+    )
+    with pytest.raises(UserError, match="step discard changed what step swap made"):
+        run_chain(bad, tmp_path / "out", quiet=True, tell=spoil)
+    assert state(tmp_path / "out") == {"swap": "finished", "discard": "failed"}
+
+
+@pytest.mark.slow
+def test_commands_on_runs_know_chains(tmp_path):
+    one = made(tmp_path, [("a", "b"), ("b", "nosuch")])
+    run_chain(one, tmp_path / "out", quiet=True)
+    out, runner = str(tmp_path / "out"), CliRunner()
+    found = runner.invoke(app, ["verify", out, "--json"])
+    assert found.exit_code == 0 and json.loads(found.stdout)["files"] > 3, found.output
+    found = json.loads(runner.invoke(app, ["report", out, "--json"]).stdout)
+    assert set(found["steps"]) == {"swap"} and Path(found["steps"]["swap"]["report"]).is_file()
+    found = runner.invoke(app, ["retry", out])
+    assert isinstance(found.exception, UserError) and f"{out}/swap" in found.exception.hint
+    for clip in (tmp_path / "out/swap").rglob("*.mp4"):
+        clip.write_bytes(b"damaged")
+    found = runner.invoke(app, ["verify", out, "--json"])
+    damaged = json.loads(found.stdout)["damaged"]
+    assert found.exit_code == 1 and damaged and all(d["path"].startswith("swap/") for d in damaged)
+    assert runner.invoke(app, ["verify", out, "--discard-damaged"]).exit_code == 0
+    run_chain(one, tmp_path / "out", quiet=True)
+    assert runner.invoke(app, ["verify", out]).exit_code == 0

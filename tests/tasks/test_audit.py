@@ -1,6 +1,7 @@
 """The audit finds what leaked, and its page plays both clips in a browser."""
 
 import json
+import shutil
 
 import pytest
 
@@ -71,3 +72,15 @@ def test_an_evaluation_of_other_clips_proves_nothing(swapped, tmp_path):
     running.run("eval", tmp_path / "e", changes)
     with pytest.raises(UserError, match="not asked about these"):
         audit(swapped, RunDir(tmp_path / "e"))
+
+
+def test_a_counterfactual_that_was_replaced_is_not_looked_at(swapped, tmp_path):
+    from avcurate.errors import UserError
+    from avcurate.review.items import load_items
+
+    run = RunDir(shutil.copytree(swapped.root, tmp_path / "copy"))
+    clip = next(run.root.rglob("*.mp4"))
+    clip.write_bytes(b"another clip")
+    for look in (lambda: audit(run), lambda: load_items(run, 0, 0)):
+        with pytest.raises(UserError, match="verify"):
+            look()

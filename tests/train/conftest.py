@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from avcurate.schema import SCHEMA_VERSION
+from avcurate.store.atomic import sha256
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +22,7 @@ def shards(world, tmp_path_factory):
                 {
                     "question_id": f"q{item.number:04d}",
                     "media": f"{item.clip.name}.mp4",
+                    "media_sha256": sha256(folder / f"clips/{item.clip.name}.mp4"),
                     "start": None,
                     "end": None,
                     "question": item.draft.text,

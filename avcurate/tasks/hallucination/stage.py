@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from avcurate.scheduler.schedule import Scheduler
 from avcurate.scheduler.text import TextUnit
 from avcurate.schema import HALLUCINATION, columns_schema
 from avcurate.seeds import derive_seed
-from avcurate.sources.records import read_records
+from avcurate.sources.side import side_table
 from avcurate.tasks.hallucination.extraction import PROMPT, SAMPLING, listed_objects
 from avcurate.tasks.hallucination.recipe import FIELDS, HallucinationRecipe
 from avcurate.tasks.records import RecordStage, content_of
@@ -67,7 +66,7 @@ class HallucinationStage(RecordStage):
     def setup(self) -> None:
         """Read the truth, load the models."""
         truth = self.recipe.input.truth
-        self._truth = dict(_truths(truth, self.columns)) if truth is not None else {}
+        self._truth = side_table(truth, self.columns["clip"]) if truth is not None else {}
         for part in (self.embedder, self.engine):
             if part is not None:
                 part.setup()
@@ -190,9 +189,3 @@ class HallucinationStage(RecordStage):
                 # alone: in a batch the last digits depend on what else is in it
                 self._vectors[text] = self.embedder.embed([text])[0]
         return np.stack([self._vectors[t] for t in texts])
-
-
-def _truths(path: Path, column: dict[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for record in read_records(path):
-        if record.value is not None and (clip := record.value.get(column["clip"])) not in (None, ""):
-            yield str(clip), record.value

@@ -19,7 +19,7 @@ from avcurate.scheduler.schedule import Scheduler
 from avcurate.scheduler.text import TextUnit
 from avcurate.schema import JUDGE, columns_schema
 from avcurate.seeds import derive_seed
-from avcurate.sources.records import read_records
+from avcurate.sources.side import side_records
 from avcurate.tasks.judge.recipe import FIELDS, JudgeRecipe
 from avcurate.tasks.records import RecordStage, content_of
 
@@ -146,13 +146,14 @@ def judged(row: Row, replies: dict[str, list[dict[str, Any]]]) -> Row:
 
 
 def read_truth(path: Path, column: dict[str, str]) -> dict[str, Row]:
-    """What is heard and seen by clip; a clip's records are put together."""
+    """What is heard and seen by clip; a clip's records are put together.
+
+    Raises:
+        UserError: see :func:`avcurate.sources.side.side_records`.
+    """
     found: dict[str, Row] = {}
-    for record in read_records(path):
-        raw = record.value or {}
-        if raw.get(column["clip"]) in (None, ""):
-            continue
-        held = found.setdefault(str(raw[column["clip"]]), {})
+    for _, clip, raw in side_records(path, column["clip"]):
+        held = found.setdefault(clip, {})
         for name in (column["audio_caption"], column["video_caption"]):
             given = raw.get(name)
             texts = given if isinstance(given, list) else [] if given in (None, "") else [given]

@@ -62,6 +62,8 @@ def relabel_run(
         entry = record["stages"].setdefault("label", {})
         entry |= {"table": "label", "identity": stage.identity(), "facts": facts, "complete": True}
         entry |= {"in": tally.total, "kept": tally.kept, "filtered": {}, "dead": {}}
+        # what runs it again, e.g. `retry`, must not bring the old thresholds back
+        recipe["tau_acc"], recipe["embedder"]["tau_cot"] = after.tau_acc, after.tau_cot
         # one that a kill cut off is whole again: all stages before it are
         record["complete"] = True
         run.save(record)

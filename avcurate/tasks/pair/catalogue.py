@@ -19,7 +19,7 @@ from avcurate.media.fingerprint import near_duplicates
 from avcurate.metrics.assignment import NONE
 from avcurate.metrics.pairing import REASONS, Captions, Catalogue, Indices, Limits, Matrix, compare, words_of
 from avcurate.runner.stage import Row, Tick
-from avcurate.sources.records import read_records
+from avcurate.sources.side import side_records
 from avcurate.store.atomic import write_atomic
 
 BATCH = 4096
@@ -96,16 +96,16 @@ def read_video_captions(path: Path) -> dict[str, list[str]]:
     """Captions of pictures by clip, from a table with ``clip`` and ``caption`` (or ``video_caption``).
 
     Raises:
-        UserError: no record has both.
+        UserError: there is none, or a record does not have both.
     """
     found: dict[str, list[str]] = defaultdict(list)
-    for record in read_records(path):
-        raw = record.value or {}
+    for row, clip, raw in side_records(path, "clip"):
         caption = raw.get("video_caption", raw.get("caption"))
-        if isinstance(caption, str) and caption.strip() and raw.get("clip"):
-            found[str(raw["clip"])].append(" ".join(caption.split()))
+        if not isinstance(caption, str) or not caption.strip():
+            raise UserError(f"record {row} of {path} has no caption.", "Give the v.jsonl of `avcurate caption`.")
+        found[clip].append(" ".join(caption.split()))
     if not found:
-        raise UserError(f"{path} has no record with clip and caption.", "Give the v.jsonl of `avcurate caption`.")
+        raise UserError(f"{path} holds no captions.", "Give the v.jsonl of `avcurate caption`.")
     return found
 
 

@@ -12,6 +12,7 @@ from avcurate.errors import UserError
 from avcurate.metrics.pairing import words_of
 from avcurate.runner.rundir import RunDir
 from avcurate.runner.stage import Row
+from avcurate.runner.verify import refuse_damaged_files
 from avcurate.tasks.evaluate.summary import read_eval
 
 _CONTENT = re.compile(r"[^\W\d_]{4,}")
@@ -32,9 +33,11 @@ def audit(swapped: RunDir, evaluated: RunDir | None = None) -> dict[str, Any]:
     (``still_heard``). ``shared_words`` are content words of both sounds' captions: no proof, but worth a look.
 
     Raises:
-        UserError: the swap run is not finished, or the eval run never asked under audio only.
+        UserError: the swap run is not finished, one of its clips is not what was made, or the eval run never asked
+            under audio only.
     """
     stage = swapped.require("swap", made_by="swap")["stages"]["swap"]
+    refuse_damaged_files(swapped, "swap")
     rows = [row for t in swapped.parts("swap").rows() for row in t.to_pylist()]
     still = _still_heard(evaluated, {row["counterfactual"] for row in rows}) if evaluated else {}
     items = [_item(row, still) for row in rows]

@@ -43,7 +43,7 @@ class Train(Task[TrainRecipe]):
             tally.done, tally.total = step, total
             watch(tally, None, {"reward": values.get("reward/total", 0.0)})
 
-        run_training(recipe, context.out, tick)
+        run_training(recipe, context.out, tick, how)
         tally.kept = tally.done
         return {"train": tally}
 

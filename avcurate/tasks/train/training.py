@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,12 +13,15 @@ from typing import Any
 
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.errors import UserError
+from avcurate.runner.execute import too_many_dead
+from avcurate.runner.job import How
 from avcurate.runner.rundir import RunDir, check_unchanged, located
+from avcurate.runner.tally import Tally
 from avcurate.store.atomic import sha256
 from avcurate.store.lock import writer_lock
 from avcurate.store.manifest import digests
 from avcurate.train.algorithm import Algorithm
-from avcurate.train.checkpoints import newest_whole, seal_checkpoint, step_of
+from avcurate.train.checkpoints import CHECKPOINTS, newest_whole, seal_checkpoint, step_of
 from avcurate.train.media import Rows, read_dead
 from avcurate.train.names import ALGORITHMS
 from avcurate.train.recipe import TrainRecipe
@@ -31,11 +35,18 @@ DEAD = "dead.jsonl"
 Tick = Callable[[int, int, dict[str, float]], None]
 
 
-def run_training(recipe: TrainRecipe, out: Path, tick: Tick = lambda step, steps, values: None) -> Path:
+def run_training(
+    recipe: TrainRecipe, out: Path, tick: Tick = lambda step, steps, values: None, how: How | None = None
+) -> Path:
     """Train, or resume; returns the folder of the trained model, ``OUT/model``.
 
+    Args:
+        how: which questions (the first so many, or some by id), whether what was trained with other settings is
+            removed and trained again, and the share of dead questions that is too many.
+
     Raises:
-        RecipeChanged: the folder holds a training of other shards, model or recipe.
+        RecipeChanged: the folder holds a training of other shards, questions, model or recipe.
+        TooManyDead: more questions could not be trained on than the limit allows; the model is there.
         UserError: shards that do not fit, a missing package, or a judge or server that cannot be reached.
     """
     assert recipe.input.shards is not None
@@ -56,6 +67,8 @@ def run_training(recipe: TrainRecipe, out: Path, tick: Tick = lambda step, steps
     shards = read_shards(recipe.input.shards, columns=algorithm.columns)
     refuse_mismatch(shards.facts, recipe, checkpoint)
     _refuse_contradictions(recipe, algorithm, shards.facts)
+    how = how or How()
+    questions = _chosen(shards.rows, how)
     from avcurate.engines.transformers_engine import TransformersEngine
     from avcurate.media.cache import ClipCache
     from avcurate.media.decode import DecodeSpec
@@ -64,7 +77,7 @@ def run_training(recipe: TrainRecipe, out: Path, tick: Tick = lambda step, steps
     run = RunDir(out)
     with writer_lock(out), ExitStack() as open_things:
         record = run.begin("train")
-        _record_start(run, record, recipe, checkpoint, shards)
+        _record_start(run, record, recipe, checkpoint, shards, how)
         # weights that take the updates themselves must not be rounded to bfloat16 after each; LoRA's are float32
         dtype = "auto" if recipe.lora_rank else "float32"
         engine = TransformersEngine(checkpoint, dtype=dtype, maam=recipe.maam_scope if recipe.maam else None)
@@ -76,7 +89,7 @@ def run_training(recipe: TrainRecipe, out: Path, tick: Tick = lambda step, steps
             Omni(engine),
             recipe,
             rows,
-            _askable(shards.rows, rows, engine),
+            _askable(questions, rows, engine),
             out,
             recipe.report_to,
             _log_callback(out, recipe, rows, tick),
@@ -99,8 +112,39 @@ def run_training(recipe: TrainRecipe, out: Path, tick: Tick = lambda step, steps
                 raise UserError(f"training ended after {steps} of {recipe.steps} steps.", "See its log.")
         model = trainer.accelerator.unwrap_model(trainer.model)
         folder = save_model(model, engine.processor, checkpoint, out / "model")
-        _record_end(run, record, len(shards.rows), read_dead(out / DEAD))
+        dead = read_dead(out / DEAD)
+        _record_end(run, record, len(questions), dead)
+        if how.fail_on_dead is not None and len(dead) > how.fail_on_dead * len(questions):
+            counts = dict(Counter(d["reason"] for d in dead))
+            raise too_many_dead(STAGE, Tally(kept=len(questions) - len(dead), dead=counts), how.fail_on_dead)
         return folder
+
+
+def _chosen(questions: list[dict[str, Any]], how: How) -> list[dict[str, Any]]:
+    """The questions that are trained on.
+
+    Raises:
+        UserError: something is asked for that a training does not have, or a question that is not in the shards.
+    """
+    extent = how.extent
+    if extent.records:
+        raise UserError("shards have no record numbers, so --record means nothing here.", "Name questions with --only.")
+    if how.executor != "local":
+        raise UserError(f"a training does not run on the executor {how.executor!r}.", "Leave out --executor.")
+    if how.retry is not None:
+        raise UserError("a training has no rows to retry.", "Run the same command again; it tries every clip again.")
+    if absent := extent.only - {q["question_id"] for q in questions}:
+        raise UserError(f"no question of the shards is {sorted(absent)[0]!r}.", "Name ids of the column question_id.")
+    chosen = [q for q in questions if not extent.only or q["question_id"] in extent.only]
+    return chosen[: extent.limit] if extent.limit else chosen
+
+
+def _begin_again(out: Path) -> None:
+    """Remove what an earlier training left."""
+    for folder in (CHECKPOINTS, "model", "policy"):
+        shutil.rmtree(out / folder, ignore_errors=True)
+    for file in (METRICS, DEAD):
+        (out / file).unlink(missing_ok=True)
 
 
 def _refuse_contradictions(recipe: TrainRecipe, algorithm: Algorithm, facts: dict[str, Any]) -> None:
@@ -126,7 +170,7 @@ def _refuse_contradictions(recipe: TrainRecipe, algorithm: Algorithm, facts: dic
 
 
 def _record_start(
-    run: RunDir, record: dict[str, Any], recipe: TrainRecipe, checkpoint: Checkpoint, shards: Shards
+    run: RunDir, record: dict[str, Any], recipe: TrainRecipe, checkpoint: Checkpoint, shards: Shards, how: How
 ) -> None:
     """Record what is trained on what, or refuse to resume what was begun with something else."""
     folder = recipe.input.shards
@@ -141,7 +185,11 @@ def _record_start(
         "judge": recipe.judge.model if recipe.judge.urls else None,
         "rollouts": "server" if recipe.rollout_url else "model",
     }
-    check_unchanged(record, STAGE, identity, force=False)
+    if how.extent.limit or how.extent.only:
+        identity["chosen"] = {"limit": how.extent.limit, "only": sorted(how.extent.only)}
+    check_unchanged(record, STAGE, identity, force=how.force)
+    if how.force and record["stages"].get(STAGE, {}).get("identity") != json.loads(json.dumps(identity)):
+        _begin_again(run.root)
     record["recipe"] = recipe.model_dump(mode="json", exclude={"input"})
     media = recipe.input.media or shards.media
     record["input"] = {"shards": located(folder, run.root), "media": located(media, run.root)}
