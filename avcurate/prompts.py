@@ -2,35 +2,108 @@
 
 Knows the wording and the tag format of each prompt version; knows nothing of media or engines.
 A prompt is never edited in place: a change of wording is a new version, because a stored
-response is only comparable with responses to the same words.
+response is only comparable with responses to the same words. A user's own prompt gets its version from its content.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from avcurate.errors import UserError
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+FUSED = ("v", "a", "sum")
+_PLACES = re.compile(r"\{(question|choices|last)\}")
+Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")]
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One versioned way of asking. ``name`` is what recipes refer to, e.g. ``cot@1``."""
+    """One versioned way of asking. ``name`` is what recipes refer to, e.g. ``cot@1``.
+
+    Attributes:
+        instruction: follows question and choices; where it holds ``{question}`` it is the whole prompt, and
+            ``{choices}`` in it stands for the lettered choices. ``{last}`` is the last choice's letter.
+        reasoning_tags: where the reasoning stands in a response; answer_tags: where the answer stands.
+        renamed: pairs of a tag of a response and the one that is read for it.
+    """
 
     name: str
     instruction: str
     reasoning_tags: tuple[str, ...]
     answer_tags: tuple[str, ...]
     about: str
+    renamed: tuple[tuple[str, str], ...] = ()
 
     def render(self, question: str, choices: Sequence[str]) -> str:
         """Question, lettered choices (none for an open question) and the instruction, one per line."""
-        lines = [question.strip(" ")] if question else []
-        lines += [f"{LETTERS[i]}. {choice}" for i, choice in enumerate(choices)]
-        lines.append(self.instruction.replace("{last}", LETTERS[max(0, len(choices) - 1)]))
-        return "\n".join(lines)
+        lettered = [f"{LETTERS[i]}. {choice}" for i, choice in enumerate(choices)]
+        values = {
+            "question": question.strip(" "),
+            "choices": "\n".join(lettered),
+            "last": LETTERS[max(0, len(choices) - 1)],
+        }
+        # in one pass: what a question says is text, never a place to fill
+        instruction = _PLACES.sub(lambda m: values[m[1]], self.instruction)
+        if "{question}" in self.instruction:
+            return instruction
+        return "\n".join([*([values["question"]] if question else []), *lettered, instruction])
+
+    def read(self, response: str) -> str:
+        """A response with the tags that every parser knows in place of the prompt's own."""
+        if not self.renamed:
+            return response
+        names = {own.lower(): known for own, known in self.renamed}
+        return self._tags.sub(lambda m: f"<{m[1]}{names[m[2].lower()]}>", response)
+
+    @property
+    def fuses(self) -> bool:
+        """Whether responses are those of separate-then-fuse: ``<mod> <v> <a> <sum> <ans>``, which MAAM masks."""
+        return set(FUSED) <= set(self.reasoning_tags)
+
+    @cached_property
+    def _tags(self) -> re.Pattern[str]:
+        return re.compile(rf"<(/?)({'|'.join(re.escape(own) for own, _ in self.renamed)})>", re.IGNORECASE)
+
+
+class OwnPrompt(BaseModel):
+    """A prompt of a user's own, as a recipe or a file of its own has it. See :class:`Prompt` for the fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")] = Field(
+        description="What it is called; its version is a hash of its content."
+    )
+    instruction: Annotated[str, StringConstraints(min_length=1, max_length=20_000)] = Field(
+        description="Follows question and choices, or is the whole prompt where it holds {question} (and {choices})."
+    )
+    reasoning_tags: tuple[Tag, ...] = Field(("think",), description="Tags of a response that hold its reasoning.")
+    answer_tags: tuple[Tag, ...] = Field(("answer",), description="Tags of a response that hold its answer.")
+    about: str = ""
+
+    def prompt(self) -> Prompt:
+        """As it is asked with."""
+        content = self.model_dump(mode="json", exclude={"about"})
+        version = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+        known = {*COT.reasoning_tags, *COT.answer_tags, *SEPARATE_THEN_FUSE.reasoning_tags, "mod"}
+        renamed = [(t, "think") for t in self.reasoning_tags if t.lower() not in known]
+        renamed += [(t, "answer") for t in self.answer_tags if t.lower() not in known]
+        return Prompt(
+            f"{self.name}@{version}",
+            self.instruction,
+            self.reasoning_tags,
+            self.answer_tags,
+            self.about,
+            tuple(renamed),
+        )
 
 
 COT = Prompt(
@@ -75,15 +148,25 @@ CAPTION = Prompt(
 PROMPTS: dict[str, Prompt] = {p.name: p for p in (COT, SEPARATE_THEN_FUSE, CLASSIFY, CAPTION)}
 
 
-def get_prompt(name: str) -> Prompt:
-    """The prompt of that name; a bare name (``cot``) means its newest version.
+def recorded_prompt(recipe: dict[str, Any]) -> Prompt:
+    """The prompt of a recipe as ``run.json`` has it."""
+    found = recipe["prompt"]
+    return get_prompt(OwnPrompt.model_validate(found) if isinstance(found, dict) else found)
+
+
+def get_prompt(name: str | OwnPrompt) -> Prompt:
+    """The prompt of that name, or a user's own; a bare name (``cot``) means its newest version.
 
     Raises:
         UserError: no prompt has that name; the hint lists those there are.
     """
+    if isinstance(name, OwnPrompt):
+        return name.prompt()
     if name in PROMPTS:
         return PROMPTS[name]
     versions = [p for p in PROMPTS.values() if p.name.split("@")[0] == name]
     if not versions:
-        raise UserError(f"there is no prompt {name!r}.", f"Prompts are: {', '.join(PROMPTS)}.")
+        raise UserError(
+            f"there is no prompt {name!r}.", f"Prompts are: {', '.join(PROMPTS)}, or a .yaml file of your own."
+        )
     return max(versions, key=lambda p: int(p.name.split("@")[1]))

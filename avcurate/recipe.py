@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from avcurate.errors import UserError
+from avcurate.prompts import OwnPrompt, get_prompt
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,21 @@ Ablation = Literal["drop", "zero"]
 M = TypeVar("M", bound=BaseModel)
 
 
+def read_prompt(value: Any) -> Any:
+    """A prompt by name, as fields, or as a file of them; the content of a file becomes the recipe's."""
+    if isinstance(value, str) and value.endswith((".yaml", ".yml")):
+        return validated(OwnPrompt, read_mapping(Path(value)), value)
+    if isinstance(value, dict):
+        return validated(OwnPrompt, value, "prompt")
+    if isinstance(value, str):
+        get_prompt(value)
+    return value
+
+
+PromptField = Annotated[str | OwnPrompt, BeforeValidator(read_prompt)]
+"""A prompt by name, or a user's own; a string that ends with ``.yaml`` is read as a file."""
+
+
 def recipe_folder() -> Path:
     """Where the recipes that come with the package lie."""
     packaged = Path(str(importlib.resources.files("avcurate"))) / "_pipelines"
@@ -184,6 +200,15 @@ def read_recipe(name: str) -> tuple[dict[str, Any], str]:
             f"there is no recipe {name!r}.",
             f"Recipes are: {', '.join(shipped())}; or give the path of a .yaml file.",
         )
+    return read_mapping(path), str(path)
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """A YAML file of named fields.
+
+    Raises:
+        UserError: it cannot be read, or is something else.
+    """
     try:
         data = yaml.safe_load(path.read_text("utf-8")) or {}
     except Exception as e:
@@ -193,7 +218,7 @@ def read_recipe(name: str) -> tuple[dict[str, Any], str]:
     _refuse_endless(data, path)
     if not isinstance(data, dict):
         raise UserError(f"{path} is a {type(data).__name__}, not a mapping of fields.", "See `avcurate recipe show`.")
-    return data, str(path)
+    return data
 
 
 def _refuse_endless(data: Any, path: Path) -> None:

@@ -43,12 +43,9 @@ def recipe_show(name: Annotated[str, typer.Argument(help="Recipe name or file.")
 @recipe_app.command("validate")
 def recipe_validate(name: Annotated[str, typer.Argument(help="Recipe name or file.")], json_out: Json = False) -> None:
     """Check a recipe without running it. Example: avcurate recipe validate mine.yaml"""
-    from avcurate.prompts import get_prompt
     from avcurate.tasks.kinds import load_any
 
-    recipe = load_any(name)
-    if prompt := getattr(recipe, "prompt", None):
-        get_prompt(prompt)
+    load_any(name)
     print_json({"valid": True, "name": name}) if json_out else typer.echo(f"{name} is a valid recipe.")
 
 
@@ -101,13 +98,14 @@ def prompt_ls(json_out: Json = False) -> None:
 
 @prompt_app.command("show")
 def prompt_show(
-    name: Annotated[str, typer.Argument(help="Prompt name, with or without version.")] = "cot",
+    name: Annotated[str, typer.Argument(help="Prompt name, with or without version, or a .yaml file.")] = "cot",
     question: Annotated[str, typer.Option("--question", help="Question to show it with.")] = "What makes the sound?",
     json_out: Json = False,
 ) -> None:
-    """Print a prompt as a model gets it. Example: avcurate prompt show separate-then-fuse"""
+    """Print a prompt as a model gets it, with its version. Example: avcurate prompt show separate-then-fuse"""
     from avcurate.prompts import get_prompt
+    from avcurate.recipe import read_prompt
 
-    prompt = get_prompt(name)
+    prompt = get_prompt(read_prompt(name))
     text = prompt.render(question, ("a dog", "a train", "rain", "a crowd"))
     print_json({"name": prompt.name, "prompt": text}) if json_out else typer.echo(f"# {prompt.name}\n{text}")

@@ -18,7 +18,7 @@ from avcurate.engines.canary_clips import FPS, NotHearing, canary_requests
 from avcurate.errors import AvcurateError
 from avcurate.media.decode import SAMPLE_RATE, DecodeSpec
 from avcurate.metrics.answers import parse_answer
-from avcurate.prompts import get_prompt
+from avcurate.prompts import Prompt
 
 # a hop more, a hop less, an AAC clip of ten seconds, none of them whole hops of any family
 SAMPLES = (16_000, 16_001, 32_800, 47_999, 160_125)
@@ -46,7 +46,7 @@ class Asked:
     """What a run will ask, from its recipe.
 
     Attributes:
-        prompt: by name.
+        prompt: what questions are asked with.
         n: responses per setting.
         sampling: temperature, longest response.
         media: how clips are decoded.
@@ -54,7 +54,7 @@ class Asked:
         context: longest prompt and response together, tokens; 0: not known.
     """
 
-    prompt: str
+    prompt: Prompt
     n: int
     sampling: Sampling
     media: DecodeSpec
@@ -236,7 +236,7 @@ def _answers(engine: Engine, asked: Asked) -> Iterator[Finding]:
     requests = []
     for name, canary in canary_requests().items():
         if "/" not in name:
-            prompt = get_prompt(asked.prompt).render(f"What is seen or heard, {name}?", CHOICES)
+            prompt = asked.prompt.render(f"What is seen or heard, {name}?", CHOICES)
             media = (canary.audio, canary.frames) if engine.hearing != "none" else (None, None)
             requests.append(
                 Request(f"{name}", prompt, *media, FPS, asked.n, 7, replace(asked.sampling, first_logprobs=0))
@@ -245,12 +245,12 @@ def _answers(engine: Engine, asked: Asked) -> Iterator[Finding]:
     replies = _replies(engine, requests)
     seconds = time.monotonic() - began
     texts = [r for reply in replies.values() for r in reply.responses]
-    readable = sum(parse_answer(r.text, CHOICES) is not None for r in texts) / max(1, len(texts))
+    readable = sum(parse_answer(asked.prompt.read(r.text), CHOICES) is not None for r in texts) / max(1, len(texts))
     cut = sum(r.finish_reason == "length" for r in texts) / max(1, len(texts))
-    shown = next((r.text for r in texts if parse_answer(r.text, CHOICES) is None), "")
+    shown = next((r.text for r in texts if parse_answer(asked.prompt.read(r.text), CHOICES) is None), "")
     about = f"{readable:.0%} of {len(texts)} answers can be read, {cut:.0%} are cut off."
     if readable < READABLE:
-        about += f" It does not follow prompt {asked.prompt}; one says {' '.join(shown.split())[:80]!r}."
+        about += f" It does not follow prompt {asked.prompt.name}; one says {' '.join(shown.split())[:80]!r}."
     elif cut > CUT:
         about += " Raise sampling.max_tokens."
     state: State = "problem" if readable < READABLE else "note" if cut > CUT else "ok"

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from avcurate import __version__
 from avcurate.errors import UserError
+from avcurate.prompts import recorded_prompt
 from avcurate.runner.rundir import RunDir
 from avcurate.schema import SCHEMA_VERSION
 from avcurate.seeds import derive_seed
@@ -110,7 +111,7 @@ def _write(
         "min_confidence": min_confidence,
         "fps": recipe["media"]["fps"],
         "sample_rate": 16_000,
-        "prompt": recipe["prompt"],
+        "prompt": recorded_prompt(recipe).name,
         "processor": {"model": recipe["model"]["model"], "revision": recipe["model"]["revision"]},
         "media": str((media or run.path_of("media", record) or Path()).resolve()),
         "thresholds": record["stages"]["label"]["identity"],
@@ -206,7 +207,7 @@ tags: [audio-visual, preferred-evidence-modality, avcurate]
 # Questions with their Preferred Evidence Modality
 
 Made by avcurate {facts["avcurate"]} with {recipe["model"]["model"]} ({recipe["model"]["engine"]}), prompt
-{recipe["prompt"]}, n = {recipe["n"]}, τ_acc = {thresholds["tau_acc"]}, τ_cot = {thresholds["tau_cot"]}.
+{recorded_prompt(recipe).name}, n = {recipe["n"]}, τ_acc = {thresholds["tau_acc"]}, τ_cot = {thresholds["tau_cot"]}.
 One row per question; its columns are described in the Arrow schema of the files (schema version
 {facts["schema_version"]}). Media are not included: `media` is a path relative to the folder of the clips.
 The labels carry the licence of the questions and clips they were made from; check it before sharing.

@@ -17,7 +17,7 @@ from avcurate.media.cache import ClipCache
 from avcurate.media.decode import DecodedClip
 from avcurate.metrics.answers import is_correct, parse_answer
 from avcurate.metrics.solvability import can_reach, needed
-from avcurate.prompts import get_prompt
+from avcurate.prompts import Prompt
 from avcurate.runner.stage import Filtered, Kept, Outcome, Row
 from avcurate.scheduler.delivery import refuse_undelivered
 from avcurate.scheduler.spec import AskSpec, Condition
@@ -64,9 +64,10 @@ class EarlyExit:
         return min(left, slack + 1 if not one.responses else max(slack + 1, (left + 1) // 2))
 
 
-def count_right(row: Row, responses: Sequence[dict[str, Any]]) -> int:
-    """Right answers among responses."""
-    return sum(is_correct(parse_answer(r["text"], row["choices"]), row["answer"]) for r in responses)
+def count_right(row: Row, responses: Sequence[dict[str, Any]], prompt: Prompt) -> int:
+    """Right answers among responses to a prompt."""
+    answers = (parse_answer(prompt.read(r["text"]), row["choices"]) for r in responses)
+    return sum(is_correct(a, row["answer"]) for a in answers)
 
 
 class QuestionUnit(Unit):
@@ -129,7 +130,7 @@ class QuestionUnit(Unit):
             return
         asked.responses += piece["responses"]
         asked.received = {k: piece.get(k) for k in RECEIVED}
-        asked.right += count_right(self.row, piece["responses"])
+        asked.right += count_right(self.row, piece["responses"], self._spec.prompt)
 
     def requests(self) -> list[Request]:
         """The next wave of every condition that is wanted and not under way."""
@@ -156,7 +157,7 @@ class QuestionUnit(Unit):
         first = len(self.asked[condition.name].responses)
         return Request(
             key=key_of(self.row_id, condition.name, first),
-            prompt=get_prompt(spec.prompt).render(row["question"], row["choices"]),
+            prompt=spec.prompt.render(row["question"], row["choices"]),
             audio=audio,
             frames=frames,
             fps=clip.fps,

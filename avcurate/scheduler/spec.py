@@ -8,7 +8,7 @@ from typing import Any
 from avcurate.engines.base import Sampling
 from avcurate.media.ablate import Ablation
 from avcurate.media.decode import DecodeSpec
-from avcurate.prompts import get_prompt
+from avcurate.prompts import COT, Prompt
 from avcurate.schema import PEM, Setting
 
 
@@ -37,7 +37,7 @@ SETTINGS: tuple[Condition, ...] = tuple(CONDITIONS[str(s)] for s in Setting)
 class AskSpec:
     """How a question is asked under each condition."""
 
-    prompt: str = "cot@1"
+    prompt: Prompt = COT
     n: int = 8
     seed: int = 0
     sampling: Sampling = field(default_factory=Sampling)
@@ -47,7 +47,7 @@ class AskSpec:
 
     def identity(self) -> dict[str, Any]:
         """All that a response depends on; limits of the decoder are not."""
-        spec = asdict(self) | {"prompt": get_prompt(self.prompt).name}
+        spec = asdict(self) | {"prompt": self.prompt.name}
         limits = ("timeout_s", "memory_mb", "max_bytes")
         spec["media"] = {k: v for k, v in spec["media"].items() if k not in limits}
         return spec

@@ -14,7 +14,19 @@ from avcurate.engines.open import open_engine
 from avcurate.errors import RowError
 from avcurate.media.decode import DecodeSpec
 from avcurate.media.folder import MediaFolder
-from avcurate.recipe import Ablation, Argument, Flag, MediaSpec, ModelSpec, Required, SamplingSpec, Strict, TaskRecipe
+from avcurate.prompts import get_prompt
+from avcurate.recipe import (
+    Ablation,
+    Argument,
+    Flag,
+    MediaSpec,
+    ModelSpec,
+    PromptField,
+    Required,
+    SamplingSpec,
+    Strict,
+    TaskRecipe,
+)
 from avcurate.runner.source import Source
 from avcurate.runner.stage import Filtered, Kept, Outcome
 from avcurate.scheduler.spec import AskSpec
@@ -62,9 +74,9 @@ class ClipInput(Strict):
 class AskRecipe(TaskRecipe):
     """How a model is asked."""
 
-    prompt: Annotated[str, Flag("--prompt", help="Prompt; see `avcurate prompt ls`.")] = Field(
-        "cot@1", description="Prompt by name."
-    )
+    prompt: Annotated[
+        PromptField, Flag("--prompt", help="Prompt by name (`avcurate prompt ls`), or a .yaml file of your own.")
+    ] = Field("cot@1", description="Prompt by name, or fields or file of your own.")
     n: Annotated[int, Flag("--n")] = Field(8, ge=1, le=4096, description="Responses per setting.")
     seed: Annotated[int, Flag("--seed")] = Field(0, description="Run seed; every response's seed derives from it.")
     ablation: Annotated[
@@ -81,7 +93,7 @@ class AskRecipe(TaskRecipe):
     def spec(self) -> AskSpec:
         """The scheduler's view of these options."""
         return AskSpec(
-            prompt=self.prompt,
+            prompt=get_prompt(self.prompt),
             n=self.n,
             seed=self.seed,
             sampling=Sampling(**self.sampling.model_dump()),

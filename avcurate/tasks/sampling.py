@@ -111,7 +111,9 @@ class SampleStage(AskingStage):
 
     def complete(self, row: Row) -> bool:
         """Whether every response that these thresholds want is stored; more than enough is enough."""
-        asked = {str(s): Asked(r := row[f"{s}_responses"] or [], count_right(row, r)) for s in Setting}
+        asked = {
+            str(s): Asked(r := row[f"{s}_responses"] or [], count_right(row, r, self.spec.prompt)) for s in Setting
+        }
         if self.early_exit is not None:
             return not self.early_exit.wanted(asked, self.spec.n)
         return all(len(a.responses) >= self.spec.n for a in asked.values())
@@ -141,7 +143,7 @@ class SampleStage(AskingStage):
         clip = unit.clip
         added: Row = {**shown_media(clip, self.engine), "engine": self.engine.name}
         if self._answers:
-            texts = [r["text"] for asked in unit.asked.values() for r in asked.responses]
+            texts = [self.spec.prompt.read(r["text"]) for asked in unit.asked.values() for r in asked.responses]
             self.legibility.add(sum(parse_answer(t, unit.row["choices"]) is None for t in texts), len(texts))
         for setting, asked in unit.asked.items():
             added[f"{setting}_responses"] = asked.responses

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from avcurate.recipe import Argument, Flag, MediaSpec, ModelSpec, Required, Strict, TaskRecipe
+from avcurate.recipe import Argument, Flag, MediaSpec, ModelSpec, PromptField, Required, Strict, TaskRecipe
 from avcurate.train.names import ALGORITHMS, REWARDS
 from avcurate.train.rewards import STAGE_1, STAGE_2
 
@@ -76,7 +76,9 @@ class TrainRecipe(TaskRecipe):
     algo: Annotated[str, Flag("--algo")] = Field(
         "grpo", description="grpo, mapo, sft or one of a plug-in; `avcurate plugins` lists them."
     )
-    prompt: str = "separate-then-fuse@1"
+    prompt: Annotated[PromptField, Flag("--prompt", help="Prompt by name, or a .yaml file of your own.")] = Field(
+        "separate-then-fuse@1", description="Prompt by name, or fields or file of your own."
+    )
     rewards: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = Field(
         STAGE_2, description="Weight of each reward by its name; `avcurate plugins` lists them."
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from avcurate.errors import UserError
+from avcurate.prompts import get_prompt
 from avcurate.train.names import REWARDS
 from avcurate.train.recipe import TrainRecipe
 from avcurate.train.reward import LOGGED
@@ -34,6 +35,7 @@ class Scorer:
 
     def __init__(self, recipe: TrainRecipe) -> None:
         self.weights = {name: weight for name, weight in recipe.rewards.items() if weight}
+        self._prompt = get_prompt(recipe.prompt)
         names = dict.fromkeys([*LOGGED, *self.weights])
         self.rewards = {name: REWARDS.get(name)(recipe) for name in names}
 
@@ -58,6 +60,7 @@ class Scorer:
             UserError: a judge cannot be reached, or a reward gives something else than a value for each text; the run
                 stops and can be resumed.
         """
+        texts = [self._prompt.read(text) for text in texts]
         parts: dict[str, list[float]] = {}
         unread: dict[str, int] = {}
         for name, reward in self.rewards.items():

@@ -9,7 +9,7 @@ from typing import Any
 from avcurate.errors import RowError
 from avcurate.metrics.answers import fold, parse_answer
 from avcurate.metrics.dominance import NO_MAJORITY, by_correctness, by_prediction, majority, margin
-from avcurate.prompts import LETTERS
+from avcurate.prompts import CLASSIFY, LETTERS, Prompt
 from avcurate.runner.isolate import in_batches
 from avcurate.runner.source import Source
 from avcurate.runner.stage import Kept, Outcome, Row, Stage, WorkLog
@@ -27,8 +27,9 @@ class DominanceStage(Stage):
     version = 2
     cheap = True
 
-    def __init__(self, by: By = "prediction") -> None:
+    def __init__(self, by: By = "prediction", prompt: Prompt = CLASSIFY) -> None:
         self.by: By = by
+        self.prompt = prompt
         self.adds = columns_schema("dominance", DOMINANCE)
 
     def identity(self) -> dict[str, Any]:
@@ -42,7 +43,7 @@ class DominanceStage(Stage):
     def _decide(self, row: Row) -> Row:
         votes = {}
         for s in Setting:
-            answers = [parse_answer(x["text"], row["choices"]) for x in row[f"{s}_responses"]]
+            answers = [parse_answer(self.prompt.read(x["text"]), row["choices"]) for x in row[f"{s}_responses"]]
             votes[s] = majority(answers)
         said = {s: None if answer is None else [answer] for s, (answer, _) in votes.items()}
         shares = {s: share for s, (_, share) in votes.items()}

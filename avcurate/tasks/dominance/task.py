@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from avcurate.errors import UserError
+from avcurate.prompts import get_prompt
 from avcurate.runner.job import Job
 from avcurate.runner.rundir import RunDir
 from avcurate.sources.pool import pool_format
@@ -53,7 +54,7 @@ class Dominance(Task[DominanceRecipe]):
             recipe.run.workers,
             unreadable=recipe.fail_on_unreadable,
         )
-        return Job(source, (sample, DominanceStage(recipe.by)))
+        return Job(source, (sample, DominanceStage(recipe.by, get_prompt(recipe.prompt))))
 
     def summarise(self, run: RunDir) -> dict[str, Any]:
         """Counts by dominance and by reason, hits per setting, disagreement."""

@@ -134,7 +134,7 @@ def _request(
 ) -> tuple[Request, list[int]]:
     from avcurate.engines.base import Request, Sampling
     from avcurate.media.ablate import show
-    from avcurate.prompts import get_prompt
+    from avcurate.prompts import recorded_prompt
 
     condition = CONDITIONS[job.condition]
     clip = clips.get(row["media"], row["start"], row["end"]).result()
@@ -143,7 +143,7 @@ def _request(
     # a forced PEM is stored with the response, and is part of the prompt here
     text = text.removeprefix(condition.prefix)
     ids = omni.engine.processor.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
-    prompt = get_prompt(recipe["prompt"]).render(row["question"], row["choices"])
+    prompt = recorded_prompt(recipe).render(row["question"], row["choices"])
     request = Request(
         row["question_id"],
         prompt,

@@ -63,7 +63,7 @@ class EvalStage(AskingStage):
         asked = []
         for name, one in unit.asked.items():
             texts = [r["text"] for r in one.responses]
-            answers = [read_answer(t, row["choices"]) for t in texts]
+            answers = [read_answer(self.spec.prompt.read(t), row["choices"]) for t in texts]
             self.legibility.add(sum(a is None for a in answers), len(answers))
             named = [said_pem(t) for t in texts]
             asked.append(

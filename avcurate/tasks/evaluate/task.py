@@ -9,6 +9,7 @@ from avcurate.engines.open import open_engine
 from avcurate.errors import UserError
 from avcurate.media.folder import MediaFolder
 from avcurate.media.swapped import SwappedFolder
+from avcurate.prompts import get_prompt
 from avcurate.runner.job import Job
 from avcurate.runner.rundir import RunDir
 from avcurate.runner.verify import refuse_damaged_files
@@ -90,9 +91,9 @@ def _refuse_mask(recipe: EvaluateRecipe) -> None:
         raise UserError(
             f"engine {spec.engine!r} cannot decode under MAAM: it has no such mask.", "Use --engine transformers."
         )
-    if not recipe.prompt.startswith("separate-then-fuse"):
+    if not get_prompt(recipe.prompt).fuses:
         raise UserError(
-            f"MAAM masks separate-then-fuse responses, not those of prompt {recipe.prompt!r}.",
+            f"MAAM masks separate-then-fuse responses, not those of prompt {get_prompt(recipe.prompt).name!r}.",
             "Add --prompt separate-then-fuse.",
         )
 
@@ -104,9 +105,10 @@ def _conditions(recipe: EvaluateRecipe) -> list[Condition]:
             f"there is no condition {unknown[0] if unknown else ''!r}.", f"Conditions are: {', '.join(CONDITIONS)}."
         )
     chosen = [CONDITIONS[c] for c in CONDITIONS if c in recipe.conditions]
-    if any(c.pem for c in chosen) and not recipe.prompt.startswith("separate-then-fuse"):
+    if any(c.pem for c in chosen) and not get_prompt(recipe.prompt).fuses:
         raise UserError(
-            f"a PEM can be forced in separate-then-fuse responses only, not with prompt {recipe.prompt!r}.",
+            "a PEM can be forced in separate-then-fuse responses only, "
+            f"not with prompt {get_prompt(recipe.prompt).name!r}.",
             "Add --prompt separate-then-fuse.",
         )
     return chosen

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from avcurate.engines.embedder import Embedder
 from avcurate.metrics.answers import is_correct, parse_answer, reasoning_text
 from avcurate.metrics.consistency import mean_pairwise_cosine
+from avcurate.prompts import COT, Prompt
 from avcurate.runner.isolate import in_batches
 from avcurate.runner.stage import Kept, Outcome, Row, Stage, WorkLog
 from avcurate.schema import SCORE, Setting, columns_schema
@@ -22,9 +23,8 @@ class ScoreStage(Stage):
     name = "score"
     version = 1
 
-    def __init__(self, embedder: Embedder, n: int) -> None:
-        self.embedder = embedder
-        self.n = n
+    def __init__(self, embedder: Embedder, n: int, prompt: Prompt = COT) -> None:
+        self.embedder, self.n, self.prompt = embedder, n, prompt
         self.adds = columns_schema("score", SCORE)
 
     def identity(self) -> dict[str, Any]:
@@ -44,7 +44,7 @@ class ScoreStage(Stage):
         yield from in_batches(rows, 1, self.row_id, lambda batch: [self._score(batch[0])])
 
     def _score(self, row: Row) -> Outcome:
-        texts = [[reasoning_text(x["text"]) for x in row[f"{s}_responses"]] for s in Setting]
+        texts = [[reasoning_text(self.prompt.read(x["text"])) for x in row[f"{s}_responses"]] for s in Setting]
         return Kept(self._added(row, self._consistency(texts, self._vectors(texts))))
 
     def _vectors(self, texts: list[list[str]]) -> dict[str, NDArray[np.float32]]:
@@ -69,7 +69,7 @@ class ScoreStage(Stage):
     def _added(self, row: Row, spread: list[float | None]) -> Row:
         added: Row = {"n": self.n, "embedder": self.embedder.name}
         for setting, consistency in zip(Setting, spread, strict=True):
-            answers = [parse_answer(x["text"], row["choices"]) for x in row[f"{setting}_responses"]]
+            answers = [parse_answer(self.prompt.read(x["text"]), row["choices"]) for x in row[f"{setting}_responses"]]
             correct = [is_correct(a, row["answer"]) for a in answers]
             added |= {
                 f"{setting}_answers": answers,

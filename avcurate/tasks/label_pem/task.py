@@ -9,6 +9,7 @@ from avcurate.engines.embedder import open_embedder
 from avcurate.media.folder import MediaFolder
 from avcurate.metrics.pem import label
 from avcurate.metrics.solvability import needed
+from avcurate.prompts import get_prompt
 from avcurate.runner.job import Job
 from avcurate.runner.rundir import RunDir
 from avcurate.scheduler.question import EarlyExit, count_right
@@ -57,7 +58,7 @@ class LabelPem(Task[LabelPemRecipe]):
             question_source(inputs, MediaFolder(inputs.media, inputs.media_pattern)),
             (
                 SampleStage(engine, spec, inputs.media, workers, early_exit, unreadable),
-                ScoreStage(embedder, recipe.n),
+                ScoreStage(embedder, recipe.n, spec.prompt),
                 LabelStage(Thresholds(recipe.tau_acc, recipe.embedder.tau_cot)),
             ),
         )
@@ -66,8 +67,8 @@ class LabelPem(Task[LabelPemRecipe]):
         """The label a sampled row would get by correctness alone."""
         if stage != "sample":
             return None
-        need = needed(recipe.tau_acc, recipe.n)
-        solved = [count_right(row, row[f"{s}_responses"]) >= need for s in Setting]
+        need, prompt = needed(recipe.tau_acc, recipe.n), get_prompt(recipe.prompt)
+        solved = [count_right(row, row[f"{s}_responses"], prompt) >= need for s in Setting]
         pem, _ = label(*solved)
         return str(pem) if pem else "discard"
 

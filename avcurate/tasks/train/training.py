@@ -13,6 +13,7 @@ from typing import Any
 
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.errors import UserError
+from avcurate.prompts import get_prompt
 from avcurate.runner.execute import too_many_dead
 from avcurate.runner.job import How
 from avcurate.runner.rundir import RunDir, check_unchanged, located
@@ -156,15 +157,15 @@ def _refuse_contradictions(recipe: TrainRecipe, algorithm: Algorithm, facts: dic
     if not algorithm.rolls_out:
         if recipe.rollout_url:
             raise UserError(f"{recipe.algo} makes no rollouts, so no server can make them.", "Leave out --rollout-url.")
-        asked = facts.get("prompt", recipe.prompt)
-        if asked != recipe.prompt:
+        asked, ours = facts.get("prompt", ""), get_prompt(recipe.prompt).name
+        if asked and asked != ours:
             raise UserError(
-                f"the shards' responses answer prompt {asked!r}, this training asks {recipe.prompt!r}.",
+                f"the shards' responses answer prompt {asked!r}, this training asks {ours!r}.",
                 f"Set prompt: {asked} in the recipe; `train-demo-sft` has it.",
             )
-    if recipe.maam and not recipe.prompt.startswith("separate-then-fuse"):
+    if recipe.maam and not get_prompt(recipe.prompt).fuses:
         raise UserError(
-            f"MAAM masks separate-then-fuse responses, not those of prompt {recipe.prompt!r}.",
+            f"MAAM masks separate-then-fuse responses, not those of prompt {get_prompt(recipe.prompt).name!r}.",
             "Set prompt: separate-then-fuse@1 in the recipe.",
         )
 
