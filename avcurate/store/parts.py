@@ -81,7 +81,10 @@ class Parts:
         """
         file = self.record_file(part)
         try:
-            return Commit(**json.loads(file.read_text("utf-8")))
+            found = Commit(**json.loads(file.read_text("utf-8")))
+            if self._name_of(part) not in found.files:
+                raise ValueError(f"it does not name {self._name_of(part)}")
+            return found
         except FileNotFoundError:
             return None
         except (ValueError, TypeError) as e:
