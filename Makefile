@@ -118,9 +118,9 @@ lint: setup-test
 schemas:
 	$(BIN)/python -m avcurate.schema schemas
 
-# the command reference of docs/cli.md
+# pages of docs/ that are written from the code
 reference: setup-test
-	$(BIN)/python -m avcurate.cli.reference docs/cli.md
+	$(BIN)/python -m avcurate.reference docs
 
 clean:
 	rm -rf $(VENV) $(TRAIN_VENV) build .pytest_cache .mypy_cache .ruff_cache

@@ -92,8 +92,8 @@ class TaskRecipe(Strict):
     """What every task's recipe has."""
 
     kind: str
-    name: str = ""
-    about: str = ""
+    name: str = Field("", description="What the recipe is called; recorded with the run.")
+    about: str = Field("", description="What it is for, in a sentence.")
     run: RunOptions = RunOptions()
 
     inputs: ClassVar[str] = "input"
@@ -130,7 +130,7 @@ class SamplingSpec(Strict):
     """Decoding values."""
 
     temperature: Annotated[float, Flag("--temperature", help="Sampling temperature; 0 is greedy.")] = Field(1.0, ge=0)
-    top_p: float = Field(1.0, gt=0, le=1)
+    top_p: float = Field(1.0, gt=0, le=1, description="Share of probability that tokens are drawn from.")
     top_k: int = Field(0, ge=0, description="0: off.")
     max_tokens: Annotated[int, Flag("--max-tokens")] = Field(
         1024, ge=1, le=1 << 20, description="Longest response, tokens."
@@ -144,7 +144,7 @@ class MediaSpec(Strict):
     fps: float = Field(2.0, gt=0, le=1000, description="Frames per second shown.")
     max_frames: int = Field(128, ge=2, le=1 << 16, description="Longer clips are shown at a lower rate.")
     max_pixels: int = Field(768 * 28 * 28, ge=64, description="Pixels per frame kept when decoding.")
-    max_seconds: float = Field(300.0, gt=0, le=86_400)
+    max_seconds: float = Field(300.0, gt=0, le=86_400, description="Seconds of a clip that are shown; the rest is not.")
     timeout_s: float = Field(60.0, gt=0, le=86_400, description="Wall time of one decode.")
     memory_mb: int = Field(4096, ge=256, le=1 << 20, description="Address space of one decode.")
     max_bytes: int = Field(8 << 30, ge=1, description="Largest file opened.")

@@ -47,14 +47,14 @@ class ChainRecipe(Strict):
     """Several commands in one file. ``{NAME}`` stands for a step's folder or a variable, ``{out}`` for the chain's."""
 
     kind: Literal["chain"] = "chain"
-    name: str = ""
-    about: str = ""
+    name: str = Field("", description="What the recipe is called; recorded with the run.")
+    about: str = Field("", description="What it is for, in a sentence.")
     out: str | None = Field(None, description="The chain's folder, where -o gives none.")
     vars: dict[Name, str | int | float] = Field(default_factory=dict, description="Values that steps name as {NAME}.")
     python: dict[Name, str] = Field(
         default_factory=dict, description="Interpreters by name, e.g. of an environment with the extra `train`."
     )
-    steps: tuple[Step, ...] = Field(min_length=1)
+    steps: tuple[Step, ...] = Field(min_length=1, description="What is run, one after the other.")
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:

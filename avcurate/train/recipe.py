@@ -44,14 +44,14 @@ class TrainInput(Strict):
 class ConsistencyModel(ModelSpec):
     """The judge of consistency."""
 
-    engine: str = "server"
+    engine: str = Field("server", description="How the judge is run.")
     model: Annotated[str, Flag("--judge-model")] = Field(
         "Qwen/Qwen3-30B-A3B-Instruct-2507", description="The judge, by the name that its server has for it."
     )
     urls: Annotated[tuple[str, ...], Flag("--judge-url")] = Field(
         (), description="OpenAI-compatible server that judges consistency; repeatable."
     )
-    served_name: str | None = None
+    served_name: str | None = Field(None, description="The judge's name at its server, where that is an alias.")
 
 
 class TrainRecipe(TaskRecipe):
@@ -89,11 +89,11 @@ class TrainRecipe(TaskRecipe):
     prompts: int = Field(12, ge=1, description="Questions of one step.")
     group: int = Field(4, ge=2, description="Rollouts of one question.")
     micro_batch: int = Field(16, ge=1, description="Completions of one forward pass with gradients.")
-    learning_rate: float = Field(1e-5, gt=0)
+    learning_rate: float = Field(1e-5, gt=0, description="Learning rate after a short warm-up; constant.")
     beta: float = Field(0.002, ge=0, description="Weight of the KL term.")
     clip: float = Field(0.2, gt=0, description="ε of the clipped surrogate.")
-    temperature: float = Field(1.0, gt=0)
-    top_p: float = Field(1.0, gt=0, le=1)
+    temperature: float = Field(1.0, gt=0, description="Temperature of rollouts.")
+    top_p: float = Field(1.0, gt=0, le=1, description="Share of probability that rollouts are drawn from.")
     top_k: int = Field(0, ge=0, description="0: off.")
     max_tokens: int = Field(1200, ge=1, description="Longest completion.")
     lora_rank: Annotated[int, Flag("--lora")] = Field(

@@ -35,8 +35,8 @@ class PoolRecipe(Strict):
     """The classes that are offered together as the options of one question."""
 
     kind: Literal["pool"] = "pool"
-    name: str
-    about: str = ""
+    name: str = Field(description="What the recipe is called; recorded with what it makes.")
+    about: str = Field("", description="What it is for, in a sentence.")
     classes: tuple[str, ...] = Field(min_length=2, max_length=26, description="Class names, verbatim.")
 
 

@@ -1,10 +1,8 @@
-"""The command reference, docs/cli.md, made from the commands themselves: ``python -m avcurate.cli.reference FILE``."""
+"""Every command with its help, arguments and options."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import typer.main
@@ -22,9 +20,9 @@ def every_command() -> Iterator[tuple[str, Any]]:
             yield f"{name} {inner}", sub
 
 
-def reference() -> str:
-    """The whole page, in Markdown."""
-    parts = ["# Commands", "Made by `make reference` from the commands themselves."]
+def commands_page() -> str:
+    """The page, in Markdown."""
+    parts = ["# Commands", "Written by `make reference` from the commands themselves."]
     for name, command in every_command():
         parts += [f"## `avcurate {name}`", _help(command.help or "")]
         rows = [
@@ -46,7 +44,3 @@ def _row(parameter: Any) -> str:
         names = f"`{parameter.metavar or parameter.name.upper()}`"
     about = " ".join((getattr(parameter, "help", "") or "").split()).replace("|", "\\|")
     return f"| {names} | {about}{' Required.' if parameter.required else ''} |"
-
-
-if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(reference(), encoding="utf-8")
