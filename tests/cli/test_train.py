@@ -11,7 +11,7 @@ from avcurate.tasks.train import training
 def recipes(monkeypatch):
     seen = []
 
-    def run(recipe, out, tick):
+    def run(recipe, out, tick, how):
         seen.append(recipe)
         raise KeyboardInterrupt
 
