@@ -11,10 +11,11 @@ from avcurate.cli.app import app
 from avcurate.engines.base import Failure, Perception, Reply, Response, Sampling
 from avcurate.engines.conformance import Asked, conformance
 from avcurate.media.decode import DecodeSpec
+from avcurate.prompts import COT
 from tests.engines import cheats
 
 MEDIA = DecodeSpec(max_frames=8, max_pixels=4096, max_seconds=10)
-ASKED = Asked("cot@1", 4, Sampling(max_tokens=64), MEDIA, context=4096)
+ASKED = Asked(COT, 4, Sampling(max_tokens=64), MEDIA, context=4096)
 
 
 class Answers(cheats.Honest):
