@@ -1,4 +1,4 @@
-"""An engine by name. The heavy ones are imported only here, when they are asked for."""
+"""An engine by name. The heavy ones are imported only here, when they are needed."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def in_process(spec: ModelSpec, interleaved: bool) -> Engine:
             raise UserError(f"{spec.model} reads text alone: there is nothing for MAAM to mask.", "Name an omni model.")
         from avcurate.engines.text_engine import TextEngine
 
-        return _made(lambda: TextEngine(checkpoint, **options))
+        return _construct(lambda: TextEngine(checkpoint, **options))
     from avcurate.engines.transformers_engine import TransformersEngine
 
-    return _made(lambda: TransformersEngine(checkpoint, **options))
+    return _construct(lambda: TransformersEngine(checkpoint, **options))
 
 
-def _made(make: Callable[[], Engine]) -> Engine:
+def _construct(make: Callable[[], Engine]) -> Engine:
     try:
         return make()
     except TypeError as e:
