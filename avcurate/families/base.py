@@ -47,7 +47,8 @@ class Family(ABC):
     """Samples that a waveform is padded to a multiple of before any engine sees it."""
     part: ClassVar[str] = ""
     """Where the released checkpoint holds more than the part that reads and answers: that part's name in its
-    configuration and in front of its weights (``thinker``); trained weights are saved in that layout, which every engine loads."""
+    configuration and in front of its weights (``thinker``); trained weights are saved in that layout, which every
+    engine loads."""
     architecture: ClassVar[str] = ""
     """The released checkpoint's class."""
     special_tokens: ClassVar[frozenset[str]] = frozenset()
