@@ -288,7 +288,7 @@ def test_a_run_of_two_recipes_has_no_report(labelled, monkeypatch):
         labelled.go(changes={"run.part_size": 1, "n": 2}, force=True)
     monkeypatch.undo()
     found = CliRunner().invoke(app, ["report", str(labelled.out)])
-    assert isinstance(found.exception, UserError) and "partly what they were before" in found.exception.message
+    assert isinstance(found.exception, UserError) and "holds old and new rows" in found.exception.message
 
 
 BAD_SIDES = {
