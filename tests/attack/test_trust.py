@@ -108,7 +108,7 @@ def test_what_is_half_redone_is_not_exported(labelled, tmp_path, monkeypatch):
         lambda: export_run(case.run, tmp_path / "sh", "parquet", 0.0, 0.0, 0),
         lambda: relabel_run(case.run, 1.0, None),
     ):
-        with pytest.raises(UserError, match="no finished run"):
+        with pytest.raises(UserError, match="not a finished run"):
             act()
     engine.say = answer
     case.go(changes=changes, force=True)
@@ -120,7 +120,7 @@ def test_a_relabel_that_was_cut_off_is_not_finished_and_goes_on(labelled, tmp_pa
     with pytest.raises(Killed):
         relabel_run(labelled.run, 1.0, 0.9)
     assert run_status(labelled.run)["state"] != "finished"
-    with pytest.raises(UserError, match="no finished run"):
+    with pytest.raises(UserError, match="not a finished run"):
         export_run(labelled.run, tmp_path / "sh", "parquet", 0.0, 0.0, 0)
     monkeypatch.undo()
     relabel_run(labelled.run, 1.0, 0.9)
@@ -227,7 +227,7 @@ def test_what_a_run_is_compared_with_is_looked_at_first(labelled, tmp_path):
     for task in ("eval", "judge"):
         case = CASES[task](tmp_path / task)
         case.mend()
-        with pytest.raises(UserError, match=r"no finished run|not a run"):
+        with pytest.raises(UserError, match=r"not a finished run|not a run"):
             running.run(task, case.out, case.changes | {"against": labelled.out}, **case.parts)
         assert case.work() == 0
 
@@ -267,7 +267,7 @@ def test_a_pipe_named_lock_hangs_nothing(labelled):
     (labelled.out / "lock").unlink()
     os.mkfifo(labelled.out / "lock")
     assert run_status(labelled.run)["state"] == "finished"
-    with pytest.raises(RunLocked, match="no regular file"):
+    with pytest.raises(RunLocked, match="not a regular file"):
         labelled.go()
 
 

@@ -101,7 +101,7 @@ def test_what_cannot_be_asked_says_so(benchmark, tmp_path):
         evaluate(benchmark, tmp_path / "r", ("smell",))
     with pytest.raises(UserError, match="separate-then-fuse"):
         evaluate(benchmark, tmp_path / "r", ("av+Audio",), prompt="cot@1")
-    with pytest.raises(UserError, match="no finished run"):
+    with pytest.raises(UserError, match="not a finished run"):
         (tmp_path / "x").mkdir()
         (tmp_path / "x/run.json").write_text('{"stages": {}, "recipe": {"seed": 0}}')
         summarise_eval(RunDir(tmp_path / "x"))
