@@ -45,7 +45,7 @@ class Request:
         audio: float32 (S,) mono at 16 kHz, or ``None``: not sent.
         frames: uint8 (T, H, W, 3), or ``None``: not sent.
         fps: frames per second of ``frames``; engines pass it on explicitly.
-        n: responses wanted; response i is sampled with seed ``seed + i``.
+        n: number of responses; response i is sampled with seed ``seed + i``.
         interleaved: send audio and video as one aligned item instead of one after the other.
         media_id: content hash of the media shown, for caches and servers; never a name.
         prefix: what the response begins with; the reply's texts continue after it and do not repeat it.
@@ -112,7 +112,7 @@ class Perception:
 
 
 class Source(Protocol):
-    """Where an engine takes its requests from; replies may bring new ones."""
+    """Where an engine takes its requests from; replies may add new ones."""
 
     def take(self, wait: bool) -> Request | None:
         """The next request; ``None`` when there is none now.

@@ -190,7 +190,7 @@ def _neighbours(engine: Engine, asked: Asked) -> Iterator[Finding]:
     if not engine.perceives:
         return
     greedy = Sampling(temperature=0.0, max_tokens=1, first_logprobs=20)
-    # a length that is no whole hop, beside longer ones
+    # not a whole number of hops, beside longer clips
     base = replace(canary_requests()["av"], key="r", audio=_noise(32_801), sampling=greedy)
     others = [replace(base, key=f"o{i}", audio=_noise(48_000 + 5 * i)) for i in range(NEIGHBOURS)]
 

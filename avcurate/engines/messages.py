@@ -1,4 +1,4 @@
-"""What a user message holds, and in which order: picture, sound, question."""
+"""The content of a user message, in order: picture, sound, question."""
 
 from __future__ import annotations
 

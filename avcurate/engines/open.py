@@ -47,7 +47,7 @@ def in_process(spec: ModelSpec, interleaved: bool) -> Engine:
     options: dict[str, Any] = {"max_sequences": spec.max_sequences, "dtype": spec.dtype, **spec.options}
     if checkpoint.reads_text_alone:
         if "maam" in options:
-            raise UserError(f"{spec.model} reads text alone: there is nothing for MAAM to mask.", "Name an omni model.")
+            raise UserError(f"{spec.model} reads only text: there is nothing for MAAM to mask.", "Name an omni model.")
         from avcurate.engines.text_engine import TextEngine
 
         return _construct(lambda: TextEngine(checkpoint, **options))

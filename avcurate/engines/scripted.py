@@ -60,9 +60,9 @@ class ScriptedEngine(Engine):
 
     def _offset(self, key: str) -> int | None:
         """Where the last entry of a question and setting begins."""
-        wanted = np.uint64(_hash(key))
-        index = int(np.searchsorted(self._keys, wanted, "right")) - 1
-        return int(self._offsets[index]) if index >= 0 and self._keys[index] == wanted else None
+        hashed = np.uint64(_hash(key))
+        index = int(np.searchsorted(self._keys, hashed, "right")) - 1
+        return int(self._offsets[index]) if index >= 0 and self._keys[index] == hashed else None
 
     def generate(self, source: Source) -> Iterator[Reply | Failure]:
         """Play back the script's entry for each request."""

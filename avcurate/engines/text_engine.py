@@ -87,7 +87,7 @@ class TextEngine(Engine):
                 if request.audio is None and request.frames is None:
                     batch.append(request)
                 else:
-                    message = f"{self.checkpoint.model} reads text alone."
+                    message = f"{self.checkpoint.model} reads only text."
                     yield Failure(request.key, "text_only_model", message, "Name an omni model.")
             if not batch:
                 return

@@ -137,7 +137,7 @@ class TransformersEngine(Engine):
         config = self.model.config
         self._audio_id, self._video_id = config.audio_token_id, config.video_token_id
         self._refuse_other_tokenizer()
-        # a mark without its media breaks the positions of whoever reads the response
+        # a mark without its media breaks the positions of any model that reads the response
         self._banned = sorted({getattr(config, name) for name in MARKS if isinstance(getattr(config, name, None), int)})
         ends = self.model.generation_config.eos_token_id
         self._ends = set(ends if isinstance(ends, list) else [ends])
@@ -148,11 +148,11 @@ class TransformersEngine(Engine):
         Raises:
             UserError: the marks of media are not the model's.
         """
-        for name, wanted in (("audio_token", self._audio_id), ("video_token", self._video_id)):
+        for name, expected in (("audio_token", self._audio_id), ("video_token", self._video_id)):
             mark = getattr(self.processor, name, None)
-            if mark is not None and self.processor.tokenizer.convert_tokens_to_ids(mark) != wanted:
+            if mark is not None and self.processor.tokenizer.convert_tokens_to_ids(mark) != expected:
                 raise UserError(
-                    f"the tokenizer of {self.checkpoint.model} is not its model's: {mark} is not token {wanted}.",
+                    f"the tokenizer of {self.checkpoint.model} is not its model's: {mark} is not token {expected}.",
                     "Its tokenizer files are missing or another model's; fetch the model again.",
                 )
 

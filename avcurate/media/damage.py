@@ -1,4 +1,4 @@
-"""How much of what was asked for could be decoded, track by track. What is damaged is never called absent."""
+"""How much of the requested span could be decoded, per track. Damage is never reported as absence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from avcurate.errors import MediaError
 
 @dataclass(frozen=True)
 class Track:
-    """One track of a clip, or of the part of it that was asked for.
+    """One track of a clip, or of the requested part of it.
 
     Attributes:
         name: ``picture`` or ``sound``.

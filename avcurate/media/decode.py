@@ -223,5 +223,5 @@ def _fail(path: Path, returncode: int, stderr: bytes) -> None:
     lines = [line for line in logged if "[error]" in line or "[fatal]" in line]
     detail = lines[0][:300] if lines else "nothing could be decoded"
     if returncode == 0 and not lines:
-        raise MediaError("media_zero_length", f"{path} holds no frame and no sample.", "Fetch the clip again.")
+        raise MediaError("media_zero_length", f"{path} has neither frames nor samples.", "Fetch the clip again.")
     raise MediaError("media_corrupt", f"{path} cannot be decoded: {detail}", "The file is broken; fetch it again.")

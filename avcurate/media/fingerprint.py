@@ -70,9 +70,9 @@ def bit_error(one: Prints, other: Prints, shift: int) -> float:
 
 
 def near_duplicates(prints: list[Prints]) -> set[tuple[int, int]]:
-    """Pairs (i < j) of sounds of which one is, over at least half a second, a copy of the other.
+    """Pairs (i < j) of sounds where one is a copy of the other over at least half a second.
 
-    Only sounds that share some frames bit for bit at one shift are compared, so that all pairs need not be.
+    Only sounds that share some frames bit for bit at one shift are compared, instead of all pairs.
     """
     places: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for i, frames in enumerate(prints):

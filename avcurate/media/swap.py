@@ -79,7 +79,7 @@ def swap(picture: Path, donor: Path | None, out: Path, spec: SwapSpec, note: dic
         donor: clip or sound file; ``None`` makes silence.
         out: file to write, atomically.
         spec: how the sound is fitted.
-        note: what the file's ``comment`` tag says of it, as JSON.
+        note: content of the file's ``comment`` tag, as JSON.
 
     Raises:
         MediaError: every reason of ``probe``; ``picture_without_video``, ``donor_without_audio``,

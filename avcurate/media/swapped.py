@@ -14,7 +14,7 @@ Variant = Literal["counterfactual", "factual", "silent", "audio_only", "video_on
 
 
 class SwappedFolder(MediaFolder):
-    """The files that a swap run made of clips.
+    """The files that a swap run made from clips.
 
     Args:
         originals: folder of the clips that were swapped; names are looked up in it first.
@@ -32,7 +32,7 @@ class SwappedFolder(MediaFolder):
     ) -> None:
         super().__init__(originals, pattern)
         if not files:
-            raise UserError(f"{run} made no {variant} clips.", "Run `avcurate swap` with that variant.")
+            raise UserError(f"{run} has no {variant} clips.", "Run `avcurate swap` with that variant.")
         self.files = files
         self.variant = variant
         self._originals = MediaFolder(originals, pattern)

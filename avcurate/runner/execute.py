@@ -1,4 +1,4 @@
-"""Runs one stage over all parts of the table before it.
+"""Runs one stage over all parts of its upstream table.
 
 Rows stream through the stage across part boundaries, so that an engine never waits for a part to finish; a part is
 committed as soon as its last row has an outcome. What is already committed from the same input by the same stage is
@@ -166,7 +166,7 @@ class StageRun:
                 yield [rows[row_id] for row_id in pending]
 
     def _reuse(self, part: int, opened: _Open) -> None:
-        """Take over outcomes of rows that have not changed: journaled ones, and those of an earlier commit."""
+        """Reuse outcomes of rows that have not changed: journaled ones, and those of an earlier commit."""
         if self.stage.journals_outcomes:
             for row_id, digest in opened.digests.items():
                 held = self.journal.get(row_id).get(OUTCOME)
@@ -267,7 +267,7 @@ def too_many_dead(stage: str, tally: Tally, limit: float) -> TooManyDead:
 
 
 def with_digests(rows: list[Row], stage: BaseStage, before: list[str]) -> pa.Table:
-    """Kept rows as a part holds them: key, digest of the whole row, and the columns the stage adds."""
+    """Kept rows as a part stores them: key, digest of the whole row, and the columns the stage adds."""
     schema = pa.schema([pa.field(stage.key, stage.key_type), *stage.adds], metadata=stage.adds.metadata)
     table = to_table(rows, schema)
     added = stage.adds.names

@@ -102,7 +102,7 @@ def in_batches(
 
 
 def tried(batch: list[T], work: Callable[[list[T]], list[Outcome]], isolation: Isolation) -> list[Outcome]:
-    """What ``work`` makes of a batch, one outcome for each; where it fails, each is tried alone."""
+    """Outcomes of ``work`` on a batch, one for each item; where it fails, each is tried alone."""
     try:
         outcomes = work(batch)
     except Exception as e:
@@ -117,7 +117,7 @@ def tried(batch: list[T], work: Callable[[list[T]], list[Outcome]], isolation: I
 
 
 def guarded(isolation: Isolation, work: Callable[[], Any]) -> Any | Dead:
-    """What ``work`` gives, or the dead row that it makes."""
+    """The result of ``work``, or the dead row for what it raised."""
     try:
         result = work()
     except Exception as e:

@@ -40,7 +40,7 @@ class Job:
 
 @dataclass(frozen=True)
 class How:
-    """How a job is run; none of it changes what comes out.
+    """How a job is run; none of it changes the output.
 
     Attributes:
         force: redo what was made with different settings.

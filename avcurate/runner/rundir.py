@@ -207,7 +207,7 @@ def check_unchanged(record: dict[str, Any], stage: str, identity: dict[str, Any]
         if old.get(k, "(none)") != new.get(k, "(none)")
     ]
     raise RecipeChanged(
-        f"the stored {stage} output of this run was made with other settings ({'; '.join(changed[:6])}).",
+        f"the stored {stage} output of this run was made with different settings ({'; '.join(changed[:6])}).",
         f"Start a new run with another -o, or pass --force to redo {stage} and what follows.",
     )
 

@@ -56,7 +56,7 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, record: Record) -> Outcome:
-        """What becomes of a good record: ``Kept`` holds the whole row.
+        """The outcome of a good record: ``Kept`` holds the whole row.
 
         Raises:
             RowError: the record is dead.
@@ -157,7 +157,7 @@ class _Reading:
         self._isolation = Isolation()
 
     def outcome(self, record: Record) -> Outcome:
-        """What becomes of one record; with ``only``, one that gives no row is not among those selected."""
+        """The outcome of one record; with ``only``, one that gives no row is not among those selected."""
         outcome = self._read(record)
         return Filtered("not_selected", "left out by --only") if self._only and isinstance(outcome, Dead) else outcome
 

@@ -135,7 +135,7 @@ def _row_files(run: RunDir, parts: Parts, number: int, media: Path | None) -> It
 
 def _fault(path: Path, wanted: str) -> str:
     try:
-        return "" if sha256(path) == wanted else "its bytes are not those that were recorded."
+        return "" if sha256(path) == wanted else "its bytes differ from those recorded."
     except OSError:
         return "is missing."
 

@@ -114,11 +114,11 @@ class QuestionUnit(Unit):
         """Filtered where the clip lacks a track that a condition shows."""
         self._engine.refuse_special(self.row["question"], *self.row["choices"])
         clip, shown = self._clip.result(), [c.setting for c in self.conditions.values()]
-        for track, reason, what, wanted in (
+        for track, reason, what, is_shown in (
             (clip.audio, "no_audio_track", "sound", any(s.audio for s in shown)),
             (clip.frames, "no_video_track", "picture", any(s.video for s in shown)),
         ):
-            if track is None and wanted:
+            if track is None and is_shown:
                 return Filtered(reason, f"{self.row['media']} has no {what} to show.")
         return None
 

@@ -1,7 +1,7 @@
 """Streams rows through an engine: looks ahead, journals what arrives, confirms it by canaries, passes rows on.
 
-What a response says counts only when a canary before it and a canary after it have passed on the same process: until
-then it is journaled as unconfirmed, and its row is not passed on.
+A response counts only when a canary before it and a canary after it have passed on the same process: until then it is
+journaled as unconfirmed, and its row is not passed on.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Scheduler:
         self.ahead = ahead
 
     def process(self, rows: Iterator[Row], log: WorkLog) -> Iterator[tuple[str, Outcome]]:
-        """One outcome a row, in the order rows finish and are confirmed.
+        """One outcome per row, in the order rows finish and are confirmed.
 
         Raises:
             NotHearing: a canary failed during the run; rows answered since the last one are dead.

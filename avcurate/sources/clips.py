@@ -117,7 +117,7 @@ def read_vggsound(path: Path) -> Rows:
 
 
 def read_vggsounder(path: Path) -> Rows:
-    """VGGSounder 0.1.x and 1.0: several labels a clip, each with its modality, and flags of the clip.
+    """VGGSounder 0.1.x and 1.0: several labels per clip, each with its modality, and flags of the clip.
 
     Raises:
         UserError: a column is missing.

@@ -27,7 +27,7 @@ def sealed(folder: Path) -> bool:
 
 
 def wrong_files(folder: Path) -> list[tuple[str, str]]:
-    """(path from the folder, what is wrong) of every file that is missing, changed or unlisted, the manifest too."""
+    """(relative path, what is wrong) of each file that is missing, changed or unlisted, the manifest too."""
     try:
         listed = json.loads((folder / MANIFEST).read_text("utf-8"))
     except (OSError, ValueError):
@@ -40,7 +40,7 @@ def wrong_files(folder: Path) -> list[tuple[str, str]]:
 
 
 def differences(folder: Path, listed: dict[str, str]) -> list[tuple[str, str]]:
-    """(path from the folder, what is wrong) of every listed file that is missing or changed."""
+    """(relative path, what is wrong) of each listed file that is missing or changed."""
     return [(name, what) for name, wanted in listed.items() if (what := wrong_file(folder, name, wanted))]
 
 
@@ -57,7 +57,7 @@ def wrong_file(folder: Path, name: str, wanted: object) -> str:
 
 
 def _why(path: Path) -> str:
-    return "its bytes are not those that were recorded." if path.is_file() else "is missing, or not a file."
+    return "its bytes differ from those recorded." if path.is_file() else "is missing, or not a file."
 
 
 def is_inside(path: Path, folder: Path) -> bool:

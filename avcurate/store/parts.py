@@ -1,7 +1,7 @@
 """A stage's output as numbered Parquet parts, each with a commit record.
 
-A part holds the columns that its stage adds, and the row's key; a reader gets whole rows, put together from the parts
-of the stages before it. So nothing is stored twice.
+A part holds the columns that its stage adds, and the row's key; a reader gets whole rows, assembled from the parts of
+the stages before it. So nothing is stored twice.
 
 A part is done when its commit record exists; the record is written last and holds the checksum of every file of the
 part, and a digest of the part it was made from. Anything without a record is overwritten.
@@ -181,7 +181,7 @@ class Parts:
         return earlier if columns is None else earlier.select(columns)
 
     def columns(self) -> list[str]:
-        """Names of the columns that :meth:`read` gives of kept rows; none where no part is finished."""
+        """Names of the columns that :meth:`read` returns for kept rows; none where no part is finished."""
         for commit in self.commits():
             if self._name_of(commit.part, "kept") in commit.files:
                 own = [c for c in pq.read_schema(self.file(commit.part)).names if c != ROW_DIGEST]

@@ -137,7 +137,7 @@ def test_an_evaluation_refuses_swapped_clips_that_are_not_what_was_made(tmp_path
     changes = {"swapped": swapped.out, "media": swapped.folder / "clips"}
     made = sorted((swapped.out / "counterfactual").iterdir())
     shutil.copy(made[0], made[1])
-    with pytest.raises(UserError, match="its bytes are not those that were recorded"):
+    with pytest.raises(UserError, match="its bytes differ from those recorded"):
         running.run("eval", case.out, case.changes | changes, **case.parts)
 
 

@@ -1,8 +1,8 @@
 """Tiny random checkpoints of the two Qwen-Omni families with their real processor classes, built on the fly.
 
 Weights are laid out as in the released checkpoints (names begin with ``thinker.``, the configuration is the whole
-model's), so that transformers and vLLM both load them. Random weights are scaled up: at their initial size an answer hardly depends
-on anything, and the canary could not tell settings apart.
+model's), so that transformers and vLLM both load them. Random weights are scaled up: at their initial size an answer
+hardly depends on anything, and the canary could not tell settings apart.
 """
 
 import json

@@ -142,7 +142,7 @@ def test_on_the_demo_world_answers_follow_what_is_shown_and_the_swapped_sound(wo
     for pem in ("Audio", "Visual", "Audio-Visual"):
         assert {x.named for x in read_eval(RunDir(tmp_path / "factual"))[f"av+{pem}"]} == {(pem,)}
     # another variant is another input, even in the same folders
-    with pytest.raises(RecipeChanged, match="ingest output of this run was made with other settings"):
+    with pytest.raises(RecipeChanged, match="ingest output of this run was made with different settings"):
         running.run("eval", tmp_path / "factual", {**changes, "variant": "counterfactual"})
     # asked again with nothing changed: nothing is asked
     again = running.run("eval", tmp_path / "factual", {**changes, "variant": "factual"})
