@@ -149,16 +149,16 @@ def _ending(out: Path, note: dict[str, str]) -> list[str]:
 
 
 def _sound(
-    picture: Path, own: Packets, donor: Path | None, held: Packets, out: Path, spec: SwapSpec
+    picture: Path, own: Packets, donor: Path | None, donor_packets: Packets, out: Path, spec: SwapSpec
 ) -> tuple[list[str], str, float]:
     """ffmpeg's arguments for the second input and its filters, how it was fitted, and the gain."""
     seconds = own.picture_seconds
     length = f"{seconds:.6f}"
     if donor is None:
         return ["-f", "lavfi", "-t", length, "-i", f"anullsrc=r={RATE}:cl=stereo", *AAC], "whole", 0.0
-    if not held.facts.has_audio:
+    if not donor_packets.facts.has_audio:
         raise MediaError("donor_without_audio", f"{donor} has no sound.", "Choose another donor.")
-    lasts = held.sound_seconds
+    lasts = donor_packets.sound_seconds
     if lasts < spec.least_seconds:
         raise MediaError(
             "donor_too_short", f"{donor} has {lasts:.2f} s of sound, under {spec.least_seconds:g} s.", "Choose another."
@@ -172,13 +172,13 @@ def _sound(
             gain = max(-MAX_GAIN_DB, min(MAX_GAIN_DB, target_lufs - donor_lufs))
     short = lasts < seconds - 0.02
     fitted = ("looped" if spec.fit == "loop" else "padded") if short else "cut" if lasts > seconds + 0.02 else "whole"
-    if not short and not spec.match_loudness and held.sound_codec in COPIED[out.suffix]:
+    if not short and not spec.match_loudness and donor_packets.sound_codec in COPIED[out.suffix]:
         return ["-t", length, *_input(donor), "-c:a", "copy"], fitted, 0.0
     # looped in the filter, not by the demuxer, which ends early with some files
     samples = int((lasts + 1.0) * RATE)
     repeat = [f"aloop=loop=-1:size={samples}"] if short and spec.fit == "loop" else ["apad"]
     level = [f"volume={gain:.3f}dB", "alimiter=limit=0.97:level=0"] if spec.match_loudness else []
-    channels = str(max(1, min(2, held.facts.channels)))
+    channels = str(max(1, min(2, donor_packets.facts.channels)))
     filters = [f"aresample={RATE}", *repeat, *level, f"atrim=0:{length}"]
     return [*_input(donor), "-filter:a", ",".join(filters), *AAC, "-ac", channels], fitted, round(gain, 3)
 

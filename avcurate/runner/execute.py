@@ -169,9 +169,9 @@ class StageRun:
         """Reuse outcomes of rows that have not changed: journaled ones, and those of an earlier commit."""
         if self.stage.journals_outcomes:
             for row_id, digest in opened.digests.items():
-                held = self.journal.get(row_id).get(OUTCOME)
-                if held is not None and held["input"] == digest:
-                    opened.outcomes[row_id] = Kept(held["added"])
+                journaled = self.journal.get(row_id).get(OUTCOME)
+                if journaled is not None and journaled["input"] == digest:
+                    opened.outcomes[row_id] = Kept(journaled["added"])
         done = self.output.commit_of(part)
         if done is None or done.fingerprint != self.fingerprint:
             return

@@ -15,7 +15,7 @@ from avcurate.runner.stage import Dead, Outcome, Row
 T = TypeVar("T")
 INTERNAL = "internal_error"
 SAME_IN_A_ROW = 10
-# errors of the machine, not of the row that happened to meet them
+# errors of the machine, not of the row that happened to hit them
 _MACHINE = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE}
 )

@@ -140,11 +140,11 @@ def refuse_absent(source: Source, extent: Extent) -> None:
 
 def _batch(records: Iterator[Record], rows: int) -> Iterator[Record]:
     """Records of one part: up to ``rows``, fewer where they are large."""
-    held = 0
+    size = 0
     for record in islice(records, rows):
         yield record
-        held += record.size
-        if held >= PART_BYTES:
+        size += record.size
+        if size >= PART_BYTES:
             return
 
 

@@ -13,7 +13,7 @@ from avcurate.store.journal import bad_lines
 from avcurate.store.manifest import MANIFEST, differences, is_inside, wrong_file, wrong_files
 from avcurate.store.parts import Parts
 
-# columns that name a file of the media folder, each with the column of its checksum
+# columns that name a file in the media folder, each with the column of its checksum
 _MEDIA = (("media", "media_sha256"), ("clip", "clip_sha256"))
 
 

@@ -54,8 +54,8 @@ def read_captioned(record: Record, columns: dict[str, str]) -> Captioned:
         name = _text(raw, columns.get("clip", "clip"), where)
         heard = _texts(raw, columns.get("audio_caption", "audio_caption"), where)
         stem = CLIP_NAME.match(name)
-        given = raw.get(columns.get("source", "source"))
-        source = str(given) if given not in (None, "") else stem["youtube"] if stem else name
+        stated = raw.get(columns.get("source", "source"))
+        source = str(stated) if stated not in (None, "") else stem["youtube"] if stem else name
     seen = _texts(raw, columns.get("video_caption", "video_caption"), where)
     if not heard and not seen:
         raise RowError("caption_missing", f"{where}: {name[:80]!r} has no caption.", "Name its column with --map.")

@@ -15,7 +15,7 @@ from avcurate.sources.record import Record, refuse_file
 CHUNK = 1 << 16
 SHOWN = 2000
 _SPACE = re.compile(r"[ \t\r\n]*+")
-# possessive: an unclosed string must not be tried in many ways
+# possessive: an unclosed string must not cause backtracking
 _TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\]]', re.DOTALL)
 
 

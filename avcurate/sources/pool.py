@@ -14,7 +14,7 @@ from avcurate.sources.formats import Format
 from avcurate.sources.question import Question
 from avcurate.sources.records import Record
 
-# the blank line after it is the authors'
+# the trailing line break is the authors' own
 QUESTION = "Classify the sounding object into one of the categories below:\n"
 
 
