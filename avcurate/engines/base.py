@@ -1,7 +1,7 @@
 """What an engine is: requests in, replies out, as they finish.
 
-A request holds everything the answer depends on, so that an engine never needs to know of settings,
-questions or files. Responses of one request share its prefill.
+A request holds everything the answer depends on, so that an engine never needs to know about
+settings, questions or files. Responses of one request share its prefill.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PROCESS = uuid.uuid4().hex
 class Sampling:
     """Decoding values. ``temperature`` 0 is greedy; ``top_k`` 0 and ``top_p`` 1 are off.
 
-    ``first_logprobs`` asks for the log-probabilities of so many likeliest first tokens.
+    ``first_logprobs`` is how many of the likeliest first tokens to return log-probabilities for.
     """
 
     temperature: float = 1.0
@@ -45,11 +45,11 @@ class Request:
         audio: float32 (S,) mono at 16 kHz, or ``None``: not sent.
         frames: uint8 (T, H, W, 3), or ``None``: not sent.
         fps: frames per second of ``frames``; engines pass it on explicitly.
-        n: responses wanted; response i is sampled with seed ``seed + i``.
+        n: number of responses; response i is sampled with seed ``seed + i``.
         interleaved: send audio and video as one aligned item instead of one after the other.
         media_id: content hash of the media shown, for caches and servers; never a name.
-        prefix: what the response begins with; the reply's texts go on after it and do not repeat it.
-        schema: JSON schema of the response, for engines that can hold a model to it; others ignore it.
+        prefix: what the response begins with; the reply's texts continue after it and do not repeat it.
+        schema: JSON schema of the response, for engines that can enforce it; others ignore it.
     """
 
     key: str
@@ -78,9 +78,9 @@ class Response:
 
 @dataclass(frozen=True)
 class Reply:
-    """All responses of one request, and what the model received; -1 where the engine cannot tell.
+    """All responses of one request, and what the model received; -1 where the engine does not report it.
 
-    ``first_logprobs`` holds the likeliest first tokens as text with their log-probabilities, where asked for.
+    ``first_logprobs`` holds the likeliest first tokens as text with their log-probabilities, if requested.
     """
 
     key: str
@@ -103,7 +103,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Perception:
-    """What the canary looks at: token counts, and log-probabilities of the first answer token."""
+    """What the canary compares: token counts, and log-probabilities of the first answer token."""
 
     prompt_tokens: int
     audio_tokens: int
@@ -112,7 +112,7 @@ class Perception:
 
 
 class Source(Protocol):
-    """Where an engine takes its requests from; replies may bring new ones."""
+    """Where an engine takes its requests from; replies may add new ones."""
 
     def take(self, wait: bool) -> Request | None:
         """The next request; ``None`` when there is none now.
@@ -122,13 +122,13 @@ class Source(Protocol):
 
 
 class ListSource:
-    """A source that gives a fixed list of requests."""
+    """A source over a fixed list of requests."""
 
     def __init__(self, requests: Iterable[Request]) -> None:
         self._waiting = deque(requests)
 
     def take(self, wait: bool) -> Request | None:
-        """The next request; ``None`` when all were given."""
+        """The next request; ``None`` when none are left."""
         return self._waiting.popleft() if self._waiting else None
 
 
@@ -136,7 +136,7 @@ class Engine(ABC):
     """A model that answers.
 
     Attributes:
-        perceives: whether it tells what it received; false for engines that replay stored answers.
+        perceives: whether it reports what it received; false for engines that replay stored answers.
     """
 
     name: str
@@ -144,7 +144,7 @@ class Engine(ABC):
 
     @property
     def hearing(self) -> str:
-        """How it is known that media reached the model.
+        """How it is shown that media reached the model.
 
         ``canary`` (by log-probabilities, and by tokens where they are counted), ``behaviour`` (its answers follow what
         is shown) or ``none``.
@@ -165,7 +165,7 @@ class Engine(ABC):
 
     @abstractmethod
     def generate(self, source: Source) -> Iterator[Reply | Failure]:
-        """Answer everything the source gives, yielding replies as they finish.
+        """Answer all requests of the source, yielding replies as they finish.
 
         A reply is yielded before more is taken, because it may add requests to the source.
         """
@@ -175,7 +175,7 @@ class Engine(ABC):
         """What the model receives of a request, and the log-probabilities of its first token."""
 
     def expected_tokens(self, request: Request) -> tuple[int, int] | None:
-        """Audio and video tokens the request must cost, worked out apart from the model; ``None``: unknown."""
+        """Audio and video tokens the request must cost, computed independently of the model; ``None``: unknown."""
         return None
 
     @property
@@ -184,16 +184,16 @@ class Engine(ABC):
         return _PROCESS
 
     def provenance(self) -> dict[str, Any]:
-        """What the model says of itself once it is set up: a server's own report, for one."""
+        """What the model reports about itself after setup, e.g. a server's own report."""
         return {}
 
     @property
     def special_tokens(self) -> frozenset[str]:
-        """Texts that its tokenizer reads as special tokens; none of them may stand in a question."""
+        """Texts that its tokenizer reads as special tokens; none may appear in a question."""
         return frozenset()
 
     def refuse_special(self, *texts: str) -> None:
-        """Refuse texts that hold a special token: a placeholder would ask for media that are not there.
+        """Refuse texts that contain a special token: a placeholder would stand for media that are missing.
 
         Raises:
             RowError: ``special_token_in_text``.
@@ -202,8 +202,8 @@ class Engine(ABC):
             if any(token in text for text in texts):
                 raise RowError(
                     "special_token_in_text",
-                    f"the text holds {token!r}, which the model reads as a special token.",
-                    "Take it out of the question or choice.",
+                    f"the text contains {token!r}, which the model reads as a special token.",
+                    "Remove it from the question or choice.",
                 )
 
     def close(self) -> None:  # noqa: B027
@@ -211,9 +211,9 @@ class Engine(ABC):
 
 
 def text_logprobs(tokens: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """Log-probabilities by token text without white space around it; of "A" and " A" the likelier one."""
-    found: dict[str, float] = {}
+    """Log-probabilities by stripped token text; of "A" and " A" the likelier one."""
+    logprobs: dict[str, float] = {}
     for text, logprob in tokens:
-        name = text.strip()
-        found[name] = max(float(logprob), found.get(name, float("-inf")))
-    return found
+        stripped = text.strip()
+        logprobs[stripped] = max(float(logprob), logprobs.get(stripped, float("-inf")))
+    return logprobs

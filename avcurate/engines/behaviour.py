@@ -1,8 +1,8 @@
 """Proof of hearing where no tokens can be counted: what a model says must follow the sound and the picture.
 
-Endpoints tell neither media tokens nor, often, log-probabilities. So built-in clips that differ in the sound alone, or
-in the picture alone, are asked about many times; whether the words of the answers differ more than chance lets them is
-a permutation test on the distance between the mean word counts of both groups.
+Endpoints report no media tokens and often no log-probabilities. So the model is asked many times about built-in clips
+that differ in the sound alone, or in the picture alone; whether the words of its answers differ by more than chance is
+decided by a permutation test on the distance between the mean word counts of both groups.
 """
 
 from __future__ import annotations
@@ -42,28 +42,28 @@ def difference_by_chance(one: Sequence[str], other: Sequence[str], *, draws: int
         return float(((shuffled[:size].mean(0) - shuffled[size:].mean(0)) ** 2).sum())
 
     rng = np.random.default_rng(seed)
-    everyone = np.arange(len(counts))
-    seen = distance(everyone)
-    more = sum(distance(rng.permutation(everyone)) >= seen - 1e-12 for _ in range(draws))
-    return (1 + more) / (draws + 1)
+    unshuffled = np.arange(len(counts))
+    observed = distance(unshuffled)
+    as_far = sum(distance(rng.permutation(unshuffled)) >= observed - 1e-12 for _ in range(draws))
+    return (1 + as_far) / (draws + 1)
 
 
 def _word_counts(texts: Sequence[str]) -> NDArray[np.float64]:
     """float64 (N, W), each row of unit length."""
     words = [re.findall(r"\w+", t.casefold()) for t in texts]
-    at = {w: i for i, w in enumerate(sorted({w for one in words for w in one}))}
-    counts = np.zeros((len(texts), max(1, len(at))))
-    for row, one in zip(counts, words, strict=True):
-        for word in one:
-            row[at[word]] += 1
+    column_of = {w: i for i, w in enumerate(sorted({w for text_words in words for w in text_words}))}
+    counts = np.zeros((len(texts), max(1, len(column_of))))
+    for row, text_words in zip(counts, words, strict=True):
+        for word in text_words:
+            row[column_of[word]] += 1
     return np.asarray(counts / np.maximum(1e-9, np.linalg.norm(counts, axis=1, keepdims=True)))
 
 
 def check_behaviour(engine: Engine) -> None:
-    """Ask about clips that differ in one modality, alone and beside the other, and compare what is said.
+    """Ask about clips that differ in one modality, alone and beside the other, and compare the answers.
 
     Raises:
-        NotHearing: what is said does not follow the sound, or the picture; or nothing is said.
+        NotHearing: the answers do not follow the sound, or the picture; or there are none.
     """
     clips = canary_requests()
     pairs = {
@@ -73,22 +73,22 @@ def check_behaviour(engine: Engine) -> None:
         ("picture", "over the same sound"): (clips["av"], clips["av/other picture"]),
     }
     requests = [
-        _request(request, f"{what} {how} {i}", QUESTIONS[what], 1000 * i)
-        for (what, how), both in pairs.items()
+        _request(request, f"{what} {context} {i}", QUESTIONS[what], 1000 * i)
+        for (what, context), both in pairs.items()
         for i, request in enumerate(both)
     ]
-    said: dict[str, list[str]] = {}
+    answers: dict[str, list[str]] = {}
     for reply in engine.generate(ListSource(requests)):
         if isinstance(reply, Failure):
             raise NotHearing(f"{engine.name} did not answer the canary ({reply.reason}): {reply.message}", reply.hint)
-        said[reply.key] = [r.text for r in reply.responses]
-    for what, how in pairs:
-        p = difference_by_chance(said[f"{what} {how} 0"], said[f"{what} {how} 1"])
+        answers[reply.key] = [r.text for r in reply.responses]
+    for what, context in pairs:
+        p = difference_by_chance(answers[f"{what} {context} 0"], answers[f"{what} {context} 1"])
         if p > LEVEL:
             raise NotHearing(
                 f"{engine.name} does not follow the {what}: asked {ASKED} times each about two clips that differ in "
-                f"the {what} alone, {how}, its answers differ no more than by chance (p = {p:.3f}).",
-                "The endpoint may drop that modality. See which content parts this model takes, and try another model.",
+                f"the {what} alone, {context}, its answers differ no more than by chance (p = {p:.3f}).",
+                "The endpoint may drop that modality. Check which content parts the model accepts, or try another one.",
             )
 
 

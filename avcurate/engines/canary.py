@@ -13,7 +13,7 @@ from avcurate.engines.base import Engine, Perception, Request
 from avcurate.engines.behaviour import check_behaviour
 from avcurate.engines.canary_clips import NotHearing, canary_requests
 
-LEAST_CHANGE = 1e-4
+MIN_CHANGE = 1e-4
 
 
 def check_hearing(engine: Engine, interleaved: bool = False) -> None:
@@ -28,43 +28,43 @@ def check_hearing(engine: Engine, interleaved: bool = False) -> None:
     if not engine.perceives:
         return
     requests = canary_requests(interleaved)
-    saw = {name: engine.perceive(r) for name, r in requests.items()}
-    again = engine.perceive(requests["av"])
+    perceived = {name: engine.perceive(r) for name, r in requests.items()}
+    repeat = engine.perceive(requests["av"])
     for name, request in requests.items():
-        _check_tokens(engine, name, request, saw[name])
-    for one, of in (("a", "audio_tokens"), ("v", "video_tokens")):
-        if getattr(saw[one], of) != getattr(saw["av"], of):
+        _check_tokens(engine, name, request, perceived[name])
+    for name, field in (("a", "audio_tokens"), ("v", "video_tokens")):
+        if getattr(perceived[name], field) != getattr(perceived["av"], field):
             _fail(
                 engine,
-                f"{of.replace('_', ' ')} differ between {one} and av: the same clip is not delivered whole",
+                f"{field.replace('_', ' ')} differ between {name} and av: the same clip is not delivered whole",
             )
-    noise = change(saw["av"].logprobs, again.logprobs)
+    noise = change(perceived["av"].logprobs, repeat.logprobs)
     for name, what in (("av/other sound", "sound"), ("av/other picture", "picture")):
-        moved = change(saw["av"].logprobs, saw[name].logprobs)
-        if moved <= max(LEAST_CHANGE, 3 * noise):
+        largest = change(perceived["av"].logprobs, perceived[name].logprobs)
+        if largest <= max(MIN_CHANGE, 3 * noise):
             _fail(
                 engine,
-                f"changing only the {what} changes no log-probability (largest change {moved:.1e}, "
+                f"changing only the {what} changes no log-probability (largest change {largest:.1e}, "
                 f"between equal requests {noise:.1e}): the {what} is missing or stale",
             )
 
 
-def _check_tokens(engine: Engine, name: str, request: Request, saw: Perception) -> None:
-    wanted = engine.expected_tokens(request)
-    for what, given, got, i in (
-        ("audio", request.audio, saw.audio_tokens, 0),
-        ("video", request.frames, saw.video_tokens, 1),
+def _check_tokens(engine: Engine, name: str, request: Request, perceived: Perception) -> None:
+    expected = engine.expected_tokens(request)
+    for what, sent, received, i in (
+        ("audio", request.audio, perceived.audio_tokens, 0),
+        ("video", request.frames, perceived.video_tokens, 1),
     ):
-        if got < 0:
+        if received < 0:
             continue
-        if (given is not None) != (got > 0):
-            _fail(engine, f"request {name!r} received {got} {what} tokens")
-        if wanted is not None and got != wanted[i]:
-            _fail(engine, f"request {name!r} received {got} {what} tokens, {wanted[i]} were sent")
+        if (sent is not None) != (received > 0):
+            _fail(engine, f"request {name!r} received {received} {what} tokens")
+        if expected is not None and received != expected[i]:
+            _fail(engine, f"request {name!r} received {received} {what} tokens, {expected[i]} were sent")
 
 
 def change(one: Mapping[str, float], other: Mapping[str, float]) -> float:
-    """Largest change of a log-probability; infinite where the likely tokens differ altogether."""
+    """Largest change of a log-probability; infinite where they share fewer than half of the likely tokens."""
     shared = one.keys() & other.keys()
     if not one or not other:
         return 0.0

@@ -1,4 +1,4 @@
-"""The built-in clips that hearing is checked with, and the error of a model that does not hear or see."""
+"""The built-in clips of the canary, and the error for a model that does not hear or see."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FPS = 2.0
 
 
 class NotHearing(AvcurateError):
-    """A modality did not reach the model. What it answered since the last passed canary is unconfirmed."""
+    """A modality did not reach the model. Its answers since the last passed canary are unconfirmed."""
 
 
 def canary_requests(interleaved: bool = False) -> dict[str, Request]:
@@ -34,8 +34,8 @@ def canary_requests(interleaved: bool = False) -> dict[str, Request]:
         across[i, 30:80, 10 * i : 10 * i + 36] = (215, 40, 40)
         down[i, 10 * i : 10 * i + 36, 30:80] = (45, 80, 220)
     prompt = COT.render("What do you see and hear?", ())
-    # sampled with a seed, not greedy: vLLM on CPU forgets the seeds of a batch that holds one unseeded request
-    # (vllm#51206); the log-probabilities looked at are the same
+    # sampled with a seed, not greedy: vLLM on CPU drops the seeds of a batch that contains one unseeded request
+    # (vllm#51206); the log-probabilities compared are the same
     base = Request("canary", prompt, low, across, FPS, 1, 0, Sampling(temperature=1.0, max_tokens=1), interleaved)
     return {
         "av": base,

@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself: where it lies, which family it is, and how media are fed to it.
+"""What a checkpoint's files say: its folder, its family, and how media are fed to it.
 
 Knows folders and configuration files; loads no weights.
 """
@@ -33,7 +33,7 @@ class Checkpoint:
 
     @cached_property
     def folder(self) -> Path | None:
-        """Local folder, or ``None`` where the name is one for the model hub."""
+        """Local folder, or ``None`` for a name on the model hub."""
         if self.model in SHIPPED:
             return SHIPPED[self.model]
         local = Path(self.model).expanduser()
@@ -45,7 +45,7 @@ class Checkpoint:
 
     @property
     def path(self) -> str:
-        """What to hand to ``from_pretrained``."""
+        """What to pass to ``from_pretrained``."""
         return str(self.folder or self.model)
 
     def _json(self, name: str) -> dict[str, Any]:
@@ -60,12 +60,12 @@ class Checkpoint:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """``config.json``; empty where it cannot be had."""
+        """``config.json``; empty where it cannot be read."""
         return self._json("config.json")
 
     @property
     def model_type(self) -> str:
-        """The configuration's model type, that of the whole omni model also where only its thinker is stored."""
+        """The configuration's model type; the whole omni model's even where only its thinker is stored."""
         return str(self.config.get("model_type", "")).removesuffix("_thinker")
 
     @cached_property
@@ -80,7 +80,7 @@ class Checkpoint:
 
     @property
     def reads_text_alone(self) -> bool:
-        """Whether it is a causal language model whose configuration knows neither sound nor picture."""
+        """Whether it is a causal language model whose configuration mentions neither sound nor picture."""
         named = any(word in key for key in self.config for word in _MEDIA)
         causal = any(str(a).endswith("ForCausalLM") for a in self.config.get("architectures") or ())
         return causal and not named and self.family is None
@@ -98,11 +98,11 @@ class Checkpoint:
 
     @cached_property
     def special_tokens(self) -> frozenset[str]:
-        """Special tokens of its tokenizer; those its family is known for where the tokenizer cannot be read."""
+        """Special tokens of its tokenizer, and those known for its family in case it cannot be read."""
         listed = self._json("tokenizer.json").get("added_tokens", [])
         listed += list(self._json("tokenizer_config.json").get("added_tokens_decoder", {}).values())
-        found = {t["content"] for t in listed if isinstance(t, dict) and t.get("special") and t.get("content")}
-        return frozenset(found) | (self.family.special_tokens if self.family else frozenset())
+        special = {t["content"] for t in listed if isinstance(t, dict) and t.get("special") and t.get("content")}
+        return frozenset(special) | (self.family.special_tokens if self.family else frozenset())
 
     def media_tokens(self, request: Request) -> tuple[int, int] | None:
         """(audio tokens, video tokens) a request must cost, independent of any engine's code; ``None``: unknown."""

@@ -1,6 +1,6 @@
 """Whether a model, through an engine, does what labelling relies on: a minute or two on the user's own machine.
 
-Every check is a finding, never a crash; what an engine cannot show is said so.
+Every check yields a finding, never a crash; what an engine cannot show is reported as such.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from avcurate.media.decode import SAMPLE_RATE, DecodeSpec
 from avcurate.metrics.answers import parse_answer
 from avcurate.prompts import Prompt
 
-# a hop more, a hop less, an AAC clip of ten seconds, none of them whole hops of any family
+# at and around whole hops, and an AAC clip of ten seconds
 SAMPLES = (16_000, 16_001, 32_800, 47_999, 160_125)
 SIZES = ((4, 240, 320), (2, 64, 64), (8, 360, 640), (4, 100, 900))
 CHOICES = ("red", "blue", "green", "a drum")
 READABLE, CUT = 0.5, 0.1
 NEIGHBOURS = 5
-# of the change that another sound makes, how much of it a neighbour in the batch may make
+# most that a neighbour in the batch may change, as a share of what another sound changes
 SHARE_OF_SIGNAL = 0.05
 State = Literal["ok", "note", "problem"]
 
@@ -46,12 +46,12 @@ class Asked:
     """What a run will ask, from its recipe.
 
     Attributes:
-        prompt: what questions are asked with.
+        prompt: the prompt for the questions.
         n: responses per setting.
         sampling: temperature, longest response.
         media: how clips are decoded.
         interleaved: whether sound goes inside the video.
-        context: longest prompt and response together, tokens; 0: not known.
+        context: longest prompt and response together, tokens; 0: unknown.
     """
 
     prompt: Prompt
@@ -70,20 +70,20 @@ def conformance(engine: Engine, asked: Asked, tell: Callable[[Finding], None] = 
     """
     began = time.monotonic()
     engine.setup()
-    found = [Finding("loading", "ok", f"ready after {time.monotonic() - began:.0f} s.", {})]
-    tell(found[0])
+    findings = [Finding("loading", "ok", f"ready after {time.monotonic() - began:.0f} s.", {})]
+    tell(findings[0])
     try:
         for check in (_hearing, _counts, _settings, _seeds, _neighbours, _context, _answers):
             try:
-                findings = list(check(engine, asked))
+                results = list(check(engine, asked))
             except AvcurateError as e:
-                findings = [Finding(check.__name__.strip("_"), "problem", str(e), {})]
-            for finding in findings:
+                results = [Finding(check.__name__.strip("_"), "problem", str(e), {})]
+            for finding in results:
                 tell(finding)
-            found += findings
+            findings += results
     finally:
         engine.close()
-    return found
+    return findings
 
 
 def _hearing(engine: Engine, asked: Asked) -> Iterator[Finding]:
@@ -99,11 +99,11 @@ def _hearing(engine: Engine, asked: Asked) -> Iterator[Finding]:
 
 
 def _counts(engine: Engine, asked: Asked) -> Iterator[Finding]:
-    """Media tokens at odd lengths and sizes are those that the family file works out."""
+    """Media tokens at odd lengths and sizes match those computed by the family file."""
     if not engine.perceives:
         return
     base = canary_requests()["av"]
-    wrong, seen = [], 0
+    wrong, checked = [], 0
     shapes = [(n, None) for n in SAMPLES] + [(None, s) for s in SIZES] + [(SAMPLES[-1], SIZES[0])]
     for samples, size in shapes:
         request = replace(
@@ -111,21 +111,21 @@ def _counts(engine: Engine, asked: Asked) -> Iterator[Finding]:
             audio=None if samples is None else _noise(samples),
             frames=None if size is None else np.full((*size, 3), 90, np.uint8),
         )
-        wanted = engine.expected_tokens(request)
-        saw = engine.perceive(request)
-        got = (saw.audio_tokens, saw.video_tokens)
-        if wanted is None or min(got) < 0:
+        expected = engine.expected_tokens(request)
+        perceived = engine.perceive(request)
+        received = (perceived.audio_tokens, perceived.video_tokens)
+        if expected is None or min(received) < 0:
             continue
-        seen += 1
-        if got != wanted:
-            wrong.append(f"{samples or 0} samples and frames {size or 'none'}: {got} received, {wanted} expected")
+        checked += 1
+        if received != expected:
+            wrong.append(f"{samples or 0} samples, frames {size or 'none'}: {received} received, {expected} expected")
     if wrong:
-        yield Finding("token counts", "problem", f"{wrong[0]}; {len(wrong)} of {seen} differ.", {"wrong": wrong})
-    elif seen:
-        about = f"as expected at {seen} odd lengths and sizes: no clip will be lost to a miscount."
-        yield Finding("token counts", "ok", about, {"checked": seen})
+        yield Finding("token counts", "problem", f"{wrong[0]}; {len(wrong)} of {checked} differ.", {"wrong": wrong})
+    elif checked:
+        about = f"as expected at {checked} odd lengths and sizes: no clip will be lost to a miscount."
+        yield Finding("token counts", "ok", about, {"checked": checked})
     else:
-        yield Finding("token counts", "note", "this engine or family tells none: a lost clip would go unnoticed.", {})
+        yield Finding("token counts", "note", "this engine or family reports none: a lost clip would go unnoticed.", {})
 
 
 def _noise(samples: int) -> Any:
@@ -133,7 +133,7 @@ def _noise(samples: int) -> Any:
 
 
 def _settings(engine: Engine, asked: Asked) -> Iterator[Finding]:
-    """A zeroed modality costs what the real one does; the interleaved layout works where it is asked for."""
+    """A zeroed modality costs the same tokens as the real one; the interleaved layout works where the run uses it."""
     if not engine.perceives:
         return
     base = canary_requests(asked.interleaved)["av"]
@@ -143,45 +143,45 @@ def _settings(engine: Engine, asked: Asked) -> Iterator[Finding]:
         ("silence", replace(base, audio=np.zeros_like(base.audio))),
         ("black frames", replace(base, frames=np.zeros_like(base.frames))),
     ):
-        saw = engine.perceive(zeroed)
-        same = saw.prompt_tokens == whole.prompt_tokens
+        perceived = engine.perceive(zeroed)
+        same = perceived.prompt_tokens == whole.prompt_tokens
         state: State = "ok" if same else "problem"
         yield Finding(
             f"zeroed by {name}",
             state,
-            "costs the same tokens." if same else f"{saw.prompt_tokens} tokens instead of {whole.prompt_tokens}.",
+            "costs the same tokens." if same else f"{perceived.prompt_tokens} tokens instead of {whole.prompt_tokens}.",
             {},
         )
 
 
 def _replies(engine: Engine, requests: list[Request]) -> dict[str, Reply]:
-    found = {}
+    replies = {}
     for reply in engine.generate(ListSource(requests)):
         if isinstance(reply, Failure):
             raise AvcurateError(f"request {reply.key} failed ({reply.reason}): {reply.message}", reply.hint)
-        found[reply.key] = reply
-    return found
+        replies[reply.key] = reply
+    return replies
 
 
 def _seeds(engine: Engine, asked: Asked) -> Iterator[Finding]:
-    """n responses come back, differ where they are sampled, and are the same again for the same seeds."""
+    """n responses come back, differ when sampled, and repeat for the same seeds."""
     base = (
         canary_requests()["av"]
         if engine.hearing != "none"
         else replace(canary_requests()["av"], audio=None, frames=None)
     )
     request = replace(base, key="seeds", n=asked.n, seed=11, sampling=replace(asked.sampling, max_tokens=24))
-    one = [r.text for r in _replies(engine, [request])["seeds"].responses]
-    two = [r.text for r in _replies(engine, [request])["seeds"].responses]
-    if len(one) != asked.n:
-        yield Finding("responses", "problem", f"{len(one)} of {asked.n} responses came back.", {})
-    elif one == two:
-        alike = len(set(one)) == 1 and asked.n > 1 and asked.sampling.temperature > 0
-        about = f"{asked.n} come back, the same again for the same seeds" + (", though all alike." if alike else ".")
+    first = [r.text for r in _replies(engine, [request])["seeds"].responses]
+    second = [r.text for r in _replies(engine, [request])["seeds"].responses]
+    if len(first) != asked.n:
+        yield Finding("responses", "problem", f"{len(first)} of {asked.n} responses came back.", {})
+    elif first == second:
+        alike = len(set(first)) == 1 and asked.n > 1 and asked.sampling.temperature > 0
+        about = f"{asked.n} come back and repeat for the same seeds" + (", though all are identical." if alike else ".")
         yield Finding("responses", "note" if alike else "ok", about, {})
     else:
-        same = sum(a == b for a, b in zip(one, two, strict=True))
-        about = f"only {same} of {asked.n} are the same for the same seeds: a resumed run is not bit for bit the same."
+        same = sum(a == b for a, b in zip(first, second, strict=True))
+        about = f"only {same} of {asked.n} repeat for the same seeds: a resumed run is not bit-identical."
         yield Finding("responses", "note", about, {"same": same})
 
 
@@ -190,7 +190,7 @@ def _neighbours(engine: Engine, asked: Asked) -> Iterator[Finding]:
     if not engine.perceives:
         return
     greedy = Sampling(temperature=0.0, max_tokens=1, first_logprobs=20)
-    # a length that is no whole hop, beside longer ones
+    # not a whole number of hops, beside longer clips
     base = replace(canary_requests()["av"], key="r", audio=_noise(32_801), sampling=greedy)
     others = [replace(base, key=f"o{i}", audio=_noise(48_000 + 5 * i)) for i in range(NEIGHBOURS)]
 
@@ -205,7 +205,7 @@ def _neighbours(engine: Engine, asked: Asked) -> Iterator[Finding]:
     noise, moved, signal = change(alone, again), change(alone, among), change(alone, other)
     figures = {"neighbours": moved, "repeat": noise, "another sound": signal}
     bad = moved > max(3 * noise, SHARE_OF_SIGNAL * signal, 1e-5)
-    about = f"move a log-probability by {moved:.1e}; another sound moves it by {signal:.1e}, nothing by {noise:.1e}."
+    about = f"move a log-probability by {moved:.1e}; another sound moves it by {signal:.1e}, a repeat by {noise:.1e}."
     yield Finding("batch neighbours", "problem" if bad else "ok", about, figures)
 
 
@@ -219,20 +219,20 @@ def _context(engine: Engine, asked: Asked) -> Iterator[Finding]:
         audio=np.zeros(int(seconds * SAMPLE_RATE), np.float32),
         frames=np.zeros((max(2, frames), side, side, 3), np.uint8),
     )
-    wanted = engine.expected_tokens(request)
-    if wanted is None or not asked.context:
-        yield Finding("context", "note", "cannot be worked out for this engine or family.", {})
+    expected = engine.expected_tokens(request)
+    if expected is None or not asked.context:
+        yield Finding("context", "note", "cannot be computed for this engine or family.", {})
         return
-    longest = sum(wanted) + 200 + asked.sampling.max_tokens
+    longest = sum(expected) + 200 + asked.sampling.max_tokens
     fits = longest <= asked.context
-    shown = f"the longest clip ({seconds:g} s, {frames} frames) and its response"
-    about = f"{shown} take {longest:,} tokens of {asked.context:,}."
+    worst_case = f"the longest clip ({seconds:g} s, {frames} frames) and its response"
+    about = f"{worst_case} take {longest:,} tokens of {asked.context:,}."
     hint = "" if fits else " Lower media.max_seconds, max_frames or max_pixels, or raise model.max_model_len."
     yield Finding("context", "ok" if fits else "problem", about + hint, {"longest": longest, "context": asked.context})
 
 
 def _answers(engine: Engine, asked: Asked) -> Iterator[Finding]:
-    """Answers in the recipe's format can be read, are not cut off, and how fast they come."""
+    """Answers follow the recipe's format and are not cut off; reports speed and memory."""
     requests = []
     for name, canary in canary_requests().items():
         if "/" not in name:
@@ -247,10 +247,10 @@ def _answers(engine: Engine, asked: Asked) -> Iterator[Finding]:
     texts = [r for reply in replies.values() for r in reply.responses]
     readable = sum(parse_answer(asked.prompt.read(r.text), CHOICES) is not None for r in texts) / max(1, len(texts))
     cut = sum(r.finish_reason == "length" for r in texts) / max(1, len(texts))
-    shown = next((r.text for r in texts if parse_answer(asked.prompt.read(r.text), CHOICES) is None), "")
+    unreadable = next((r.text for r in texts if parse_answer(asked.prompt.read(r.text), CHOICES) is None), "")
     about = f"{readable:.0%} of {len(texts)} answers can be read, {cut:.0%} are cut off."
     if readable < READABLE:
-        about += f" It does not follow prompt {asked.prompt.name}; one says {' '.join(shown.split())[:80]!r}."
+        about += f" Prompt {asked.prompt.name} is not followed; one answer: {' '.join(unreadable.split())[:80]!r}."
     elif cut > CUT:
         about += " Raise sampling.max_tokens."
     state: State = "problem" if readable < READABLE else "note" if cut > CUT else "ok"
@@ -266,9 +266,9 @@ def _memory() -> str:
     import resource
     import sys
 
-    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
-    text = f"{held:.1f} GiB held by this process at most."
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
+    text = f"{peak:.1f} GiB peak in this process."
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
-        text += f" {torch.cuda.max_memory_allocated() / (1 << 30):.1f} GiB on the accelerator."
+        text += f" {torch.cuda.max_memory_allocated() / (1 << 30):.1f} GiB peak on the accelerator."
     return text

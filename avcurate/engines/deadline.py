@@ -1,6 +1,6 @@
 """A deadline for everything that is read and written on a connection, header lines included.
 
-httpx counts its time-outs from byte to byte: a server that sends one a second never runs into them.
+httpx restarts its timeouts with every byte: a server that sends one a second never hits them.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _END: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[float]:
-    """Reads and writes of this thread, on clients made by :func:`bounded`, end by then; gives the time of the end.
+    """End this thread's reads and writes on clients from :func:`bounded` after ``seconds``; yields the end time.
 
-    Those that would go on raise ``httpx.ReadTimeout`` or ``httpx.WriteTimeout``.
+    Those still under way raise ``httpx.ReadTimeout`` or ``httpx.WriteTimeout``.
     """
     end = time.monotonic() + seconds
     token = _END.set(end)
@@ -33,8 +33,8 @@ def deadline(seconds: float) -> Iterator[float]:
 
 
 def bounded(client: httpx.Client) -> httpx.Client:
-    """The client, its connections subject to :func:`deadline`, those through a proxy too."""
-    # httpx has no public way to give a network backend and keep its reading of proxies from the environment
+    """The client, its connections subject to :func:`deadline`, including those through a proxy."""
+    # httpx has no public way to set a network backend and still read proxies from the environment
     for transport in (client._transport, *client._mounts.values()):
         pool = getattr(transport, "_pool", None)
         if pool is not None:
@@ -48,7 +48,7 @@ def _left(timeout: float | None, error: type[Exception]) -> float | None:
         return timeout
     left = end - time.monotonic()
     if left <= 0:
-        raise error("the answer was not whole at the deadline")
+        raise error("the answer was incomplete at the deadline")
     return left if timeout is None else min(timeout, left)
 
 

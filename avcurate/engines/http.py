@@ -13,7 +13,7 @@ MAX_BODY = 64 << 20
 
 
 class Busy(Exception):
-    """The server cannot answer now; another try may succeed. ``after`` is its own wish, in seconds."""
+    """The server cannot answer now; another try may succeed. ``after`` is the delay it asks for, in seconds."""
 
     def __init__(self, message: str, after: float | None = None) -> None:
         super().__init__(message)
@@ -31,8 +31,8 @@ def post_json(client: httpx.Client, url: str, body: dict[str, Any], deadline_s: 
     """The JSON object that a server answers with.
 
     The deadline counts from the first byte sent to the last byte read: headers or a body that drip, or stall, do not
-    extend it where the client is one of :func:`avcurate.engines.deadline.bounded`. Compressed bodies are not asked
-    for, and refused: a megabyte of them may hold gigabytes.
+    extend it where the client comes from :func:`avcurate.engines.deadline.bounded`. Compressed bodies are not
+    requested, and are refused: a megabyte may unpack to gigabytes.
 
     Raises:
         Busy: the answer is late, too large, cut off, or says that the server is busy.
@@ -59,12 +59,12 @@ def _read(url: str, reply: httpx.Response, data: bytes) -> dict[str, Any]:
     if reply.status_code >= 400:
         raise Refused(f"{reply.status_code}: {_message(text)}")
     try:
-        found = json.loads(text)
+        answer = json.loads(text)
     except (ValueError, RecursionError) as e:
-        raise Busy(f"{url}: half an answer ({e})") from None
-    if not isinstance(found, dict):
-        raise Refused(f"the answer is a {type(found).__name__}, not an object: {text[:200]}")
-    return found
+        raise Busy(f"{url}: incomplete answer ({e})") from None
+    if not isinstance(answer, dict):
+        raise Refused(f"the answer is a {type(answer).__name__}, not an object: {text[:200]}")
+    return answer
 
 
 def _seconds(value: str | None) -> float | None:
@@ -76,7 +76,7 @@ def _seconds(value: str | None) -> float | None:
 
 def _message(text: str) -> str:
     try:
-        found = json.loads(text)
-        return str((found.get("error") or found).get("message", found))[:400]
+        answer = json.loads(text)
+        return str((answer.get("error") or answer).get("message", answer))[:400]
     except (ValueError, AttributeError, RecursionError):
         return text[:400]

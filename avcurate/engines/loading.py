@@ -1,4 +1,4 @@
-"""What a library raises over a model that it cannot load, as one sentence."""
+"""Turns what a library raises for a model it cannot load into one sentence."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from avcurate.errors import AvcurateError, UserError
 
 @contextmanager
 def loading(what: str, hint: str) -> Iterator[None]:
-    """Around the loading of weights and processors.
+    """Wrap the loading of weights and processors.
 
-    Damaged files raise whatever the parser underneath happens to raise, so every error is taken for the model's; the
-    machine's own (no memory left) is not.
+    Damaged files raise whatever the parser underneath happens to raise, so every error counts as the model's, except
+    the machine's own (no memory left).
 
     Raises:
         UserError: the model cannot be loaded; it names the model and the library's reason.
@@ -25,5 +25,5 @@ def loading(what: str, hint: str) -> Iterator[None]:
     except Exception as e:
         if type(e).__name__ == "OutOfMemoryError":
             raise
-        said = " ".join(str(e).split())[:300] or type(e).__name__
-        raise UserError(f"{what} cannot be loaded: {said}", hint) from e
+        reason = " ".join(str(e).split())[:300] or type(e).__name__
+        raise UserError(f"{what} cannot be loaded: {reason}", hint) from e

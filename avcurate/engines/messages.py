@@ -1,4 +1,4 @@
-"""What a user message holds, and in which order: picture, sound, question."""
+"""The content of a user message, in order: picture, sound, question."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Message = dict[str, object]
 def messages_of(request: Request) -> list[Message]:
     """Chat messages of a request; media first and text last, no system prompt (Qwen3-Omni's advice).
 
-    An interleaved request has a video item alone, the processor puts the audio inside it.
+    An interleaved request has only a video item; the processor puts the audio inside it.
     """
     content: list[dict[str, str]] = []
     if request.frames is not None:

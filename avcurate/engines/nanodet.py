@@ -68,7 +68,7 @@ class NanoDetDetector(Detector):
             self._outputs = [(shapes[n, len(COCO)], shapes[n, 4 * _BINS]) for n in cells]
         except (KeyError, ValueError, TypeError, IndexError):
             raise UserError(
-                f"{self.file} is no NanoDet of a fixed size over 80 classes.", "Give one, or a transformers model."
+                f"{self.file} is not a fixed-size NanoDet over 80 classes.", "Give one, or a transformers model."
             ) from None
 
     def detect(self, frames: list[Frame], floor: float) -> list[list[Detection]]:
@@ -87,12 +87,12 @@ class NanoDetDetector(Detector):
         for stride, (classes, sides) in zip(_STRIDES, zip(values[::2], values[1::2], strict=True), strict=True):
             scores.append(classes[0])
             boxes.append(self._boxes(sides[0], stride))
-        found = _suppress(np.concatenate(boxes), np.concatenate(scores), floor)
+        detections = _suppress(np.concatenate(boxes), np.concatenate(scores), floor)
         grow = np.array([width, height, width, height]) / self._size
         limit = np.array([width, height, width, height], np.float64)
         return [
             Detection(COCO[c], float(s), tuple(float(x) for x in np.clip(box * grow, 0, limit)))  # type: ignore[arg-type]
-            for c, s, box in found
+            for c, s, box in detections
         ]
 
     def _boxes(self, sides: NDArray[np.float32], stride: int) -> NDArray[np.float64]:

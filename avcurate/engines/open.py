@@ -1,4 +1,4 @@
-"""An engine by name. The heavy ones are imported only here, when they are asked for."""
+"""An engine by name. The heavy ones are imported only here, when they are needed."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ def in_process(spec: ModelSpec, interleaved: bool) -> Engine:
     options: dict[str, Any] = {"max_sequences": spec.max_sequences, "dtype": spec.dtype, **spec.options}
     if checkpoint.reads_text_alone:
         if "maam" in options:
-            raise UserError(f"{spec.model} reads text alone: there is nothing for MAAM to mask.", "Name an omni model.")
+            raise UserError(f"{spec.model} reads only text: there is nothing for MAAM to mask.", "Name an omni model.")
         from avcurate.engines.text_engine import TextEngine
 
-        return _made(lambda: TextEngine(checkpoint, **options))
+        return _construct(lambda: TextEngine(checkpoint, **options))
     from avcurate.engines.transformers_engine import TransformersEngine
 
-    return _made(lambda: TransformersEngine(checkpoint, **options))
+    return _construct(lambda: TransformersEngine(checkpoint, **options))
 
 
-def _made(make: Callable[[], Engine]) -> Engine:
+def _construct(make: Callable[[], Engine]) -> Engine:
     try:
         return make()
     except TypeError as e:

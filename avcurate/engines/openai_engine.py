@@ -21,9 +21,9 @@ from avcurate.errors import UserError
 class OpenAIEngine(ServerEngine):
     """A model behind an endpoint that knows chat completions with ``input_audio`` and ``image_url``, and no more.
 
-    ``ModelSpec.options`` beside those of the server engine: ``n`` (true: the endpoint takes it; else every response is
-    a request), ``seed`` (true: it takes one), ``max_tokens_field`` (``max_tokens``), ``image_detail`` (``auto``).
-    A key comes from the environment variable ``AVCURATE_API_KEY`` or ``OPENAI_API_KEY`` and is written nowhere.
+    ``ModelSpec.options`` beside those of the server engine: ``n`` (true: the endpoint accepts it; else every response
+    is a request), ``seed`` (true: it accepts one), ``max_tokens_field`` (``max_tokens``), ``image_detail`` (``auto``).
+    The API key comes from the environment variable ``AVCURATE_API_KEY`` or ``OPENAI_API_KEY`` and is written nowhere.
     """
 
     name = "openai"
@@ -38,7 +38,7 @@ class OpenAIEngine(ServerEngine):
 
     @property
     def hearing(self) -> str:
-        """By what it says: it tells no tokens."""
+        """By its answers: it reports no tokens."""
         return "behaviour"
 
     def identity(self) -> dict[str, Any]:
@@ -63,7 +63,7 @@ class OpenAIEngine(ServerEngine):
             except httpx.HTTPError as e:
                 raise UserError(f"nothing answers at {url}: {e}", "Check --url (it ends in /v1).") from None
             if reply.status_code in (401, 403):
-                raise UserError(f"{url} wants a key.", "Give it in the environment variable AVCURATE_API_KEY.")
+                raise UserError(f"{url} requires a key.", "Set it in the environment variable AVCURATE_API_KEY.")
             listed = _listed(reply)
             if listed and not any(_same(self.model, name) for name in listed):
                 raise UserError(
@@ -72,11 +72,11 @@ class OpenAIEngine(ServerEngine):
         self._pool = ThreadPoolExecutor(max(self.spec.max_sequences, 4), thread_name_prefix="ask")
 
     def expected_tokens(self, request: Request) -> tuple[int, int] | None:
-        """Not known: endpoints do not tell what they received."""
+        """Unknown: endpoints do not report what they received."""
         return None
 
     def perceive(self, request: Request) -> Perception:
-        """Nothing of it can be seen."""
+        """Unknown: endpoints do not report it."""
         return Perception(-1, -1, -1)
 
     def _ask(self, request: Request) -> Reply | Failure:
@@ -85,16 +85,16 @@ class OpenAIEngine(ServerEngine):
         responses: list[Response] = []
         prompt = -1
         for i in range(request.n):
-            one = super()._ask(replace(request, n=1, seed=request.seed + i))
-            if isinstance(one, Failure):
-                return one
-            responses += one.responses
-            prompt = one.prompt_tokens
+            reply = super()._ask(replace(request, n=1, seed=request.seed + i))
+            if isinstance(reply, Failure):
+                return reply
+            responses += reply.responses
+            prompt = reply.prompt_tokens
         return Reply(request.key, tuple(responses), prompt, -1, -1)
 
     def _body(self, request: Request, logprobs: int | None = None) -> dict[str, Any]:
         if request.prefix:
-            raise Refused("an endpoint cannot be made to begin its answer with given words; force no PEM.")
+            raise Refused("an endpoint cannot be made to begin its answer with given words; do not force a PEM.")
         content: list[dict[str, Any]] = []
         if request.frames is not None:
             rate = f"{len(request.frames)} frames of a video, {request.fps:g} a second:"
@@ -119,23 +119,23 @@ class OpenAIEngine(ServerEngine):
         if self.options["seed"]:
             body["seed"] = request.seed
         if request.schema:
-            asked = {"name": "answer", "schema": json.loads(request.schema)}
-            body["response_format"] = {"type": "json_schema", "json_schema": asked}
+            json_schema = {"name": "answer", "schema": json.loads(request.schema)}
+            body["response_format"] = {"type": "json_schema", "json_schema": json_schema}
         if s.first_logprobs:
             body |= {"logprobs": True, "top_logprobs": s.first_logprobs}
         return body
 
-    def _reply(self, request: Request, found: dict[str, Any]) -> Reply | Failure:
-        said = found.get("model")
-        if isinstance(said, str) and not _same(self.model, said):
+    def _reply(self, request: Request, answer: dict[str, Any]) -> Reply | Failure:
+        name = answer.get("model")
+        if isinstance(name, str) and not _same(self.model, name):
             raise UserError(
-                f"the endpoint answered as {said!r}, not as {self.model!r}: its answers would carry another's name.",
+                f"the endpoint answered as {name!r}, not as {self.model!r}: labels would carry the wrong name.",
                 "Name the model that answers with --model.",
             )
-        choices = found["choices"]
+        choices = answer["choices"]
         if len(choices) != request.n:
             return Failure(request.key, "responses_missing", f"{len(choices)} of {request.n} responses came back")
-        usage = found.get("usage") or {}
+        usage = answer.get("usage") or {}
         tokens = round(int(usage.get("completion_tokens", 0)) / request.n)
         responses = tuple(
             Response(request.seed + i, text_of(c["message"]["content"]), c.get("finish_reason") or "stop", tokens)
@@ -145,14 +145,14 @@ class OpenAIEngine(ServerEngine):
 
 
 def _listed(reply: httpx.Response) -> list[str]:
-    """Models that an endpoint lists; none where it does not."""
+    """Models that an endpoint lists; empty where it lists none."""
     try:
         return [str(m["id"]) for m in reply.json()["data"]] if reply.status_code == 200 else []
     except (ValueError, KeyError, TypeError):
         return []
 
 
-def _same(asked: str, said: str) -> bool:
-    """Whether a name is the one that was asked for, or that with a date or a path around it."""
-    asked, said = asked.casefold(), said.casefold().rsplit("/models/", 1)[-1].removeprefix("models/")
-    return asked == said or said.startswith(f"{asked}-") or said.endswith(f"/{asked}")
+def _same(requested: str, reported: str) -> bool:
+    """Whether a reported name is the requested one, or that with a date or a path around it."""
+    requested, reported = requested.casefold(), reported.casefold().rsplit("/models/", 1)[-1].removeprefix("models/")
+    return requested == reported or reported.startswith(f"{requested}-") or reported.endswith(f"/{requested}")

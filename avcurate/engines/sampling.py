@@ -27,7 +27,7 @@ class SeededSampler:
         self.generators = [torch.Generator().manual_seed(s) for s in seeds]
 
     def keep(self, rows: list[int]) -> None:
-        """Go on with these rows only, in this order."""
+        """Continue with these rows only, in this order."""
         self.generators = [self.generators[i] for i in rows]
 
     def draw(self, logits: Tensor) -> Tensor:
@@ -42,8 +42,8 @@ class SeededSampler:
 
     def _truncate(self, scores: Tensor) -> Tensor:
         if self.sampling.top_k > 0:
-            least = scores.topk(min(self.sampling.top_k, scores.shape[1])).values[:, -1:]
-            scores = scores.masked_fill(scores < least, -torch.inf)
+            lowest_kept = scores.topk(min(self.sampling.top_k, scores.shape[1])).values[:, -1:]
+            scores = scores.masked_fill(scores < lowest_kept, -torch.inf)
         if self.sampling.top_p < 1:
             ordered, index = scores.sort(descending=True)
             before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)

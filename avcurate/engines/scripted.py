@@ -37,7 +37,7 @@ class ScriptedEngine(Engine):
         return {"engine": self.name, "script": sha256(self.script) if self.script.is_file() else None}
 
     def setup(self) -> None:
-        """Index the script by question and setting; only offsets are held."""
+        """Index the script by question and setting; only offsets are kept in memory."""
         if not self.script.is_file():
             raise UserError(f"the script {self.script} does not exist.", "Give --model the path of a .jsonl file.")
         keys, offsets = array("Q"), array("q")
@@ -60,12 +60,12 @@ class ScriptedEngine(Engine):
 
     def _offset(self, key: str) -> int | None:
         """Where the last entry of a question and setting begins."""
-        wanted = np.uint64(_hash(key))
-        found = int(np.searchsorted(self._keys, wanted, "right")) - 1
-        return int(self._offsets[found]) if found >= 0 and self._keys[found] == wanted else None
+        hashed = np.uint64(_hash(key))
+        index = int(np.searchsorted(self._keys, hashed, "right")) - 1
+        return int(self._offsets[index]) if index >= 0 and self._keys[index] == hashed else None
 
     def generate(self, source: Source) -> Iterator[Reply | Failure]:
-        """Play back what the script holds for each request."""
+        """Play back the script's entry for each request."""
         with self.script.open("rb") as f:
             while (request := source.take(wait=True)) is not None:
                 at = self._offset(request.key.rsplit("/", 1)[0])

@@ -41,7 +41,7 @@ class ServerEngine(Engine):
     """A model behind one or several servers.
 
     ``ModelSpec.options``: ``timeout_s`` (600, for a whole answer), ``attempts`` (6), ``frame_format`` (PNG, or JPEG
-    for less traffic), ``max_wait_s`` (60, longest back-off). A key comes from the environment variable
+    for less traffic), ``max_wait_s`` (60, longest back-off). The API key comes from the environment variable
     ``AVCURATE_API_KEY`` or ``OPENAI_API_KEY`` and is written nowhere.
     """
 
@@ -59,7 +59,7 @@ class ServerEngine(Engine):
         unknown = set(spec.options) - set(self.defaults)
         if "api_key" in unknown:
             raise UserError(
-                "a key is not written into recipes.", "Give it in the environment variable AVCURATE_API_KEY."
+                "an API key does not belong in a recipe.", "Set it in the environment variable AVCURATE_API_KEY."
             )
         if unknown:
             raise UserError(
@@ -107,7 +107,7 @@ class ServerEngine(Engine):
         """The model's name at a server that serves these.
 
         Raises:
-            UserError: it serves other models; a model that answers in another's name would label in its name too.
+            UserError: it serves other models, whose labels would be recorded under this one's name.
         """
         name = self.spec.served_name or self.spec.model
         if name not in served:
@@ -119,7 +119,7 @@ class ServerEngine(Engine):
 
     @property
     def witness(self) -> str:
-        """The servers' processes by their start; this process where they do not tell it."""
+        """The servers' processes by start time; this process where they do not report it."""
         started = [self._started(url) for url in self.urls]
         return (
             super().witness
@@ -133,16 +133,16 @@ class ServerEngine(Engine):
                 text = self._client.get(f"{url.removesuffix('/v1')}/metrics", timeout=10).raise_for_status().text
         except httpx.HTTPError:
             return None
-        found = re.search(r"^process_start_time_seconds(?:\{[^}\n]*\})? (\S+)$", text, re.MULTILINE)
-        return found[1] if found else None
+        match = re.search(r"^process_start_time_seconds(?:\{[^}\n]*\})? (\S+)$", text, re.MULTILINE)
+        return match[1] if match else None
 
     def provenance(self) -> dict[str, Any]:
-        """What each server reports of the model that it serves."""
+        """What each server reports about the model it serves."""
         cards = {json.dumps(c, sort_keys=True): c for c in self.answered_by.values()}
         return {"models": list(cards.values())}
 
     def close(self) -> None:
-        """Let connections go."""
+        """Close the connections."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 
@@ -156,32 +156,32 @@ class ServerEngine(Engine):
         return self.checkpoint.media_tokens(request)
 
     def generate(self, source: Source) -> Iterator[Reply | Failure]:
-        """Keep as many requests in flight as the servers bear."""
-        flying: set[Future[Reply | Failure]] = set()
+        """Keep as many requests in flight as the servers handle."""
+        in_flight: set[Future[Reply | Failure]] = set()
         while True:
-            while len(flying) < min(int(self.limit), self.spec.max_sequences):
-                request = source.take(wait=not flying)
+            while len(in_flight) < min(int(self.limit), self.spec.max_sequences):
+                request = source.take(wait=not in_flight)
                 if request is None:
                     break
-                flying.add(self._pool.submit(self._ask, request))
-            if not flying:
+                in_flight.add(self._pool.submit(self._ask, request))
+            if not in_flight:
                 return
-            done, flying = wait(flying, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+            done, in_flight = wait(in_flight, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
 
     def _ask(self, request: Request) -> Reply | Failure:
         if request.interleaved:
-            return Failure(request.key, "request_refused", "servers take audio and video apart, not interleaved")
+            return Failure(request.key, "request_refused", "servers take audio and video separately, not interleaved")
         try:
             body = self._body(request)
-            found = self._post(body)
+            answer = self._post(body)
         except Refused as e:
             return Failure(request.key, "request_refused", str(e))
         try:
-            return self._reply(request, found)
+            return self._reply(request, answer)
         except (KeyError, TypeError, IndexError, AttributeError, ValueError, OverflowError, ArithmeticError) as e:
-            message = f"the server's answer cannot be read ({type(e).__name__}: {e}): {str(found)[:300]}"
+            message = f"the server's answer cannot be read ({type(e).__name__}: {e}): {str(answer)[:300]}"
             return Failure(request.key, "answer_malformed", message)
 
     def _body(self, request: Request, logprobs: int | None = None) -> dict[str, Any]:
@@ -190,13 +190,13 @@ class ServerEngine(Engine):
             request = replace(request, audio=family.whole(request.audio))
         return body_of(request, self.model, self.options["frame_format"], self.checkpoint.video_kwargs, logprobs)
 
-    def _reply(self, request: Request, found: dict[str, Any]) -> Reply | Failure:
-        choices = sorted(found["choices"], key=lambda c: c["index"])
+    def _reply(self, request: Request, answer: dict[str, Any]) -> Reply | Failure:
+        choices = sorted(answer["choices"], key=lambda c: c["index"])
         if len(choices) != request.n:
             return Failure(request.key, "responses_missing", f"{len(choices)} of {request.n} responses came back")
         if sorted(c["index"] for c in choices) != list(range(request.n)):
             raise ValueError("its choices are not numbered from 0")
-        tokens = int(found["usage"].get("completion_tokens", -1))
+        tokens = int(answer["usage"].get("completion_tokens", -1))
         responses = tuple(
             Response(
                 request.seed + c["index"],
@@ -210,11 +210,11 @@ class ServerEngine(Engine):
         if request.sampling.first_logprobs:
             top = choices[0]["logprobs"]["content"][0]["top_logprobs"]
             first = text_logprobs((t["token"], t["logprob"]) for t in top)
-        prompt = int(found["usage"]["prompt_tokens"])
-        return Reply(request.key, responses, prompt, *self._media_tokens(request, found), first)
+        prompt = int(answer["usage"]["prompt_tokens"])
+        return Reply(request.key, responses, prompt, *self._media_tokens(request, answer), first)
 
-    def _media_tokens(self, request: Request, found: dict[str, Any]) -> tuple[int, int]:
-        details = (found["usage"].get("prompt_tokens_details") or {}).get("multimodal_tokens")
+    def _media_tokens(self, request: Request, answer: dict[str, Any]) -> tuple[int, int]:
+        details = (answer["usage"].get("prompt_tokens_details") or {}).get("multimodal_tokens")
         if details is None:
             return -1, -1
         return int(details.get("audio", 0)), int(details.get("video", 0))
@@ -237,11 +237,11 @@ class ServerEngine(Engine):
             last = e.last_attempt.exception()
             raise UserError(
                 f"no server answered after {self.options['attempts']} attempts: {last}",
-                "See to the servers, then run the same command again; nothing is lost.",
+                "Check the servers, then run the same command again; nothing is lost.",
             ) from None
 
     def _wait(self, state: RetryCallState) -> float:
-        """Longer after each failure, with jitter; where the server says how long, that long."""
+        """Back off longer after each failure, with jitter; where the server states a delay, use that."""
         longest = float(self.options["max_wait_s"])
         error = state.outcome.exception() if state.outcome is not None else None
         if isinstance(error, Busy) and error.after is not None:
@@ -253,11 +253,11 @@ class ServerEngine(Engine):
             url = min(self._load, key=lambda u: self._load[u])
             self._load[url] += 1
         try:
-            found = post_json(self._client, f"{url}/chat/completions", body, self.options["timeout_s"])
+            answer = post_json(self._client, f"{url}/chat/completions", body, self.options["timeout_s"])
             with self._lock:
                 # additive increase: about one more in flight each time all of them have succeeded
                 self.limit = min(self.limit + 1 / self.limit, float(self.spec.max_sequences))
-            return found
+            return answer
         except (Busy, httpx.TransportError):
             with self._lock:
                 self.limit = max(1.0, self.limit * 0.7)
@@ -269,28 +269,28 @@ class ServerEngine(Engine):
     def perceive(self, request: Request) -> Perception:
         """One token with the likeliest alternatives."""
         try:
-            found = self._post(self._body(request, TOP))
+            answer = self._post(self._body(request, TOP))
         except Refused as e:
             raise UserError(
                 f"the server refused the canary: {e}",
                 "Start it with --trust-request-mm-kwargs; see the README.",
             ) from None
         try:
-            first = found["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+            first = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
             logprobs = {t["token"]: float(t["logprob"]) for t in first}
-            return Perception(int(found["usage"]["prompt_tokens"]), *self._media_tokens(request, found), logprobs)
+            return Perception(int(answer["usage"]["prompt_tokens"]), *self._media_tokens(request, answer), logprobs)
         except (KeyError, TypeError, IndexError, AttributeError, ValueError) as e:
             raise UserError(
-                f"the server's answer to the canary cannot be read ({type(e).__name__}: {e}): {str(found)[:200]}",
+                f"the server's answer to the canary cannot be read ({type(e).__name__}: {e}): {str(answer)[:200]}",
                 "It must be a vLLM server that returns log-probabilities and token counts; see the README.",
             ) from None
 
 
 def text_of(content: object) -> str:
-    """The words of a choice.
+    """The text of a choice.
 
     Raises:
-        TypeError: they are no text.
+        TypeError: it is not text.
     """
     if content is None:
         return ""

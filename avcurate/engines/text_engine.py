@@ -87,11 +87,11 @@ class TextEngine(Engine):
                 if request.audio is None and request.frames is None:
                     batch.append(request)
                 else:
-                    message = f"{self.checkpoint.model} reads text alone."
+                    message = f"{self.checkpoint.model} reads only text."
                     yield Failure(request.key, "text_only_model", message, "Name an omni model.")
             if not batch:
                 return
-            # responses of a batch stop together, so those of other sampling values go in one of their own
+            # responses of a batch stop together, so other sampling values get a batch of their own
             for sampling in dict.fromkeys(r.sampling for r in batch):
                 yield from self._answer([r for r in batch if r.sampling == sampling])
 
@@ -131,17 +131,17 @@ class TextEngine(Engine):
         prompt_tokens = mask.sum(1).tolist()
         prefilled = (cache, logits, mask[rows], position[rows, -1] + 1)
         written = decode_responses(self.model, prefilled, sampler, self._ends)
-        found = []
+        replies = []
         for i, r in enumerate(batch):
             responses = []
-            for row in (k for k, who in enumerate(owner) if who == i):
+            for row in (k for k, request in enumerate(owner) if request == i):
                 ids = written[row]
                 ended = bool(ids) and ids[-1] in self._ends
                 text = self.tokenizer.decode(ids, skip_special_tokens=True)
                 responses.append(Response(seeds[row], text, "stop" if ended else "length", len(ids)))
-            found.append(Reply(r.key, tuple(responses), prompt_tokens[i], 0, 0))
-        return found
+            replies.append(Reply(r.key, tuple(responses), prompt_tokens[i], 0, 0))
+        return replies
 
     def perceive(self, request: Request) -> Perception:
-        """Text perceives nothing."""
+        """A text model perceives nothing."""
         return Perception(-1, -1, -1)

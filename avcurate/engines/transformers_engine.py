@@ -50,13 +50,13 @@ class _Prefill:
 
 @dataclass
 class Sampled:
-    """What a batch of alike requests was answered with, as token ids.
+    """Responses to a batch of like requests, as token ids.
 
     Attributes:
         owner: for each response the index of its request.
-        seeds: its seed; written: its tokens, the end token included where it came.
+        seeds: its seed; written: its tokens, the end token included if it was drawn.
         prompts: token ids of the prompts, (requests, L), padded on the left; lengths: tokens of each.
-        first: likeliest first tokens of each request, where asked for.
+        first: likeliest first tokens of each request, if requested.
     """
 
     owner: list[int]
@@ -93,7 +93,7 @@ class TransformersEngine(Engine):
         self.dtype = dtype
         self.device = device
         if maam is not None and maam not in SCOPES:
-            raise UserError(f"there is no scope {maam!r} of MAAM.", f"Scopes are: {', '.join(SCOPES)}.")
+            raise UserError(f"unknown MAAM scope {maam!r}.", f"Scopes are: {', '.join(SCOPES)}.")
         self.maam = maam
 
     def identity(self) -> dict[str, Any]:
@@ -137,22 +137,22 @@ class TransformersEngine(Engine):
         config = self.model.config
         self._audio_id, self._video_id = config.audio_token_id, config.video_token_id
         self._refuse_other_tokenizer()
-        # a mark without its media breaks the positions of whoever reads the response
+        # a mark without its media breaks the positions of any model that reads the response
         self._banned = sorted({getattr(config, name) for name in MARKS if isinstance(getattr(config, name, None), int)})
         ends = self.model.generation_config.eos_token_id
         self._ends = set(ends if isinstance(ends, list) else [ends])
 
     def _refuse_other_tokenizer(self) -> None:
-        """A tokenizer whose files are gone is replaced by another without a word; its marks then mean nothing.
+        """Refuse a tokenizer that is not the model's: transformers silently replaces one with missing files.
 
         Raises:
             UserError: the marks of media are not the model's.
         """
-        for name, wanted in (("audio_token", self._audio_id), ("video_token", self._video_id)):
+        for name, expected in (("audio_token", self._audio_id), ("video_token", self._video_id)):
             mark = getattr(self.processor, name, None)
-            if mark is not None and self.processor.tokenizer.convert_tokens_to_ids(mark) != wanted:
+            if mark is not None and self.processor.tokenizer.convert_tokens_to_ids(mark) != expected:
                 raise UserError(
-                    f"the tokenizer of {self.checkpoint.model} is not its model's: {mark} is not token {wanted}.",
+                    f"the tokenizer of {self.checkpoint.model} is not its model's: {mark} is not token {expected}.",
                     "Its tokenizer files are missing or another model's; fetch the model again.",
                 )
 
@@ -163,7 +163,7 @@ class TransformersEngine(Engine):
 
     @property
     def on_cpu(self) -> bool:
-        """Whether the model runs on the processor."""
+        """Whether the model runs on the CPU."""
         return self._device == "cpu"
 
     def close(self) -> None:
@@ -199,7 +199,7 @@ class TransformersEngine(Engine):
         except (UserError, MemoryError):
             raise
         except Exception as e:
-            # a processor may raise anything over one odd text, StopIteration included
+            # a processor may raise anything for one odd text, StopIteration included
             if _out_of_memory(e):
                 raise UserError(
                     f"the device has no memory left for {sum(r.n for r in batch)} responses at once.",
@@ -208,14 +208,14 @@ class TransformersEngine(Engine):
             if len(batch) == 1:
                 yield Failure(batch[0].key, "engine_error", f"{type(e).__name__}: {e}"[:500])
                 return
-            # one request of the batch is bad: ask each alone, so that only that one fails
+            # one request of the batch is bad: run each alone, so that only that one fails
             for request in batch:
                 yield from self._answer([request])
             return
         yield from replies
 
     def inputs(self, batch: list[Request]) -> dict[str, Any]:
-        """What the model is given for requests of one frame rate: prompts padded on the left, and their media."""
+        """Model inputs for requests of one frame rate: prompts padded on the left, and their media."""
         texts = [
             self.processor.apply_chat_template(messages_of(r), tokenize=False, add_generation_prompt=True) + r.prefix
             for r in batch
@@ -255,11 +255,11 @@ class TransformersEngine(Engine):
         """Positions in time, height and width of every token: int64 (3, B, L).
 
         ``inputs`` are those of :meth:`inputs`, maybe with responses appended to ids and mask; the seconds per temporal
-        patch, which the model itself does not take, are taken out of them.
+        patch, which the model itself does not accept, are popped from them.
         """
         lengths = inputs.get("feature_attention_mask")
         seconds = inputs.pop("video_second_per_grid", None)
-        found, _ = self.model.get_rope_index(
+        indices, _ = self.model.get_rope_index(
             inputs["input_ids"],
             video_grid_thw=inputs.get("video_grid_thw"),
             attention_mask=inputs["attention_mask"],
@@ -267,7 +267,7 @@ class TransformersEngine(Engine):
             audio_seqlens=None if lengths is None else lengths.sum(-1),
             second_per_grids=None if seconds is None else self.torch.as_tensor(seconds),
         )
-        positions: Tensor = found.long()
+        positions: Tensor = indices.long()
         return positions
 
     def _generate(self, batch: list[Request]) -> list[Reply]:
@@ -312,8 +312,8 @@ class TransformersEngine(Engine):
 
     def _reply(self, r: Request, i: int, sampled: Sampled) -> Reply:
         responses = []
-        for row, who in enumerate(sampled.owner):
-            if who != i:
+        for row, owner in enumerate(sampled.owner):
+            if owner != i:
                 continue
             ids = sampled.written[row]
             ended = bool(ids) and ids[-1] in self._ends
@@ -346,5 +346,5 @@ class TransformersEngine(Engine):
 
 
 def _out_of_memory(e: BaseException) -> bool:
-    """Whether an accelerator or the host ran out of memory; that is no fault of one row."""
+    """Whether an accelerator or the host ran out of memory, which is not one row's fault."""
     return type(e).__name__ == "OutOfMemoryError" or "not enough memory" in str(e)

@@ -27,7 +27,7 @@ TOP = 20
 class VllmEngine(Engine):
     """A Qwen-Omni model in vLLM.
 
-    ``ModelSpec.options`` go to ``vllm.LLM`` as they are, over defaults for the device found.
+    ``ModelSpec.options`` go to ``vllm.LLM`` as they are, on top of defaults for the device.
     """
 
     name = "vllm"
@@ -99,7 +99,7 @@ class VllmEngine(Engine):
             # a prompt prefilled in chunks rewinds its seeded generator, which CPU generators cannot do
             arguments |= {"enable_chunked_prefill": False, "max_num_batched_tokens": max(8192, self._context())}
         if self.interleaved:
-            # the processor cache keeps audio and video apart, which audio inside video are not (vllm#44538)
+            # the processor cache stores audio and video separately, which audio inside video is not (vllm#44538)
             arguments["mm_processor_cache_gb"] = 0
         return arguments | self.spec.options
 
@@ -111,7 +111,7 @@ class VllmEngine(Engine):
         return min(self.spec.max_model_len, int(longest))
 
     def close(self) -> None:
-        """Let vLLM go."""
+        """Release vLLM."""
         self._llm = self._engine = self._processor = None
 
     @property
@@ -172,26 +172,26 @@ class VllmEngine(Engine):
         )
 
     def _schema(self, schema: str) -> Any:
-        """What holds a response to a JSON schema, if one is asked for."""
+        """Parameters that hold a response to a JSON schema, if there is one."""
         return self._vllm.sampling_params.StructuredOutputsParams(json=schema) if schema else None
 
     def generate(self, source: Source) -> Iterator[Reply | Failure]:
         """Keep the engine full; yield replies as they finish."""
-        flying: dict[str, Request] = {}
+        in_flight: dict[str, Request] = {}
         while True:
-            while sum(r.n for r in flying.values()) < 2 * self.spec.max_sequences:
-                request = source.take(wait=not flying)
+            while sum(r.n for r in in_flight.values()) < 2 * self.spec.max_sequences:
+                request = source.take(wait=not in_flight)
                 if request is None:
                     break
                 failure = self._add(request)
                 if failure is not None:
                     yield failure
                 else:
-                    flying[request.key] = request
-            if not flying:
+                    in_flight[request.key] = request
+            if not in_flight:
                 return
             for output in self._step():
-                yield self._reply(flying.pop(output.request_id), output)
+                yield self._reply(in_flight.pop(output.request_id), output)
 
     def _add(self, request: Request, parameters: Any = None) -> Failure | None:
         try:
@@ -199,7 +199,7 @@ class VllmEngine(Engine):
         except (UserError, MemoryError):
             raise
         except Exception as e:
-            # a processor may raise anything over one odd text, StopIteration included
+            # a processor may raise anything for one odd text, StopIteration included
             return Failure(request.key, "request_refused", f"{type(e).__name__}: {e}"[:500])
         return None
 
@@ -224,10 +224,10 @@ class VllmEngine(Engine):
         return ids.count(self._ids["audio_token"]), ids.count(self._ids["video_token"])
 
     def perceive(self, request: Request) -> Perception:
-        """One token with the likeliest alternatives; other requests in flight go on meanwhile."""
+        """One token with the likeliest alternatives; other requests in flight continue meanwhile."""
         key = "canary"
-        asked = replace(request, key=key)
-        failure = self._add(asked, self._parameters(asked, logprobs=TOP))
+        canary = replace(request, key=key)
+        failure = self._add(canary, self._parameters(canary, logprobs=TOP))
         if failure is not None:
             raise UserError(f"vLLM refused the canary: {failure.message}", "Run `avcurate doctor`.")
         while True:

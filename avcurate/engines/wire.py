@@ -1,6 +1,6 @@
 """Requests as an OpenAI-compatible vLLM server takes them: frames and sound inside the message.
 
-The decoded frames themselves are sent, not the file: the server shows exactly what was decoded here,
+The decoded frames themselves are sent, not the file: the model is shown exactly what was decoded here,
 a dropped modality cannot ride along inside a container, and no server needs our folders.
 """
 
@@ -39,7 +39,7 @@ def frames_url(frames: Frames, form: str) -> str:
 
 def image_urls(frames: Frames, form: str) -> list[str]:
     """Each frame as a ``data:image`` URL."""
-    return [f"data:image/{form.lower()};base64,{one}" for one in _encoded(frames, form)]
+    return [f"data:image/{form.lower()};base64,{data}" for data in _encoded(frames, form)]
 
 
 def _encoded(frames: Frames, form: str) -> list[str]:
@@ -82,8 +82,8 @@ def body_of(
         body["messages"].append({"role": "assistant", "content": request.prefix})
         body |= {"continue_final_message": True, "add_generation_prompt": False}
     if request.schema:
-        asked = {"name": "answer", "schema": json.loads(request.schema)}
-        body["response_format"] = {"type": "json_schema", "json_schema": asked}
+        json_schema = {"name": "answer", "schema": json.loads(request.schema)}
+        body["response_format"] = {"type": "json_schema", "json_schema": json_schema}
     if request.frames is not None:
         body["media_io_kwargs"] = {"video": {"num_frames": -1, "fps": request.fps}}
         body["mm_processor_kwargs"] = {"fps": request.fps, **video_kwargs}

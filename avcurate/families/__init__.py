@@ -1,4 +1,4 @@
-"""What differs from one omni model family to the next: one file a family, found by a checkpoint's configuration."""
+"""What differs from one omni model family to the next: one file per family, chosen by a checkpoint's configuration."""
 
 from avcurate.families.base import Family
 from avcurate.registry import Registry

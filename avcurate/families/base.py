@@ -1,4 +1,4 @@
-"""What a family file answers for: token counts, whole hops of sound, special tokens, the class that loads it.
+"""What a family file provides: token counts, whole hops of sound, special tokens, the class that loads it.
 
 Knows configuration values and shapes; loads no weights and imports neither transformers nor vLLM.
 """
@@ -28,14 +28,14 @@ class Description:
     @property
     def thinker(self) -> Config:
         """Configuration of the part that reads and answers."""
-        found: Config = self.config.get("thinker_config", self.config)
-        return found
+        config: Config = self.config.get("thinker_config", self.config)
+        return config
 
 
 class Family(ABC):
-    """One model family; made for one checkpoint.
+    """One model family, for one checkpoint.
 
-    ``version`` rises when what reaches the model of the same clip changes: stored responses are then stale.
+    ``version`` goes up when what reaches the model from the same clip changes: stored responses are then stale.
     """
 
     name: ClassVar[str]
@@ -46,8 +46,9 @@ class Family(ABC):
     whole_hop: ClassVar[int] = 1
     """Samples that a waveform is padded to a multiple of before any engine sees it."""
     part: ClassVar[str] = ""
-    """Where the released checkpoint is more than what reads and answers: that part's name in its configuration and
-    before its weights (``thinker``); what is trained is saved in that layout, which every engine loads."""
+    """Where the released checkpoint holds more than the part that reads and answers: that part's name in its
+    configuration and in front of its weights (``thinker``); trained weights are saved in that layout, which every
+    engine loads."""
     architecture: ClassVar[str] = ""
     """The released checkpoint's class."""
     special_tokens: ClassVar[frozenset[str]] = frozenset()
@@ -67,8 +68,8 @@ class Family(ABC):
     def whole(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
         """The waveform padded with silence to a whole number of hops, float32 (S,).
 
-        Processors differ in what they do with a partial last hop, and the same processor differs with what else is in
-        the batch. Padded before any of them sees it, a clip costs the same tokens everywhere.
+        Processors treat a partial last hop differently, and the same processor depends on what else is in the batch.
+        Padded before any of them sees it, a clip costs the same tokens everywhere.
         """
         missing = -len(audio) % self.whole_hop
         return np.pad(audio, (0, missing)) if missing else audio

@@ -8,7 +8,7 @@ from avcurate.families.qwen_omni import QWEN_TOKENS, QwenOmni
 class Qwen3Omni(QwenOmni):
     """13 audio tokens a second.
 
-    Of a partial last hop transformers keeps nothing when a clip is alone and a frame when a longer clip shares the
+    transformers drops a partial last hop when a clip is alone, and keeps a frame of it when a longer clip shares the
     batch; vLLM always pads it. With waveforms padded to whole hops all three agree.
     """
 

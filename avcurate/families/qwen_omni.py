@@ -20,7 +20,7 @@ class QwenOmni(Family):
 
     part = "thinker"
     pixels: ClassVar[tuple[int, int]]
-    """Least and most pixels of a frame: the processor's own defaults, which a saved value does not override."""
+    """Minimum and maximum pixels of a frame: the processor's own defaults, which a saved value does not override."""
 
     def video_tokens(self, frames: int, height: int, width: int) -> int | None:
         """One token for each merged patch of each pair of frames."""

@@ -14,8 +14,8 @@ Key = tuple[str, float | None, float | None]
 class ClipCache:
     """Decodes in worker threads, each decode a killable ffmpeg child.
 
-    Of the clips that are decoded, the most recently used stay until ``max_bytes``; a clip in use is
-    held by whoever holds its future.
+    Decoded clips are kept, most recently used first, up to ``max_bytes``; a clip in use is
+    kept by its future.
     """
 
     def __init__(self, root: Path, spec: DecodeSpec, workers: int, max_bytes: int = 1 << 30) -> None:

@@ -1,6 +1,6 @@
 """Runs ffmpeg and ffprobe as limited, killable child processes.
 
-Knows process limits and protocols; knows nothing of clips. Only local files and pipes can be
+Knows process limits and protocols; knows nothing about clips. Only local files and pipes can be
 opened, and only by demuxers of real containers: a playlist, a URL or a ``concat:`` name reaches nothing.
 """
 
@@ -34,13 +34,13 @@ def binary(name: str) -> str:
     Raises:
         UserError: it is not installed.
     """
-    found = shutil.which(name, path=os.environ.get("AVCURATE_FFMPEG_DIR")) or shutil.which(name)
-    if found is None:
+    path = shutil.which(name, path=os.environ.get("AVCURATE_FFMPEG_DIR")) or shutil.which(name)
+    if path is None:
         raise UserError(
             f"{name} was not found.",
             "Install ffmpeg (e.g. `apt-get install ffmpeg`) or set AVCURATE_FFMPEG_DIR to its folder.",
         )
-    return found
+    return path
 
 
 _PR_SET_PDEATHSIG = 1
@@ -48,7 +48,7 @@ _libc = ctypes.CDLL(None)
 
 
 def die_with_parent(number: int = signal.SIGKILL) -> None:
-    """Have the kernel signal this child when the thread that waits for it is gone, also by SIGKILL (Linux alone)."""
+    """Have the kernel signal this child when the thread that waits for it is gone, even by SIGKILL (Linux only)."""
     if hasattr(_libc, "prctl"):
         _libc.prctl(_PR_SET_PDEATHSIG, number)
 
@@ -105,7 +105,7 @@ _running: set[subprocess.Popen[bytes]] = set()
 
 
 def kill_all() -> None:
-    """Kill every child that runs, and remove their scratch folder: the process is about to end."""
+    """Kill every running child, and remove their scratch folder: the process is about to end."""
     for child in list(_running):
         with suppress(OSError):
             child.kill()

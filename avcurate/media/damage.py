@@ -1,4 +1,4 @@
-"""How much of what was asked for could be decoded, track by track. What is damaged is never called absent."""
+"""How much of the requested span could be decoded, per track. Damage is never reported as absence."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from avcurate.errors import MediaError
 
 @dataclass(frozen=True)
 class Track:
-    """One track of a clip, or of the part of it that was asked for.
+    """One track of a clip, or of the requested part of it.
 
     Attributes:
         name: ``picture`` or ``sound``.
-        expected: seconds that the container promises of it; ``None`` where it gives no length.
+        expected: seconds that the container promises for it; ``None`` where it gives no length.
         decoded: seconds that were decoded.
         units: frames or samples that were decoded.
-        slack: seconds that a whole track may lack: codecs round, and the frame rate filter drops.
-        destroyed: share of its packets that gave nothing, in [0, 1].
+        slack: seconds that an undamaged track may lack: codecs round, and the frame rate filter drops.
+        destroyed: share of its packets that yielded nothing, in [0, 1].
     """
 
     name: str
@@ -49,9 +49,9 @@ def refuse_damage(path: Path, tracks: Sequence[Track], max_shortfall: float, *, 
     for track in tracks:
         if track.missing > max_shortfall and not (keep_damaged and track.decoded):
             promised = track.decoded if track.expected is None else track.expected
-            got = min(track.decoded, promised * (1 - track.destroyed))
+            decodable = min(track.decoded, promised * (1 - track.destroyed))
             raise MediaError(
                 "media_damaged",
-                f"{path}: of {promised:.1f} s of {track.name} only {got:.1f} s can be decoded.",
+                f"{path}: only {decodable:.1f} s of {promised:.1f} s of {track.name} can be decoded.",
                 "Fetch the clip again, or allow it with media.max_shortfall or media.keep_damaged in the recipe.",
             )

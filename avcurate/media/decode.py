@@ -22,7 +22,7 @@ from avcurate.store.atomic import sha256
 
 SAMPLE_RATE = 16_000
 
-# of ffmpeg's closing statistics; frames that a decoder may still hold when reading stops
+# ffmpeg's closing statistics, and the frames that a decoder may still hold when reading stops
 _COUNTS = re.compile(rb"Input stream #0:\d+ \(video\): (\d+) packets read[^;\n]*; (\d+) frames decoded")
 _DELAY = 8
 
@@ -48,7 +48,7 @@ class DecodedClip:
 
     Attributes:
         frames: uint8 (T, H, W, 3) RGB, T even and at least 2, or ``None`` without a picture.
-        fps: frames per second of ``frames`` (below the asked rate where the cap applied).
+        fps: frames per second of ``frames`` (below the requested rate where the cap applied).
         audio: float32 (S,) mono at 16 kHz in [-1, 1], or ``None`` without a sound track.
         sha256: of the file's bytes; identifies the media in caches and reports.
         tracks: how much of each track that the file has was expected, and how much decoded.
@@ -63,7 +63,7 @@ class DecodedClip:
 
     @property
     def shortfall(self) -> float:
-        """Share of what was asked for, of the track that lacks most, that could not be decoded; in [0, 1]."""
+        """Share of the requested span that could not be decoded, of the worst track; in [0, 1]."""
         return max((t.missing for t in self.tracks), default=0.0)
 
     @property
@@ -74,7 +74,7 @@ class DecodedClip:
 
 @dataclass(frozen=True)
 class _Read:
-    """What one pass over a file gave; ``destroyed``: share of picture packets that gave no frame."""
+    """What one pass over a file yielded; ``destroyed``: share of picture packets without a frame."""
 
     frames: NDArray[np.uint8] | None
     audio: NDArray[np.float32] | None
@@ -87,8 +87,8 @@ def decode(path: Path, spec: DecodeSpec, start: float | None = None, end: float 
     Raises:
         MediaError: every reason of :func:`avcurate.media.probe.probe`, and ``media_bad_cut``,
             ``media_zero_length``, ``media_corrupt``; ``media_damaged`` where more than ``max_shortfall`` of a track
-            could not be decoded, unless damaged clips are kept. A track that is there and cannot be decoded is damage,
-            never absence.
+            could not be decoded, unless damaged clips are kept. A track that is present but cannot be decoded is
+            damage, never absence.
     """
     facts = probe(path, timeout_s=min(20.0, spec.timeout_s), max_bytes=spec.max_bytes)
     begin = start or 0.0
@@ -107,7 +107,7 @@ def decode(path: Path, spec: DecodeSpec, start: float | None = None, end: float 
     fps = min(spec.fps, spec.max_frames / limit)
     read = _run(path, facts, spec, begin, limit, fps)
     if fps < spec.fps and facts.has_video and (read.frames is None or len(read.frames) < spec.max_frames / 2):
-        # the container claims to be longer than it is: what there is fits at the full rate, or up to the cap
+        # the container claims to be longer than it is: its content fits at the full rate, or up to the cap
         fps = spec.fps
         read = _run(path, facts, spec, begin, limit, fps)
     tracks = _tracks(facts, begin, limit, fps, read)
@@ -116,7 +116,7 @@ def decode(path: Path, spec: DecodeSpec, start: float | None = None, end: float 
 
 
 def _tracks(facts: Probe, begin: float, limit: float, fps: float, read: _Read) -> tuple[Track, ...]:
-    """Each track that the file has, as far as it was asked for."""
+    """Each track of the file, within the requested span."""
 
     def expected(whole: float) -> float | None:
         return max(0.0, min(whole - begin, limit)) if whole else None
@@ -150,10 +150,10 @@ def _destroyed(log: bytes) -> float:
 
     A packet without a frame is no damage by itself (hidden frames, a decoder's delay), so errors must have been logged.
     """
-    found = _COUNTS.search(log)
-    if found is None or b"[error]" not in log:
+    counts = _COUNTS.search(log)
+    if counts is None or b"[error]" not in log:
         return 0.0
-    packets, frames = int(found[1]), int(found[2])
+    packets, frames = int(counts[1]), int(counts[2])
     return max(0.0, (packets - frames - _DELAY) / packets) if packets else 0.0
 
 
@@ -223,5 +223,5 @@ def _fail(path: Path, returncode: int, stderr: bytes) -> None:
     lines = [line for line in logged if "[error]" in line or "[fatal]" in line]
     detail = lines[0][:300] if lines else "nothing could be decoded"
     if returncode == 0 and not lines:
-        raise MediaError("media_zero_length", f"{path} holds no frame and no sample.", "Fetch the clip again.")
+        raise MediaError("media_zero_length", f"{path} has neither frames nor samples.", "Fetch the clip again.")
     raise MediaError("media_corrupt", f"{path} cannot be decoded: {detail}", "The file is broken; fetch it again.")

@@ -1,4 +1,4 @@
-"""One stream of a clip, or of a part of it, as a file of its own that any reader opens."""
+"""One stream of a clip, or of a part of it, as a separate file that any reader opens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from avcurate.media.probe import probe
 from avcurate.store.atomic import write_atomic
 
 RATE = 16_000
-# exact cuts need new pictures: a copied stream can begin at key frames only
+# exact cuts need re-encoding: a copied stream can begin at key frames only
 H264 = {
     "f": "mp4",
     "vcodec": "libx264",
@@ -50,14 +50,14 @@ def extract(
     if stream == "audio":
         node, options = source.audio, WAV
     else:
-        # H.264 wants even sides
+        # H.264 requires even sides
         node, options = source.video.filter("scale", "trunc(iw/2)*2", "trunc(ih/2)*2"), H264
 
     def write(path: Path) -> None:
-        made = ffmpeg.output(node, f"file:{path}", **options, **length).global_args("-nostdin", "-v", "error")
-        done = child.run(made.compile(cmd=child.binary("ffmpeg"), overwrite_output=True), timeout_s=timeout_s)
+        stream_out = ffmpeg.output(node, f"file:{path}", **options, **length).global_args("-nostdin", "-v", "error")
+        done = child.run(stream_out.compile(cmd=child.binary("ffmpeg"), overwrite_output=True), timeout_s=timeout_s)
         if done.returncode or not path.stat().st_size:
-            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise MediaError("media_corrupt", f"{clip} cannot be decoded: {said[0][:300] if said else 'no data'}")
+            errors = done.stderr.decode("utf-8", "replace").strip().splitlines()
+            raise MediaError("media_corrupt", f"{clip} cannot be decoded: {errors[0][:300] if errors else 'no data'}")
 
     write_atomic(out, write)

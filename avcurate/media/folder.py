@@ -30,7 +30,7 @@ class MediaFolder:
 
     Args:
         root: folder that names are relative to.
-        pattern: how a name becomes a file name, e.g. ``{name}_video.mp4``; ``None`` tries usual endings.
+        pattern: how a name becomes a file name, e.g. ``{name}_video.mp4``; ``None`` tries common endings.
     """
 
     def __init__(self, root: Path, pattern: str | None = None) -> None:
@@ -42,7 +42,7 @@ class MediaFolder:
         self.pattern = pattern
 
     def identity(self) -> dict[str, str]:
-        """How names become files; where the folder lies is no part of it, since folders move."""
+        """How names become files; the folder's location is left out, since folders move."""
         return {"media_pattern": self.pattern or ""}
 
     def find(self, name: str) -> str:
@@ -55,39 +55,39 @@ class MediaFolder:
         relative = self.pattern.replace("{name}", name) if self.pattern else name
         refuse_name(relative)
         for suffix in SUFFIXES if self.pattern is None else ("",):
-            # one file, one name
+            # one name per file
             candidate = PurePosixPath(relative + suffix).as_posix()
             try:
-                found = (self.root / candidate).is_file()
+                exists = (self.root / candidate).is_file()
             except (OSError, ValueError):
-                found = False
-            if found:
+                exists = False
+            if exists:
                 refuse_name(candidate)
                 return candidate
         raise MediaError(
             "media_missing",
             f"no file for {name[:200]!r} in {self.root}.",
-            "Put the clip there, or say how names become files with --media-pattern '{name}.mp4'.",
+            "Put the clip there, or map names to files with --media-pattern '{name}.mp4'.",
         )
 
 
 def refuse_name(name: str) -> None:
-    """Refuse a name that is no clip inside a media folder.
+    """Refuse a name that cannot be a clip inside a media folder.
 
     Raises:
         MediaError: ``media_name_refused``.
     """
     path = PurePosixPath(name)
-    why = ""
+    fault = ""
     if not name.strip() or "\x00" in name or len(name) > 1000:
-        why = "is empty, too long or holds a null byte"
+        fault = "is empty, too long or holds a null byte"
     elif path.is_absolute() or ".." in path.parts or "\\" in name:
-        why = "leaves the media folder"
+        fault = "leaves the media folder"
     elif ":" in name.split("/")[0] and name.split(":", 1)[0].isalnum():
-        why = "names a protocol"
+        fault = "names a protocol"
     elif path.suffix.lower() in REFUSED:
-        why = "is a playlist or script, not a clip"
-    if why:
+        fault = "is a playlist or script, not a clip"
+    if fault:
         raise MediaError(
-            "media_name_refused", f"the media name {name[:200]!r} {why}.", "Clips are files inside --media."
+            "media_name_refused", f"the media name {name[:200]!r} {fault}.", "Clips are files inside --media."
         )

@@ -40,12 +40,12 @@ def probe(path: Path, *, timeout_s: float = 20.0, max_bytes: int = 8 << 30) -> P
             ``media_unreadable`` (not a media file, or broken beyond its header) or ``media_timeout``.
     """
     check_file(path, max_bytes)
-    found = _ask(path, ["-show_format", "-show_streams"], timeout_s)
-    return _summary(found.get("format", {}), found["streams"], path.stat().st_size)
+    report = _ffprobe(path, ["-show_format", "-show_streams"], timeout_s)
+    return _summary(report.get("format", {}), report["streams"], path.stat().st_size)
 
 
 def check_file(path: Path, max_bytes: int = 8 << 30) -> None:
-    """That a path is a file of a size that can be media.
+    """Check that a path is a regular file of a size that media can have.
 
     Raises:
         MediaError: ``media_missing``, ``media_not_a_file``, ``media_empty`` or ``media_too_large``.
@@ -68,13 +68,13 @@ def check_file(path: Path, max_bytes: int = 8 << 30) -> None:
         )
 
 
-def _ask(path: Path, shown: list[str], timeout_s: float) -> dict[str, Any]:
-    """What ffprobe says, as JSON with at least one stream."""
+def _ffprobe(path: Path, entries: list[str], timeout_s: float) -> dict[str, Any]:
+    """What ffprobe reports, as JSON with at least one stream."""
     done = child.run(
         [
             child.binary("ffprobe"),
             *("-v", "error", *(word for k, v in child.CONFINED.items() for word in (f"-{k}", v))),
-            *(*shown, "-of", "json"),
+            *(*entries, "-of", "json"),
             f"file:{path}",
         ],
         timeout_s=timeout_s,
@@ -96,7 +96,7 @@ def _ask(path: Path, shown: list[str], timeout_s: float) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Packets:
-    """A file's first picture and first sound by their packets: nothing of them is decoded.
+    """A file's first picture and first sound by their packets: nothing is decoded.
 
     Attributes:
         facts: what the container says.
@@ -122,15 +122,15 @@ def read_packets(path: Path, *, timeout_s: float = 60.0) -> Packets:
     check_file(path)
     entries = "packet=stream_index,pts_time,duration_time,data_hash"
     shown = ["-show_format", "-show_streams", "-show_entries", entries, "-show_data_hash", "sha256"]
-    found = _ask(path, shown, timeout_s)
-    streams = found["streams"]
+    report = _ffprobe(path, shown, timeout_s)
+    streams = report["streams"]
     picture = next((s for s in streams if s.get("codec_type") == "video" and not _is_cover(s)), None)
     sound = next((s for s in streams if s.get("codec_type") == "audio"), None)
     digest = hashlib.sha256()
     times: dict[str, list[tuple[float, float]]] = {"video": [], "audio": []}
-    wanted = {s["index"]: kind for s, kind in ((picture, "video"), (sound, "audio")) if s is not None}
-    for packet in found.get("packets", []):
-        kind = wanted.get(packet.get("stream_index"))
+    kind_of = {s["index"]: kind for s, kind in ((picture, "video"), (sound, "audio")) if s is not None}
+    for packet in report.get("packets", []):
+        kind = kind_of.get(packet.get("stream_index"))
         if kind is None:
             continue
         if kind == "video":
@@ -147,7 +147,7 @@ def read_packets(path: Path, *, timeout_s: float = 60.0) -> Packets:
             return 0.0
         return max(end for _, end in times[kind]) - max(0.0, min(start for start, _ in times[kind]))
 
-    facts = _summary(found.get("format", {}), streams, path.stat().st_size)
+    facts = _summary(report.get("format", {}), streams, path.stat().st_size)
     codec = str((sound or {}).get("codec_name") or "")
     return Packets(facts, length("video"), length("audio"), digest.hexdigest(), codec)
 

@@ -1,4 +1,4 @@
-"""Scratch folders of this process, in one place, so that none outlives it; those of killed processes are swept."""
+"""Scratch folders of this process, in one place, so that none outlives it; those of killed processes are removed."""
 
 from __future__ import annotations
 

@@ -21,9 +21,9 @@ MAX_GAIN_DB = 30.0
 RATE = 48_000
 LENGTH_TOLERANCE = 0.1
 AAC = ("-c:a", "aac", "-aac_coder", "fast", "-b:a", "160k", "-ar", str(RATE))
-# sounds that a container takes as they are
+# codecs that a container accepts unchanged
 COPIED = {".mp4": frozenset({"aac", "mp3"}), ".mkv": frozenset({"aac", "mp3", "opus", "vorbis", "flac"})}
-# containers that take a stream copy of what usually lies in them; everything else goes into Matroska
+# containers that accept a stream copy of their usual content; everything else goes into Matroska
 MP4 = frozenset({".mp4", ".m4v", ".mov", ".3gp"})
 _LOUDNESS = re.compile(rb"I:\s*(-?[\d.]+|-?inf|nan) LUFS")
 
@@ -47,7 +47,7 @@ class SwapSpec:
 
 @dataclass(frozen=True)
 class Swapped:
-    """What was made.
+    """Result of a swap.
 
     Attributes:
         seconds: length of the picture, and so of the sound.
@@ -70,29 +70,29 @@ def suffix_of(picture: Path) -> str:
 def swap(picture: Path, donor: Path | None, out: Path, spec: SwapSpec, note: dict[str, str]) -> Swapped:
     """Write ``out``: the picture's first video stream, copied, and the donor's first sound, fitted.
 
-    The sound is copied as well where loudness is left alone, it is not short, and the container takes its codec;
-    else it becomes AAC. With loudness matched every sound is coded anew, a clip's own for its twin too, so that no
-    trace of coding tells the two apart.
+    The sound is copied as well where loudness is left alone, it is not short, and the container accepts its
+    codec; else it becomes AAC. With loudness matched every sound is re-encoded, a clip's own for its twin too, so that
+    no trace of encoding distinguishes the two.
 
     Args:
         picture: clip whose picture is kept; its own sound sets the loudness.
         donor: clip or sound file; ``None`` makes silence.
         out: file to write, atomically.
         spec: how the sound is fitted.
-        note: what the file's ``comment`` tag says of it, as JSON.
+        note: content of the file's ``comment`` tag, as JSON.
 
     Raises:
         MediaError: every reason of ``probe``; ``picture_without_video``, ``donor_without_audio``,
             ``donor_too_short``, ``media_corrupt``, ``picture_changed``, ``lengths_differ``.
     """
-    # two children at once: most of a swap is waiting for them
-    with ThreadPoolExecutor(1) as aside:
-        held = aside.submit(read_packets, donor, timeout_s=spec.timeout_s) if donor not in (None, picture) else None
+    # two children at once: most of a swap is spent waiting for them
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read_packets, donor, timeout_s=spec.timeout_s) if donor not in (None, picture) else None
         before = read_packets(picture, timeout_s=spec.timeout_s)
     if not before.facts.has_video:
         raise MediaError("picture_without_video", f"{picture} has no picture.", "Pair it with another clip.")
     seconds = before.picture_seconds
-    sound, fitted, gain = _sound(picture, before, donor, held.result() if held else before, out, spec)
+    sound, fitted, gain = _sound(picture, before, donor, reading.result() if reading else before, out, spec)
     command = [
         *_ffmpeg(),
         *_input(picture),
@@ -149,51 +149,51 @@ def _ending(out: Path, note: dict[str, str]) -> list[str]:
 
 
 def _sound(
-    picture: Path, own: Packets, donor: Path | None, held: Packets, out: Path, spec: SwapSpec
+    picture: Path, own: Packets, donor: Path | None, donor_packets: Packets, out: Path, spec: SwapSpec
 ) -> tuple[list[str], str, float]:
-    """ffmpeg's words for the second input and what is done to it, how it was fitted, and the gain."""
+    """ffmpeg's arguments for the second input and its filters, how it was fitted, and the gain."""
     seconds = own.picture_seconds
     length = f"{seconds:.6f}"
     if donor is None:
         return ["-f", "lavfi", "-t", length, "-i", f"anullsrc=r={RATE}:cl=stereo", *AAC], "whole", 0.0
-    if not held.facts.has_audio:
+    if not donor_packets.facts.has_audio:
         raise MediaError("donor_without_audio", f"{donor} has no sound.", "Choose another donor.")
-    sounds = held.sound_seconds
-    if sounds < spec.least_seconds:
+    lasts = donor_packets.sound_seconds
+    if lasts < spec.least_seconds:
         raise MediaError(
-            "donor_too_short", f"{donor} sounds for {sounds:.2f} s, under {spec.least_seconds:g} s.", "Choose another."
+            "donor_too_short", f"{donor} has {lasts:.2f} s of sound, under {spec.least_seconds:g} s.", "Choose another."
         )
     gain = 0.0
     if spec.match_loudness and donor != picture:
-        heard = loudness(picture, spec) if own.facts.has_audio else float("-inf")
-        wanted = heard if heard > SILENT_LUFS else STANDARD_LUFS
-        given = loudness(donor, spec)
-        if given > SILENT_LUFS:
-            gain = max(-MAX_GAIN_DB, min(MAX_GAIN_DB, wanted - given))
-    short = sounds < seconds - 0.02
-    fitted = ("looped" if spec.fit == "loop" else "padded") if short else "cut" if sounds > seconds + 0.02 else "whole"
-    if not short and not spec.match_loudness and held.sound_codec in COPIED[out.suffix]:
+        own_lufs = loudness(picture, spec) if own.facts.has_audio else float("-inf")
+        target_lufs = own_lufs if own_lufs > SILENT_LUFS else STANDARD_LUFS
+        donor_lufs = loudness(donor, spec)
+        if donor_lufs > SILENT_LUFS:
+            gain = max(-MAX_GAIN_DB, min(MAX_GAIN_DB, target_lufs - donor_lufs))
+    short = lasts < seconds - 0.02
+    fitted = ("looped" if spec.fit == "loop" else "padded") if short else "cut" if lasts > seconds + 0.02 else "whole"
+    if not short and not spec.match_loudness and donor_packets.sound_codec in COPIED[out.suffix]:
         return ["-t", length, *_input(donor), "-c:a", "copy"], fitted, 0.0
-    # looped in the filter, not by the demuxer: that one ends early with some files
-    samples = int((sounds + 1.0) * RATE)
+    # looped in the filter, not by the demuxer, which ends early with some files
+    samples = int((lasts + 1.0) * RATE)
     repeat = [f"aloop=loop=-1:size={samples}"] if short and spec.fit == "loop" else ["apad"]
     level = [f"volume={gain:.3f}dB", "alimiter=limit=0.97:level=0"] if spec.match_loudness else []
-    channels = str(max(1, min(2, held.facts.channels)))
-    chain = [f"aresample={RATE}", *repeat, *level, f"atrim=0:{length}"]
-    return [*_input(donor), "-filter:a", ",".join(chain), *AAC, "-ac", channels], fitted, round(gain, 3)
+    channels = str(max(1, min(2, donor_packets.facts.channels)))
+    filters = [f"aresample={RATE}", *repeat, *level, f"atrim=0:{length}"]
+    return [*_input(donor), "-filter:a", ",".join(filters), *AAC, "-ac", channels], fitted, round(gain, 3)
 
 
 def loudness(path: Path, spec: SwapSpec) -> float:
-    """Integrated loudness of the first sound, LUFS; -inf for silence and for what is too short to measure."""
-    words = [child.binary("ffmpeg"), "-nostdin", "-hide_banner", "-v", "info", *_input(path), "-map", "0:a:0"]
+    """Integrated loudness of the first sound, LUFS; -inf for silence and for sounds too short to measure."""
+    command = [child.binary("ffmpeg"), "-nostdin", "-hide_banner", "-v", "info", *_input(path), "-map", "0:a:0"]
     done = child.run(
-        [*words, "-af", "aformat=sample_rates=48000,ebur128=framelog=verbose", "-f", "null", "-"],
+        [*command, "-af", "aformat=sample_rates=48000,ebur128=framelog=verbose", "-f", "null", "-"],
         timeout_s=spec.timeout_s,
     )
     _checked(path, done)
-    found = _LOUDNESS.findall(done.stderr)
+    readings = _LOUDNESS.findall(done.stderr)
     try:
-        value = float(found[-1]) if found else float("-inf")
+        value = float(readings[-1]) if readings else float("-inf")
     except ValueError:
         return float("-inf")
     return value if value > SILENT_LUFS else float("-inf")

@@ -1,4 +1,4 @@
-"""Clips of a swap run under their original names: questions stay the same while the sound is another's."""
+"""Clips of a swap run under their original names: questions stay the same while the sound changes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Variant = Literal["counterfactual", "factual", "silent", "audio_only", "video_on
 
 
 class SwappedFolder(MediaFolder):
-    """The files that a swap run made of clips.
+    """The files that a swap run made from clips.
 
     Args:
-        originals: folder of the clips that were swapped; names are found in it first.
+        originals: folder of the clips that were swapped; names are looked up in it first.
         run: the swap run; paths found are relative to it.
         files: file of the wanted variant by the clip's path in ``originals``.
         variant: which variant; for messages.
@@ -32,14 +32,14 @@ class SwappedFolder(MediaFolder):
     ) -> None:
         super().__init__(originals, pattern)
         if not files:
-            raise UserError(f"{run} made no {variant} clips.", "Run `avcurate swap` with that variant.")
+            raise UserError(f"{run} has no {variant} clips.", "Run `avcurate swap` with that variant.")
         self.files = files
         self.variant = variant
         self._originals = MediaFolder(originals, pattern)
         self.root = run
 
     def identity(self) -> dict[str, str]:
-        """What the files found depend on: the variant, and which file stands for which clip."""
+        """What the clips depend on: the variant, and which file stands for which clip."""
         files = json.dumps(self.files, sort_keys=True).encode()
         return {
             **super().identity(),
@@ -51,11 +51,11 @@ class SwappedFolder(MediaFolder):
         """Path of the clip's variant, relative to the swap run.
 
         Raises:
-            MediaError: as ``MediaFolder.find``; ``not_swapped`` where the run made none of this clip.
+            MediaError: as ``MediaFolder.find``; ``not_swapped`` where the run made none from this clip.
         """
         clip = self._originals.find(name)
         if clip not in self.files:
             raise MediaError(
-                "not_swapped", f"no {self.variant} clip was made of {clip}.", "It is not in the benchmark."
+                "not_swapped", f"no {self.variant} clip was made from {clip}.", "It is not in the benchmark."
             )
         return self.files[clip]

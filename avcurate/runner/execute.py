@@ -1,6 +1,6 @@
-"""Runs one stage over all parts of the table before it.
+"""Runs one stage over all parts of its upstream table.
 
-Rows stream through the stage across part borders, so that an engine never waits for a part to finish; a part is
+Rows stream through the stage across part boundaries, so that an engine never waits for a part to finish; a part is
 committed as soon as its last row has an outcome. What is already committed from the same input by the same stage is
 kept, row by row.
 """
@@ -83,13 +83,13 @@ class StageRun:
         """
         todo = []
         upstream = self.upstream.commits()
-        # an input that shrank leaves parts of rows that are no longer wanted
+        # an input that shrank leaves parts whose rows are gone
         for stale in {c.part for c in self.output.commits()} - {c.part for c in upstream}:
             self.output.remove(stale)
         for commit in upstream:
             self.tally.total += commit.kept
             done = self.output.commit_of(commit.part)
-            if done is not None and self._current(done, commit) and not self._wanted_again(done):
+            if done is not None and self._current(done, commit) and not self._to_retry(done):
                 self.output.verify(done)
                 if not self._files_intact(done):
                     todo.append(commit)
@@ -113,7 +113,7 @@ class StageRun:
         rows = self.output.read(done.part).to_pylist()
         return all(intact(path, digest) for row in rows for path, digest in self.stage.files(row))
 
-    def _wanted_again(self, done: Commit) -> bool:
+    def _to_retry(self, done: Commit) -> bool:
         if not self.options.retry_dead:
             return False
         reasons = self.options.retry_reasons
@@ -142,7 +142,7 @@ class StageRun:
         return self.tally
 
     def feed(self, todo: list[Commit]) -> Iterator[Row]:
-        """Rows that need work, one after the other over part borders, read only when they are wanted."""
+        """Rows that need work, one after the other across part boundaries, read only when needed."""
         for rows in self.parts_to_do(todo):
             yield from rows
 
@@ -166,12 +166,12 @@ class StageRun:
                 yield [rows[row_id] for row_id in pending]
 
     def _reuse(self, part: int, opened: _Open) -> None:
-        """Take over outcomes of rows that have not changed: journaled ones, and those of an earlier commit."""
+        """Reuse outcomes of rows that have not changed: journaled ones, and those of an earlier commit."""
         if self.stage.journals_outcomes:
             for row_id, digest in opened.digests.items():
-                held = self.journal.get(row_id).get(OUTCOME)
-                if held is not None and held["input"] == digest:
-                    opened.outcomes[row_id] = Kept(held["added"])
+                journaled = self.journal.get(row_id).get(OUTCOME)
+                if journaled is not None and journaled["input"] == digest:
+                    opened.outcomes[row_id] = Kept(journaled["added"])
         done = self.output.commit_of(part)
         if done is None or done.fingerprint != self.fingerprint:
             return
@@ -211,7 +211,7 @@ class StageRun:
         return rows
 
     def record_outcome(self, row_id: str, outcome: Outcome) -> None:
-        """Take one outcome; commit its part when it was the last."""
+        """Record one outcome; commit its part when it was the last."""
         part = self._part_of.pop(row_id)
         opened = self._open[part]
         opened.outcomes[row_id] = outcome
@@ -221,7 +221,7 @@ class StageRun:
         self.watch(self.tally, outcome, opened.rows[row_id])
         if opened.complete:
             self._commit(part)
-            self._stop_if_going_wrong()
+            self._stop_if_too_many_dead()
 
     def _commit(self, part: int) -> None:
         opened = self._open.pop(part)
@@ -249,7 +249,7 @@ class StageRun:
         self.output.write(commit, {"kept": table, **lost.tables()})
         self.journal.close_part(part, list(opened.rows))
 
-    def _stop_if_going_wrong(self) -> None:
+    def _stop_if_too_many_dead(self) -> None:
         limit = self.options.fail_on_dead
         dead = sum(self.tally.dead.values())
         if limit is not None and self.tally.done >= MIN_ROWS_BEFORE_STOP and dead > limit * self.tally.done:
@@ -267,11 +267,11 @@ def too_many_dead(stage: str, tally: Tally, limit: float) -> TooManyDead:
 
 
 def with_digests(rows: list[Row], stage: BaseStage, before: list[str]) -> pa.Table:
-    """Kept rows as a part holds them: key, digest of the whole row, and the columns the stage adds."""
+    """Kept rows as a part stores them: key, digest of the whole row, and the columns the stage adds."""
     schema = pa.schema([pa.field(stage.key, stage.key_type), *stage.adds], metadata=stage.adds.metadata)
     table = to_table(rows, schema)
     added = stage.adds.names
-    # of the values as they are read back: a float32 column does not give back what was put in
+    # of the values as read back: a float32 column does not return exactly what was put in
     digests = [digest_of(b, {c: row[c] for c in added}) for b, row in zip(before, table.to_pylist(), strict=True)]
     return table.add_column(1, pa.field(ROW_DIGEST, pa.string()), pa.array(digests, pa.string()))
 
@@ -290,7 +290,7 @@ class LostRows:
         self.counts: dict[str, dict[str, int]] = {"filtered": {}, "dead": {}}
 
     def add(self, row_id: str, row: Row, outcome: Filtered | Dead, digest: str, attempt: int = 1) -> None:
-        """Record one."""
+        """Record one row."""
         kind = "filtered" if isinstance(outcome, Filtered) else "dead"
         self.counts[kind][outcome.reason] = self.counts[kind].get(outcome.reason, 0) + 1
         columns = FILTERED if isinstance(outcome, Filtered) else DEAD

@@ -1,4 +1,4 @@
-"""One row's trouble stays one row's: what is raised over it becomes its outcome; what is not a row's stops the run."""
+"""Keeps an error to its row: what is raised for a row becomes its outcome; what is not a row's fault stops the run."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from avcurate.runner.stage import Dead, Outcome, Row
 T = TypeVar("T")
 INTERNAL = "internal_error"
 SAME_IN_A_ROW = 10
-# errors of the machine, not of the row that happened to meet them
+# errors of the machine, not of the row that happened to hit them
 _MACHINE = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE}
 )
 
 
 class Isolation:
-    """Turns exceptions into dead rows, and notices when the same fault hits row after row."""
+    """Turns exceptions into dead rows, and stops when the same fault hits row after row."""
 
     def __init__(self) -> None:
         self._last = ""
@@ -33,10 +33,10 @@ class Isolation:
         self._times = 0
 
     def dead(self, e: Exception, setting: str | None = None) -> Dead:
-        """The outcome of the row over which ``e`` was raised.
+        """The outcome of the row for which ``e`` was raised.
 
         Raises:
-            AvcurateError: it is nobody's row: a user's error, the machine's, or the tenth of its kind running.
+            AvcurateError: it is not a row's: a user's error, the machine's, or the tenth of its kind in a row.
         """
         if isinstance(e, RowError):
             self.passed()
@@ -46,23 +46,23 @@ class Isolation:
             raise e
         trace = "".join(traceback.format_exception(e))
         frames = traceback.extract_tb(e.__traceback__)
-        here = f"{type(e).__name__} at {frames[-1].filename}:{frames[-1].lineno}" if frames else type(e).__name__
-        self._times = self._times + 1 if here == self._last else 1
-        self._last = here
-        said = f"{type(e).__name__}: {e}"[:500]
+        fault = f"{type(e).__name__} at {frames[-1].filename}:{frames[-1].lineno}" if frames else type(e).__name__
+        self._times = self._times + 1 if fault == self._last else 1
+        self._last = fault
+        summary = f"{type(e).__name__}: {e}"[:500]
         if self._times >= SAME_IN_A_ROW:
             raise UserError(
-                f"the same error met {self._times} rows running: {said}.",
-                "It is not the rows'. Run again with --debug for the traceback, and report it.",
+                f"the same error hit {self._times} rows in succession: {summary}.",
+                "The rows are not at fault. Run again with --debug for the traceback, and report it.",
             ) from e
-        return Dead(INTERNAL, said, "A fault of the program; the column trace holds the traceback.", setting, trace)
+        return Dead(INTERNAL, summary, "A bug in avcurate; the column trace holds the traceback.", setting, trace)
 
 
 def refuse_machine_errors(e: BaseException) -> None:
-    """Raise where an exception is the machine's: no memory, a full disk, too many open files.
+    """Raise if an exception is the machine's: no memory, a full disk, too many open files.
 
     Raises:
-        UserError: with the next step.
+        UserError: the message and the next step.
     """
     if isinstance(e, MemoryError):
         raise UserError(
@@ -87,11 +87,11 @@ def in_batches(
     row_id: Callable[[Row], str],
     work: Callable[[list[Row]], list[Outcome]],
 ) -> Iterator[tuple[str, Outcome]]:
-    """Outcomes of rows that are worked on together; where a batch fails, each of its rows is tried alone.
+    """Outcomes of rows processed in batches; where a batch fails, each of its rows is tried alone.
 
     Args:
         rows: pulled a batch at a time.
-        size: rows of a batch.
+        size: rows per batch.
         row_id: what names a row.
         work: one outcome for each row of a batch, in order.
     """
@@ -102,34 +102,34 @@ def in_batches(
 
 
 def tried(batch: list[T], work: Callable[[list[T]], list[Outcome]], isolation: Isolation) -> list[Outcome]:
-    """What ``work`` makes of a batch, one outcome for each; where it fails, each is tried alone."""
+    """Outcomes of ``work`` on a batch, one for each item; where it fails, each is tried alone."""
     try:
-        found = work(batch)
+        outcomes = work(batch)
     except Exception as e:
         if len(batch) == 1:
             return [isolation.dead(e)]
         refuse_machine_errors(e)
         if isinstance(e, AvcurateError) and not isinstance(e, RowError):
             raise
-        return [outcome for one in batch for outcome in tried([one], work, isolation)]
+        return [outcome for item in batch for outcome in tried([item], work, isolation)]
     isolation.passed()
-    return found
+    return outcomes
 
 
 def guarded(isolation: Isolation, work: Callable[[], Any]) -> Any | Dead:
-    """What ``work`` gives, or the dead row that it makes."""
+    """The result of ``work``, or the dead row for what it raised."""
     try:
-        found = work()
+        result = work()
     except Exception as e:
         return isolation.dead(e)
     isolation.passed()
-    return found
+    return result
 
 
 def in_threads(
     rows: Iterator[Row], workers: int, row_id: Callable[[Row], str], work: Callable[[Row], Outcome]
 ) -> Iterator[tuple[str, Outcome]]:
-    """Outcomes of rows that are worked on side by side, in their order; a few are begun ahead."""
+    """Outcomes of rows processed in parallel, in their order; a few are started ahead."""
     isolation = Isolation()
     waiting: deque[tuple[str, Future[Outcome]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="row") as pool:

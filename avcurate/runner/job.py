@@ -1,6 +1,6 @@
 """A job over a run directory: lock, inputs, one stage after the other, each checked, counted and recorded.
 
-The one way anything runs. A task says which source and which stages; it takes no lock and writes no record.
+Everything runs through it. A task says which source and which stages; it takes no lock and writes no record.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class Job:
 
 @dataclass(frozen=True)
 class How:
-    """How a job is run; none of it changes what comes out.
+    """How a job is run; none of it changes the output.
 
     Attributes:
-        force: redo what was made with other settings.
+        force: redo what was made with different settings.
         retry: process dead rows again, those of these reasons or (empty) all; ``None``: leave them.
     """
 
@@ -56,7 +56,7 @@ class How:
 
 @dataclass(frozen=True)
 class About:
-    """What ``run.json`` says of a run: its task, its recipe, and its inputs (files by path, other values as given)."""
+    """What ``run.json`` says about a run: task, recipe, and inputs (files by path, other values as given)."""
 
     task: str
     recipe: dict[str, Any]
@@ -70,7 +70,7 @@ def run_job(
 
     Args:
         out: the run directory.
-        about: what is recorded of it.
+        about: what is recorded about it.
         plan: makes the job; called under the lock, before anything is recorded.
         how: how it is run.
         begin: opens a watcher for each stage.
@@ -101,7 +101,7 @@ class _Running:
         stages = self.job.stages
         check_unchanged(record, self.job.source.name, self.job.source.identity(), force=self.how.force)
         for stage in stages:
-            # a retry touches dead rows and no others, so not even what costs nothing may change under it
+            # a retry touches dead rows and no others, so not even a cheap stage may change
             free = stage.cheap and self.how.retry is None
             check_unchanged(record, stage.name, stage.identity(), force=self.how.force or free)
         self._refuse_shrinking()
@@ -114,7 +114,7 @@ class _Running:
             k: located(v, self.run_dir.root) if isinstance(v, Path) else v for k, v in about.inputs.items()
         }
         record.pop("complete", None)
-        # until each has been gone through again, its rows may be of another recipe than those before it
+        # until each is complete again, its rows may come from another recipe than those before it
         for stage in stages:
             record["stages"].get(stage.name, {}).pop("complete", None)
         self.run_dir.save(record)
@@ -137,23 +137,23 @@ class _Running:
         fixed = {k for k in ("only", "records", "part_size") if before.get(k) != now[k]}
         smaller = now["limit"] and (not before["limit"] or now["limit"] < before["limit"])
         if smaller or fixed:
-            what = f"the limit {before['limit'] or 'none'}" if smaller else f"another {sorted(fixed)[0]}"
+            difference = f"the limit {before['limit'] or 'none'}" if smaller else f"a different {sorted(fixed)[0]}"
             raise UserError(
-                f"{self.run_dir.root} was begun with {what}.",
+                f"{self.run_dir.root} was started with {difference}.",
                 "A larger --limit, or none, extends it. For fewer rows or other parts start a new run with another -o.",
             )
 
     def _extent_before(self) -> dict[str, Any] | None:
-        found: dict[str, Any] | None = self.record["stages"].get(self.job.source.name, {}).get("extent")
-        return found
+        extent: dict[str, Any] | None = self.record["stages"].get(self.job.source.name, {}).get("extent")
+        return extent
 
     def _source(self) -> Tally:
         source, how, record = self.job.source, self.how, self.record
         entry, extent = record["stages"].get(source.name, {}), how.extent.identity()
         output = self.run_dir.parts(source.table)
-        fresh = not (how.force or source.always_read) and how.retry is None
-        same = fresh and entry.get("complete") and entry.get("extent") == extent
-        # parts whose records are missing would be taken for records that are no longer wanted
+        reusable = not (how.force or source.always_read) and how.retry is None
+        same = reusable and entry.get("complete") and entry.get("extent") == extent
+        # parts with missing commit records would look like input that was removed
         same = same and source.name not in self.run_dir.short(record)
         watch = self.begin(source.name)
         if same:
@@ -173,7 +173,7 @@ class _Running:
 
     def _stage(self, stage: AnyStage, upstream: Parts) -> Tally:
         record, output = self.record, self.run_dir.parts(stage.name)
-        # until it has run to its end, what is stored may be of two kinds
+        # until it is complete, stored rows may be of two kinds
         entry = record["stages"].setdefault(stage.name, {})
         entry |= {"table": stage.name, "identity": stage.identity()}
         entry.pop("complete", None)
@@ -197,17 +197,17 @@ class _Running:
         return work.run(partial(self._record_provenance, stage))
 
     def _record_provenance(self, stage: Stage) -> None:
-        """Who really answers, refused where it is not who answered so far."""
-        found = stage.provenance()
+        """Record which model really answers; refuse one that did not answer so far."""
+        now = stage.provenance()
         entry = self.record["stages"][stage.name]
         before = entry.get("answered_by")
-        if before is not None and before != found and not self.how.force:
+        if before is not None and before != now and not self.how.force:
             raise UserError(
-                f"{stage.name} was answered by {before} so far, and would now be answered by {found}.",
+                f"{stage.name} was answered by {before} so far, and would now be answered by {now}.",
                 "Serve the same model again, or start a new run with another -o.",
             )
-        if found and before != found:
-            entry["answered_by"] = found
+        if now and before != now:
+            entry["answered_by"] = now
             self.run_dir.save(self.record)
 
     def _options(self) -> Options:
@@ -223,7 +223,7 @@ class _Running:
         """Check conservation over the whole stage, record its counts, and stop where too many rows are dead.
 
         Raises:
-            TooManyDead: their share is above the limit; all that was made is kept.
+            TooManyDead: their share is above the limit; all output is kept.
         """
         out = tally.kept + sum(tally.filtered.values()) + sum(tally.dead.values())
         if tally.total != out:

@@ -1,7 +1,7 @@
 """Runs a stage on Ray: parts go to actors, outcomes come back, this process alone writes.
 
-The actors run the same stage objects as a local run, so the output is the same. What an actor had
-finished of a part that it did not finish is asked again after a crash.
+The actors run the same stage objects as a local run, so the output is the same. Rows that an
+actor finished in an unfinished part are processed again after a crash.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from avcurate.runner.tally import Tally
 
 @dataclass(frozen=True)
 class _Problem:
-    """What stops the run: Ray would wrap the exception, and lose its sentence."""
+    """What stops the run: Ray would wrap the exception, and lose its message."""
 
     message: str
     hint: str
@@ -53,7 +53,7 @@ def run_on_ray(work: StageRun, actors: int | None = None, options: dict[str, Any
     """Process what is left of a stage on Ray.
 
     Args:
-        work: the stage run; it keeps the books.
+        work: the stage run; it keeps the counts.
         actors: workers; by default one per GPU, or half the CPUs.
         options: resources of an actor, as ``ray.remote`` takes them.
 
@@ -81,29 +81,29 @@ def run_on_ray(work: StageRun, actors: int | None = None, options: dict[str, Any
             work.record_outcome(row_id, outcome)
     finally:
         work.journal.close()
-        for one in pool:
-            ray.kill(one)
+        for worker in pool:
+            ray.kill(worker)
     return work.tally
 
 
 def _stream(ray: Any, pool: list[Any], parts: Iterator[list[Row]]) -> Iterator[tuple[str, Outcome]]:
     """Hand each free actor the next part; yield outcomes as parts come back."""
-    free, flying = list(pool), {}
+    free, in_flight = list(pool), {}
     while True:
         while free and (rows := next(parts, None)) is not None:
-            one = free.pop()
-            flying[one.process.remote(rows)] = one
-        if not flying:
+            actor = free.pop()
+            in_flight[actor.process.remote(rows)] = actor
+        if not in_flight:
             return
-        done, _ = ray.wait(list(flying), num_returns=1)
-        free.append(flying.pop(done[0]))
+        done, _ = ray.wait(list(in_flight), num_returns=1)
+        free.append(in_flight.pop(done[0]))
         try:
-            found = ray.get(done[0])
+            outcomes = ray.get(done[0])
         except ray.exceptions.RayActorError as e:
-            said = " ".join(str(e).split())[:200]
+            reason = " ".join(str(e).split())[:200]
             raise UserError(
-                f"a Ray actor was lost: {said}", "Run the same command again; the parts that are finished are kept."
+                f"a Ray actor was lost: {reason}", "Run the same command again; finished parts are kept."
             ) from e
-        if isinstance(found, _Problem):
-            raise UserError(found.message, found.hint)
-        yield from found
+        if isinstance(outcomes, _Problem):
+            raise UserError(outcomes.message, outcomes.hint)
+        yield from outcomes

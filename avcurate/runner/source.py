@@ -1,7 +1,7 @@
 """The first table of a run: records of a file into rows, every record accounted for.
 
-Reading is cheap and is done again whenever anything may have changed; equal records give equal bytes, so what was made
-of them stays.
+Reading is cheap and is repeated whenever anything may have changed; equal records give equal bytes, so what was built
+from them stays.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Source(ABC):
     key: str
     rows: pa.Schema
     always_read: bool = False
-    """Whether it is read on every resume, since its content may grow without a file that says so (a folder)."""
+    """Whether it is read on every resume, since its content may grow without a file that shows it (a folder)."""
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class Source(ABC):
 
     @abstractmethod
     def records(self) -> Iterator[Record]:
-        """The input's records, bad ones by name.
+        """The input's records, bad ones with a reason.
 
         Raises:
             UserError: the input is missing, or cannot be read to its end.
@@ -56,7 +56,7 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, record: Record) -> Outcome:
-        """What becomes of a good record: ``Kept`` holds the whole row.
+        """The outcome of a good record: ``Kept`` holds the whole row.
 
         Raises:
             RowError: the record is dead.
@@ -119,7 +119,7 @@ def refuse_absent(source: Source, extent: Extent) -> None:
     """Refuse ids and record numbers that are not in the input, before anything is written.
 
     Raises:
-        UserError: one is not; or the input cannot be read to its end.
+        UserError: one is missing, or the input cannot be read to its end.
     """
     if not extent.only and not extent.records:
         return
@@ -139,12 +139,12 @@ def refuse_absent(source: Source, extent: Extent) -> None:
 
 
 def _batch(records: Iterator[Record], rows: int) -> Iterator[Record]:
-    """Records of one part: so many, or fewer where they are large."""
-    held = 0
+    """Records of one part: up to ``rows``, fewer where they are large."""
+    size = 0
     for record in islice(records, rows):
         yield record
-        held += record.size
-        if held >= PART_BYTES:
+        size += record.size
+        if size >= PART_BYTES:
             return
 
 
@@ -157,27 +157,29 @@ class _Reading:
         self._isolation = Isolation()
 
     def outcome(self, record: Record) -> Outcome:
-        """What becomes of one record; with ``only``, one that gives no row is not among those asked for."""
-        found = self._read(record)
-        return Filtered("not_selected", "left out by --only") if self._only and isinstance(found, Dead) else found
+        """The outcome of one record; with ``only``, one that gives no row is not among those selected."""
+        outcome = self._read(record)
+        return Filtered("not_selected", "left out by --only") if self._only and isinstance(outcome, Dead) else outcome
 
     def _read(self, record: Record) -> Outcome:
         if record.value is None:
             return Dead(record.reason, record.message, f"Fix record {record.row} of the input.")
-        found: Outcome = guarded(self._isolation, lambda: self._source.read(record))
-        if isinstance(found, Dead):
-            said = found.message if found.message.startswith("record ") else f"record {record.row}: {found.message}"
-            return Dead(found.reason, said, found.hint or f"Fix record {record.row} of the input.", None, found.trace)
-        if not isinstance(found, Kept):
-            return found
-        key = str(found.added[self._source.key])
+        outcome: Outcome = guarded(self._isolation, lambda: self._source.read(record))
+        if isinstance(outcome, Dead):
+            numbered = outcome.message.startswith("record ")
+            message = outcome.message if numbered else f"record {record.row}: {outcome.message}"
+            hint = outcome.hint or f"Fix record {record.row} of the input."
+            return Dead(outcome.reason, message, hint, None, outcome.trace)
+        if not isinstance(outcome, Kept):
+            return outcome
+        key = str(outcome.added[self._source.key])
         if self._only and key not in self._only:
             return Filtered("not_selected", "left out by --only")
         digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=12).digest()
         if digest in self._seen:
             return Filtered("duplicate", f"record {record.row} gives the same {self._source.key} as an earlier record.")
         self._seen.add(digest)
-        return found
+        return outcome
 
 
 def _write(

@@ -2,7 +2,7 @@
 
 A stage is pure given its inputs and its seed. Batches, parts, retries and executors belong to the runner. Three kinds:
 a :class:`Stage` sees a stream of rows and gives each one outcome, in any order; a :class:`TableStage` adds columns to a
-whole part at once, cheaply; a :class:`WholeStage` has to see all rows before it can say anything of one.
+whole part at once, cheaply; a :class:`WholeStage` has to see all rows before it can decide on one.
 """
 
 from __future__ import annotations
@@ -75,10 +75,10 @@ class NoLog:
         return {}
 
     def put(self, row_id: str, key: str, value: Any, witness: str = "") -> None:
-        """Forgets at once."""
+        """Discard it."""
 
     def confirm(self, witness: str) -> None:
-        """Does nothing."""
+        """Do nothing."""
 
 
 class BaseStage(ABC):
@@ -108,7 +108,7 @@ class BaseStage(ABC):
         """Find out what is missing before the first stage runs; loads nothing large.
 
         Raises:
-            UserError: a package, model or server this stage needs is not there.
+            UserError: a package, model or server this stage needs is missing.
         """
 
     def fingerprint(self) -> str:
@@ -131,23 +131,23 @@ class Stage(BaseStage):
         """One ``(row_id, outcome)`` per row, in any order; rows are pulled as they are needed."""
 
     def provenance(self) -> dict[str, Any]:
-        """What really answered, known after :meth:`setup`: a server's own report of its model, say."""
+        """What really answered, known after :meth:`setup`, e.g. a server's own report of its model."""
         return {}
 
     def facts(self) -> dict[str, float]:
-        """Values that stored output was made with and that do not make it stale as a whole."""
+        """Values that stored output was made with whose change does not make all of it stale."""
         return {}
 
     def complete(self, row: Row) -> bool:
-        """Whether a stored row is all that the stage would give now; asked where :meth:`facts` differ."""
+        """Whether a stored row is all that the stage would give now; checked where :meth:`facts` differ."""
         return True
 
     def pieces(self, row: Row) -> dict[str, Any]:
-        """Finished pieces that an incomplete stored row holds, as :meth:`WorkLog.put` would have them."""
+        """Finished pieces that an incomplete stored row holds, as :meth:`WorkLog.put` takes them."""
         return {}
 
     def files(self, row: Row) -> list[tuple[Path, str]]:
-        """Files that a kept row stands on or made, with their SHA-256; a row whose files changed is redone."""
+        """Files that a kept row depends on or produced, with their SHA-256; a row whose files changed is redone."""
         return []
 
     def close(self) -> None:
@@ -164,7 +164,7 @@ class TableStage(BaseStage):
         """The columns of ``adds`` for these rows, in their order."""
 
     def counts(self, added: pa.Table) -> dict[str, float]:
-        """Totals of a part that its commit records; they are added up over parts."""
+        """Totals of a part, stored in its commit record and summed over parts."""
         return {}
 
 
@@ -182,7 +182,7 @@ class Tick(Protocol):
     """Progress of a whole stage."""
 
     def __call__(self, done: int, total: int) -> None:
-        """So many of so many are done."""
+        """``done`` of ``total`` are done."""
 
 
 AnyStage = Stage | TableStage | WholeStage

@@ -1,4 +1,4 @@
-"""How far a run is: readable at any moment, also while another process writes it. Knows no task by name."""
+"""Progress of a run: readable at any moment, even while another process writes it. Knows no task by name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RESUMES = "stopped; the same command resumes it"
 
 
 def run_status(run: RunDir) -> dict[str, Any]:
-    """State and counts of every stage, from the commits that are on disk now."""
+    """State and counts of every stage, from the commits on disk now."""
     record = run.record()
     stages: dict[str, Any] = {}
     for name, parts in run.tables(record).items():
@@ -48,13 +48,13 @@ def run_status(run: RunDir) -> dict[str, Any]:
 
 
 def stage_counts(record: dict[str, Any]) -> dict[str, Any]:
-    """Rows in, kept, filtered and dead of each stage that has run to its end."""
+    """Rows in, kept, filtered and dead of each complete stage."""
     keys = ("in", "kept", "filtered", "dead")
     return {name: {k: s[k] for k in keys} for name, s in record["stages"].items() if "in" in s}
 
 
 def is_finished(record: dict[str, Any]) -> bool:
-    """Whether a run has gone to its end; runs of older versions say so by their last stage."""
+    """Whether a run is finished; in older versions, whether all its stages are."""
     if record.get("schema_version", 0) >= 3:
         return bool(record.get("complete"))
     return bool(record["stages"]) and all(s.get("complete") for s in record["stages"].values())
@@ -63,7 +63,7 @@ def is_finished(record: dict[str, Any]) -> bool:
 def is_written(run: RunDir) -> bool:
     """Whether another process holds the run's lock."""
     try:
-        # without waiting for a writer, should somebody have put a pipe there
+        # non-blocking, in case the lock is a pipe
         lock = os.open(run.root / "lock", os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return False
@@ -77,10 +77,10 @@ def is_written(run: RunDir) -> bool:
 
 
 def refuse_mixed(run: RunDir) -> None:
-    """Refuse a run that was being redone and was stopped: some of its rows are of what it was before.
+    """Refuse a run that was stopped while it was being redone: it holds old and new rows.
 
     Raises:
-        UserError: parts of a table are of several settings, or were made of rows that are no longer there.
+        UserError: parts of a table were made with different settings, or from rows that are gone.
     """
     tables = run.tables(run.record())
     by_table = {parts.name: parts for parts in tables.values()}
@@ -88,14 +88,13 @@ def refuse_mixed(run: RunDir) -> None:
         commits = parts.commits()
         mixed = len({c.fingerprint for c in commits}) > 1
         for c in commits:
-            below = by_table.get(c.reads)
-            source = below.commit_of(c.part) if below else None
-            mixed = mixed or bool(below and (source is None or below.digest(source) != c.upstream))
+            upstream = by_table.get(c.reads)
+            made_from = upstream.commit_of(c.part) if upstream else None
+            mixed = mixed or bool(upstream and (made_from is None or upstream.digest(made_from) != c.upstream))
         if mixed:
             raise UserError(
-                f"the rows of {name} in {run.root} are partly what they were before: "
-                "it was being redone and was stopped.",
-                "Run the same command again; it goes on from there.",
+                f"{run.root} holds old and new rows of {name}: it was being redone and was stopped.",
+                "Run the same command again; it resumes from there.",
             )
 
 

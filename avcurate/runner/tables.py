@@ -1,4 +1,4 @@
-"""Runs stages that see whole parts at once, and those that see everything at once."""
+"""Runs stages that see a whole part at once, and those that see all rows at once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run_table(
         if done is None or done.fingerprint != fingerprint or done.upstream != digest:
             rows = upstream.read(commit.part)
             added = stage.table(rows)
-            made = Commit(
+            new = Commit(
                 commit.part,
                 commit.kept,
                 commit.kept,
@@ -45,7 +45,7 @@ def run_table(
                 key=stage.key,
             )
             key = rows.schema.field(stage.key)
-            done = output.write(made, {"kept": added.add_column(0, key, rows.column(stage.key))})
+            done = output.write(new, {"kept": added.add_column(0, key, rows.column(stage.key))})
         else:
             output.verify(done)
         for name, n in done.facts.items():
@@ -58,9 +58,9 @@ def run_table(
 def run_whole(
     stage: WholeStage, upstream: Parts, output: Parts, reproduce: Reproduce, watch: Watch = no_progress
 ) -> Tally:
-    """Run a stage that sees all rows; where neither it nor its input has changed, what is there is kept."""
-    made_of = [upstream.digest(c) for c in upstream.commits()]
-    body = json.dumps([stage.fingerprint(), made_of])
+    """Run a stage that sees all rows; where neither it nor its input has changed, its output is kept."""
+    inputs = [upstream.digest(c) for c in upstream.commits()]
+    body = json.dumps([stage.fingerprint(), inputs])
     fingerprint = hashlib.sha256(body.encode()).hexdigest()[:16]
     tally, commits = Tally(), output.commits()
     if commits and all(c.fingerprint == fingerprint for c in commits) and commits[-1].facts.get("last"):
@@ -74,11 +74,11 @@ def run_whole(
         tally.done, tally.total = done, total
         watch(tally, None, None)
 
-    found = stage.process(upstream.rows(), tick)
+    outcomes = stage.process(upstream.rows(), tick)
     written = Tally()
-    part, batch = 0, list(islice(found, WHOLE_PART))
+    part, batch = 0, list(islice(outcomes, WHOLE_PART))
     while True:
-        following = list(islice(found, WHOLE_PART))
+        following = list(islice(outcomes, WHOLE_PART))
         written.add_commit(_write(stage, output, part, batch, fingerprint, reproduce, last=not following))
         if not following:
             break

@@ -1,4 +1,4 @@
-"""Counts of a stage, and who is shown them."""
+"""Counts of a stage, and the callbacks that show them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Asks a model about rows: settings × n, early exit, canaries, journal. One for every task; knows no file layout."""
+"""Asks a model about rows: settings × n, early exit, canaries, journal. Shared by all tasks; knows no file layout."""

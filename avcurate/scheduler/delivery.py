@@ -25,20 +25,20 @@ def refuse_undelivered(
     if reply.audio_tokens < 0 and reply.video_tokens < 0:
         return
     expected = engine.expected_tokens(request)
-    for i, (name, given, got) in enumerate(
+    for i, (name, media, received) in enumerate(
         (("audio", request.audio, reply.audio_tokens), ("video", request.frames, reply.video_tokens))
     ):
-        if got < 0:
+        if received < 0:
             continue
-        if (given is not None) != (got > 0):
-            sent = "sent" if given is not None else "not sent"
-            _refuse(f"{what}: the {name} was {sent}, yet {got} {name} tokens were received.")
-        if expected is not None and got != expected[i]:
-            _refuse(f"{what}: {got} {name} tokens were received, {expected[i]} were sent.")
+        if (media is not None) != (received > 0):
+            sent = "sent" if media is not None else "not sent"
+            _refuse(f"{what}: the {name} was {sent}, yet {received} {name} tokens were received.")
+        if expected is not None and received != expected[i]:
+            _refuse(f"{what}: {received} {name} tokens were received, {expected[i]} were sent.")
         for other, counts in before.items():
-            known = counts.get(f"{name}_tokens") or 0
-            if got > 0 and known > 0 and known != got:
-                _refuse(f"{what}: {got} {name} tokens were received, {known} under {other}.")
+            other_count = counts.get(f"{name}_tokens") or 0
+            if received > 0 and other_count > 0 and other_count != received:
+                _refuse(f"{what}: {received} {name} tokens were received, {other_count} under {other}.")
 
 
 def _refuse(message: str) -> None:

@@ -45,13 +45,13 @@ class EarlyExit:
     tau_acc: float
 
     def wanted(self, asked: dict[str, Asked], n: int) -> list[str]:
-        """Settings that have to be asked (further) before the label of a question is decided."""
+        """Settings that need (more) responses before the label of a question is decided."""
 
-        def solvable(one: Asked) -> bool:
-            return can_reach(one.right, len(one.responses), n, self.tau_acc)
+        def solvable(state: Asked) -> bool:
+            return can_reach(state.right, len(state.responses), n, self.tau_acc)
 
-        def decided(one: Asked) -> bool:
-            return len(one.responses) >= n or not solvable(one)
+        def decided(state: Asked) -> bool:
+            return len(state.responses) >= n or not solvable(state)
 
         if not decided(asked[_AV]):
             return [_AV]
@@ -76,7 +76,7 @@ class QuestionUnit(Unit):
     Args:
         row: of the table ``questions``.
         clip: its media, decoding.
-        engine: who is asked; says what media must cost, and which texts it cannot be given.
+        engine: the model; knows what media must cost, and which texts it cannot take.
         spec: how it is asked.
         conditions: under what.
         columns: the row's columns, once it is done.
@@ -114,16 +114,16 @@ class QuestionUnit(Unit):
         """Filtered where the clip lacks a track that a condition shows."""
         self._engine.refuse_special(self.row["question"], *self.row["choices"])
         clip, shown = self._clip.result(), [c.setting for c in self.conditions.values()]
-        for track, reason, what, wanted in (
+        for track, reason, what, is_shown in (
             (clip.audio, "no_audio_track", "sound", any(s.audio for s in shown)),
             (clip.frames, "no_video_track", "picture", any(s.video for s in shown)),
         ):
-            if track is None and wanted:
+            if track is None and is_shown:
                 return Filtered(reason, f"{self.row['media']} has no {what} to show.")
         return None
 
     def absorb(self, key: str, piece: Any) -> None:
-        """Responses of one wave; pieces of a condition that this run does not ask, or out of order, are left alone."""
+        """Responses of one wave; pieces of a condition that this run does not use, or out of order, are ignored."""
         name, first = key.rsplit("/", 1)
         asked = self.asked.get(name)
         if asked is None or int(first) != len(asked.responses):
@@ -133,8 +133,8 @@ class QuestionUnit(Unit):
         asked.right += count_right(self.row, piece["responses"], self._spec.prompt)
 
     def requests(self) -> list[Request]:
-        """The next wave of every condition that is wanted and not under way."""
-        found = []
+        """The next wave of every condition that is needed and not in flight."""
+        wave = []
         for name in self._wanted():
             if name in self._pending:
                 continue
@@ -143,8 +143,8 @@ class QuestionUnit(Unit):
             if self._early_exit is not None:
                 size = self._early_exit.wave(asked, self._spec.n)
             self._pending.add(name)
-            found.append(self._request(self.conditions[name], size))
-        return found
+            wave.append(self._request(self.conditions[name], size))
+        return wave
 
     def _wanted(self) -> list[str]:
         if self._early_exit is not None:
@@ -162,7 +162,7 @@ class QuestionUnit(Unit):
             frames=frames,
             fps=clip.fps,
             n=size,
-            # the setting's seed: a forced PEM is compared with the free one under the same draws
+            # the setting's seed: a forced PEM is compared with the free one on the same draws
             seed=derive_seed(spec.seed, self.row_id, condition.setting) + first,
             sampling=spec.sampling,
             interleaved=spec.interleaved and audio is not None and frames is not None,
@@ -171,7 +171,7 @@ class QuestionUnit(Unit):
         )
 
     def accept(self, request: Request, reply: Reply) -> tuple[str, Any]:
-        """One wave's responses, where the media that were sent arrived."""
+        """One wave's responses, once the media that were sent are known to have arrived."""
         _, name, first = request.key.rsplit("/", 2)
         self._pending.discard(name)
         before = {n: a.received for n, a in self.asked.items() if a.received}
@@ -203,7 +203,7 @@ def question_units(
     columns: Callable[[QuestionUnit], Row],
     early_exit: EarlyExit | None = None,
 ) -> Callable[[Row], Unit]:
-    """What makes a unit of a row of ``questions``: decoding begins at once."""
+    """A function from a row of ``questions`` to its unit: decoding begins at once."""
 
     def unit(row: Row) -> Unit:
         clip = clips.get(row["media"], row["start"], row["end"])

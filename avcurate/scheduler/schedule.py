@@ -1,7 +1,7 @@
-"""Streams rows through an engine: looks ahead, journals what arrives, confirms it by canaries, hands rows on.
+"""Streams rows through an engine: looks ahead, journals what arrives, confirms it by canaries, passes rows on.
 
-What a response says counts only when a canary before it and a canary after it have passed on the same process: until
-then it is journaled as unconfirmed, and its row is not handed on.
+A response counts only when a canary before it and a canary after it have passed on the same process: until then it is
+journaled as unconfirmed, and its row is not passed on.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Scheduler:
     """Asks an engine about rows.
 
     Args:
-        engine: the model; set up by the caller, which has shown it a canary.
+        engine: the model; set up by the caller, and checked with a canary.
         unit_of: a row's unit; called ahead of its turn, so that decoding begins.
         canary: whether answers must be confirmed: rows show media, and the engine perceives.
         interleaved: the layout the canary is shown in.
@@ -48,21 +48,21 @@ class Scheduler:
         self.ahead = ahead
 
     def process(self, rows: Iterator[Row], log: WorkLog) -> Iterator[tuple[str, Outcome]]:
-        """One outcome a row, in the order rows finish and are confirmed.
+        """One outcome per row, in the order rows finish and are confirmed.
 
         Raises:
             NotHearing: a canary failed during the run; rows answered since the last one are dead.
-            UserError: the engine is gone; what is confirmed is journaled, and the message says how much is not.
+            UserError: the engine is lost; confirmed answers are journaled, and the message counts the others.
         """
         flight = _Flight(self, rows, log)
         try:
             while True:
                 for reply in self.engine.generate(flight):
-                    flight.settle(reply)
+                    flight.take_reply(reply)
                     if not self.canary or flight.unconfirmed >= RECHECK_EVERY:
                         yield from self._confirmed(flight)
                 done = flight.exhausted
-                # otherwise the engine ran dry only because finished rows wait to be handed on
+                # otherwise the engine ran dry only because finished rows wait to be passed on
                 yield from self._confirmed(flight)
                 if done:
                     return
@@ -72,8 +72,8 @@ class Scheduler:
             if not flight.unconfirmed:
                 raise
             raise UserError(
-                f"{e.message} {flight.unconfirmed} answers since the last canary are not confirmed and will be asked "
-                "again, unless the same server process still runs then.",
+                f"{e.message} {flight.unconfirmed} answers since the last canary are not confirmed and will be "
+                "repeated, unless the same server process is still running then.",
                 e.hint,
             ) from e
 
@@ -82,13 +82,13 @@ class Scheduler:
             try:
                 check_hearing(self.engine, self.interleaved)
             except NotHearing as e:
-                for row_id in flight.doubtful():
+                for row_id in flight.unconfirmed_rows():
                     yield row_id, Dead("modality_not_delivered", e.message, e.hint)
                 raise
             if self.engine.witness != flight.witness:
                 raise UserError(
                     "the server was restarted since the last canary: its answers since then are not confirmed.",
-                    "Run the same command again; only those are asked again.",
+                    "Run the same command again; only those are repeated.",
                 )
         yield from flight.release()
 
@@ -105,7 +105,7 @@ class _Flight:
         self._ahead: deque[Unit] = deque()
         self._ready: deque[Request] = deque()
         self._active: dict[str, Unit] = {}
-        self._flying: dict[str, Request] = {}
+        self._in_flight: dict[str, Request] = {}
         self._asked: dict[str, set[str]] = {}
         self._dead: dict[str, Dead] = {}
         self._touched: set[str] = set()
@@ -118,9 +118,9 @@ class _Flight:
         return self._ended and not (self._ahead or self._ready or self._active)
 
     def take(self, wait: bool) -> Request | None:
-        """The next request; with ``wait`` it blocks on decoding rather than give up."""
+        """The next request; with ``wait`` it blocks on decoding rather than return ``None``."""
         while not self._ready:
-            # rows that need no asking (dead, filtered, recalled) must be handed on as well
+            # rows that need no model (dead, filtered, recalled) must be passed on as well
             if len(self._finished) > 4 * self._limit:
                 return None
             self._look_ahead()
@@ -131,7 +131,7 @@ class _Flight:
                 return None
             self._begin(self._ahead.popleft())
         request = self._ready.popleft()
-        self._flying[request.key] = request
+        self._in_flight[request.key] = request
         return request
 
     def _look_ahead(self) -> None:
@@ -158,17 +158,17 @@ class _Flight:
         self._advance(unit)
 
     def _advance(self, unit: Unit) -> None:
-        """Ask what is still wanted of a row, or finish it when nothing is, and nothing is under way."""
-        under_way = self._asked[unit.row_id]
+        """Queue what a row still needs, or finish it when nothing is needed or pending."""
+        pending = self._asked[unit.row_id]
         if unit.row_id not in self._dead:
             try:
                 for request in unit.requests():
-                    under_way.add(request.key)
+                    pending.add(request.key)
                     self._ready.append(request)
             except Exception as e:
                 self._dead[unit.row_id] = self._isolation.dead(e)
-                self._withdraw(under_way)
-        if under_way:
+                self._withdraw(pending)
+        if pending:
             return
         del self._active[unit.row_id], self._asked[unit.row_id]
         outcome: Outcome | None = self._dead.pop(unit.row_id, None)
@@ -180,15 +180,15 @@ class _Flight:
                 outcome = self._isolation.dead(e)
         self._finished.append((unit.row_id, outcome))
 
-    def _withdraw(self, under_way: set[str]) -> None:
-        """Take back requests of a dead row that have not been handed out."""
-        waiting = {r.key for r in self._ready} & under_way
+    def _withdraw(self, pending: set[str]) -> None:
+        """Take back requests of a dead row that the engine has not taken."""
+        waiting = {r.key for r in self._ready} & pending
         self._ready = deque(r for r in self._ready if r.key not in waiting)
-        under_way -= waiting
+        pending -= waiting
 
-    def settle(self, reply: Reply | Failure) -> None:
-        """Take one reply of the engine."""
-        request = self._flying.pop(reply.key)
+    def take_reply(self, reply: Reply | Failure) -> None:
+        """Take one reply from the engine."""
+        request = self._in_flight.pop(reply.key)
         row_id, name, _ = parts_of(reply.key)
         unit = self._active[row_id]
         self._asked[row_id].discard(reply.key)
@@ -201,7 +201,7 @@ class _Flight:
                 raise RowError(
                     "responses_missing",
                     f"{len(reply.responses)} of {request.n} responses came back.",
-                    "Try again with `avcurate retry`; if it stays, the engine's version has a fault.",
+                    "Retry with `avcurate retry`; if it persists, the engine's version has a bug.",
                 )
             key, piece = unit.accept(request, reply)
             self._log.put(row_id, key, piece, self.witness)
@@ -212,7 +212,7 @@ class _Flight:
         self._advance(unit)
 
     def release(self) -> Iterator[tuple[str, Outcome]]:
-        """What was answered since the last canary is confirmed: hand finished rows on."""
+        """Confirm what was answered since the last canary, and pass finished rows on."""
         self.unconfirmed = 0
         self._touched.clear()
         if self.witness:
@@ -220,8 +220,8 @@ class _Flight:
         done, self._finished = self._finished, []
         yield from done
 
-    def doubtful(self) -> list[str]:
-        """Rows with answers since the last canary; rows that need no model are handed on as they are."""
+    def unconfirmed_rows(self) -> list[str]:
+        """Rows with answers since the last canary; rows that need no model are passed on as they are."""
         finished = {row_id for row_id, _ in self._finished}
         rows = [row_id for row_id in self._touched if row_id in self._active or row_id in finished]
         self._finished = [(i, o) for i, o in self._finished if i not in self._touched]

@@ -1,4 +1,4 @@
-"""What is asked, and how. Knows values; opens nothing."""
+"""What is asked, and how. Values only; opens nothing."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class AskSpec:
     media: DecodeSpec = field(default_factory=DecodeSpec)
 
     def identity(self) -> dict[str, Any]:
-        """All that a response depends on; limits of the decoder are not."""
+        """All that a response depends on, without the decoder's limits."""
         spec = asdict(self) | {"prompt": self.prompt.name}
         limits = ("timeout_s", "memory_mb", "max_bytes")
         spec["media"] = {k: v for k, v in spec["media"].items() if k not in limits}

@@ -1,4 +1,4 @@
-"""A row that a language model is asked about in text alone: judges, extractors."""
+"""A row put to a language model as text alone: judges, extractors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class TextUnit(Unit):
 
     Args:
         prompts: text and seed of each prompt.
-        schema: JSON schema of the replies, where the engine can hold a model to one.
+        schema: JSON schema of the replies, where the engine can enforce one.
         made_of: the outcome from the replies by prompt: ``[{"text", "finish_reason"}]``.
     """
 
@@ -47,10 +47,10 @@ class TextUnit(Unit):
             self._replies[name] = piece["replies"]
 
     def requests(self) -> list[Request]:
-        """Every prompt that has no reply and was not sent."""
-        wanted = [n for n in self._prompts if n not in self._replies and n not in self._sent]
-        self._sent.update(wanted)
-        return [self._request(name) for name in wanted]
+        """Every prompt that has no reply yet and was not sent."""
+        unsent = [n for n in self._prompts if n not in self._replies and n not in self._sent]
+        self._sent.update(unsent)
+        return [self._request(name) for name in unsent]
 
     def _request(self, name: str) -> Request:
         text, seed = self._prompts[name]
@@ -64,5 +64,5 @@ class TextUnit(Unit):
         return f"{name}/0", {"replies": replies}
 
     def outcome(self) -> Outcome:
-        """What the replies make of the row."""
+        """The row's outcome, from the replies."""
         return self._made_of(self._replies)

@@ -1,4 +1,4 @@
-"""One row while a model is asked about it: what is wanted next, what came back, what becomes of it."""
+"""One row while a model is asked about it: what is needed next, what came back, and the outcome."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from avcurate.runner.stage import Dead, Filtered, Outcome, Row
 class Unit(ABC):
     """One row in flight.
 
-    Request keys are ``<row id>/<name>/<first>``; :attr:`name_of` takes them apart. A piece is what one reply gave, as
-    JSON can hold it.
+    Request keys are ``<row id>/<name>/<first>``; :func:`parts_of` splits them. A piece is what one reply gave,
+    JSON-serialisable.
     """
 
     def __init__(self, row_id: str, row: Row) -> None:
@@ -23,7 +23,7 @@ class Unit(ABC):
 
     @property
     def waiting_for(self) -> Future[Any] | None:
-        """What must be done before :meth:`begin`, e.g. decoding; ``None`` where nothing is."""
+        """What must finish before :meth:`begin`, e.g. decoding; ``None`` where nothing must."""
         return None
 
     @abstractmethod
@@ -36,11 +36,11 @@ class Unit(ABC):
 
     @abstractmethod
     def absorb(self, key: str, piece: Any) -> None:
-        """Take up a piece, of this process or an earlier one, by its journal key."""
+        """Add a piece, from this process or an earlier one, by its journal key."""
 
     @abstractmethod
     def requests(self) -> list[Request]:
-        """What is wanted now and not under way yet; called again after each reply. None: the row is done."""
+        """What is needed now and not in flight yet; called again after each reply. Empty: the row is done."""
 
     @abstractmethod
     def accept(self, request: Request, reply: Reply) -> tuple[str, Any]:
@@ -52,7 +52,7 @@ class Unit(ABC):
 
     @abstractmethod
     def outcome(self) -> Outcome:
-        """What becomes of the row, once nothing is wanted and nothing is under way."""
+        """The row's outcome, once nothing is needed and nothing is in flight."""
 
 
 def key_of(row_id: str, name: str, first: int) -> str:

@@ -19,13 +19,13 @@ def read_annotations(annotations: Path, *, salvage: bool = False) -> Iterator[Re
     """Records of a file, of a dataset folder, or of ``hf:owner/name@split``.
 
     Raises:
-        UserError: there is nothing there, or the dataset cannot be loaded.
+        UserError: the file is missing, or the dataset cannot be loaded.
     """
     return _rows(_load(annotations)) if is_dataset(annotations) else read_records(annotations, salvage=salvage)
 
 
 def digest(annotations: Path) -> str:
-    """What changes when the annotations do.
+    """Digest that changes when the annotations do.
 
     Raises:
         UserError: as :func:`read_annotations`.
@@ -54,15 +54,15 @@ def _load(annotations: Path) -> Any:
     folder = Path(name)
     try:
         saved = any((folder / f).is_file() for f in ("state.json", "dataset_dict.json"))
-        found = datasets.load_from_disk(name) if saved else datasets.load_dataset(name)
+        dataset = datasets.load_from_disk(name) if saved else datasets.load_dataset(name)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as e:
         raise UserError(
             f"the dataset {name} cannot be loaded: {' '.join(str(e).split())[:400]}",
             "Give hf:owner/name@split, a dataset folder, or an annotation file.",
         ) from None
-    if isinstance(found, datasets.Dataset):
-        return found
-    splits = sorted(map(str, found))
+    if isinstance(dataset, datasets.Dataset):
+        return dataset
+    splits = sorted(map(str, dataset))
     if not split and len(splits) == 1:
         split = splits[0]
     if split not in splits:
@@ -70,7 +70,7 @@ def _load(annotations: Path) -> Any:
             f"the dataset {name} has the splits {', '.join(splits)}" + (f", not {split!r}." if split else "."),
             f"Name one: {HUB}{name}@{splits[0]}.",
         )
-    return found[split]
+    return dataset[split]
 
 
 def _rows(dataset: Any) -> Iterator[Record]:

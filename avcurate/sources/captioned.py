@@ -1,4 +1,4 @@
-"""Captioned clips: AudioCaps 1.0 and 2.0, or any table of a clip and what is heard and seen in it."""
+"""Captioned clips: AudioCaps 1.0 and 2.0, or any table of clips and what is heard and seen in them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ AUDIOCAPS = frozenset({"audiocap_id", "youtube_id", "start_time", "caption"})
 
 @dataclass(frozen=True)
 class Captioned:
-    """What one record says of a clip; a clip may have several records.
+    """What one record says about a clip; a clip may have several records.
 
     Attributes:
         row: 1-based number of the record.
         clip: the clip's name; ``<youtube id>_<start, six digits>`` for AudioCaps.
-        source: the video it is cut from; clips of one source never lend each other their sound.
-        split: clips of different splits never do either; empty where there are none.
+        source: the video it is cut from; clips of one source are never donors to each other.
+        split: nor are clips of different splits; empty where there are none.
         audio: captions of the sound; video: captions of the picture.
         answers: what another sound must not say (true answers of questions on this clip).
     """
@@ -36,7 +36,7 @@ class Captioned:
 
 
 def read_captioned(record: Record, columns: dict[str, str]) -> Captioned:
-    """One record of a captions' table.
+    """One record of a caption table.
 
     Args:
         record: a record with a value.
@@ -54,8 +54,8 @@ def read_captioned(record: Record, columns: dict[str, str]) -> Captioned:
         name = _text(raw, columns.get("clip", "clip"), where)
         heard = _texts(raw, columns.get("audio_caption", "audio_caption"), where)
         stem = CLIP_NAME.match(name)
-        given = raw.get(columns.get("source", "source"))
-        source = str(given) if given not in (None, "") else stem["youtube"] if stem else name
+        stated = raw.get(columns.get("source", "source"))
+        source = str(stated) if stated not in (None, "") else stem["youtube"] if stem else name
     seen = _texts(raw, columns.get("video_caption", "video_caption"), where)
     if not heard and not seen:
         raise RowError("caption_missing", f"{where}: {name[:80]!r} has no caption.", "Name its column with --map.")
@@ -65,10 +65,10 @@ def read_captioned(record: Record, columns: dict[str, str]) -> Captioned:
 
 
 def _text(raw: dict[str, Any], key: str, where: str) -> str:
-    found = _texts(raw, key, where)
-    if not found:
+    texts = _texts(raw, key, where)
+    if not texts:
         raise RowError("field_missing", f"{where} has nothing in {key!r}.", "Name the column with --map FIELD=COLUMN.")
-    return found[0]
+    return texts[0]
 
 
 def _texts(raw: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
@@ -77,5 +77,5 @@ def _texts(raw: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
         return ()
     items = value if isinstance(value, list) else [value]
     if any(not isinstance(v, (str, int, float)) or isinstance(v, bool) for v in items):
-        raise RowError("field_not_text", f"{where}: {key!r} holds something that is no text.")
+        raise RowError("field_not_text", f"{where}: {key!r} holds a value that is not text.")
     return tuple(t for v in items if (t := " ".join(str(v).split())))

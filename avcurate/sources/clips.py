@@ -1,4 +1,4 @@
-"""Lists of labelled clips: VGGSound, VGGSounder, AudioSet, or any table of a clip and its label.
+"""Lists of labelled clips: VGGSound, VGGSounder, AudioSet, or any table of clips and their labels.
 
 A clip is named ``<youtube id>_<start, six digits>`` (``clip_id``), as VGGSound names its files.
 """
@@ -49,7 +49,7 @@ class LabelledClip:
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that is no labelled clip, for a named reason; ``clip_id`` where at least that can be read."""
+    """A row that is not a labelled clip, for a named reason; ``clip_id`` where at least that can be read."""
 
     row: int
     reason: str
@@ -62,7 +62,7 @@ Numbered = Iterator[tuple[int, list[str] | None]]
 
 
 def _table(path: Path) -> Numbered:
-    """Non-empty rows of a UTF-8 csv file, numbered from 1; ``None`` for a line that is no csv.
+    """Non-empty rows of a UTF-8 csv file, numbered from 1; ``None`` for a line that is not valid csv.
 
     A line is a row: an unclosed quote must not swallow the lines after it.
 
@@ -85,16 +85,16 @@ def _table(path: Path) -> Numbered:
 
 
 def _read(
-    path: Path, rows: Iterator[tuple[int, list[str] | None]], one: Callable[[int, list[str]], list[LabelledClip]]
+    path: Path, rows: Iterator[tuple[int, list[str] | None]], parse: Callable[[int, list[str]], list[LabelledClip]]
 ) -> Rows:
-    """Every row through ``one``; what it refuses is a bad row."""
+    """Every row through ``parse``; what it refuses is a bad row."""
     for number, row in rows:
         clip = None
         try:
             if row is None:
-                raise RowError("bad_csv_row", "a quote is not closed, or stands where none may")
+                raise RowError("bad_csv_row", "a quote is unclosed or misplaced")
             clip = (CLIP_NAME.match(row[0]) and _clip_id(row[0])) or None
-            yield from one(number, row)
+            yield from parse(number, row)
         except RowError as e:
             yield BadRow(number, e.reason, f"{path.name} row {number}: {e.message}.", clip)
 
@@ -106,18 +106,18 @@ def _header(rows: Numbered) -> list[str]:
 def read_vggsound(path: Path) -> Rows:
     """VGGSound: ``file,label`` or the release's ``youtube id,start,label,split``; no header in either."""
 
-    def one(number: int, row: list[str]) -> list[LabelledClip]:
+    def parse(number: int, row: list[str]) -> list[LabelledClip]:
         if len(row) == 2 and CLIP_NAME.match(row[0]):
             return [LabelledClip(number, _clip_id(row[0]), _filled(row[1], "label"))]
         if len(row) == 4:
             return [LabelledClip(number, clip_id(row[0], row[1]), _filled(row[2], "label"), split=row[3])]
         raise RowError("not_a_clip_row", f"{len(row)} columns, {row[0][:60]!r} first")
 
-    return _read(path, _table(path), one)
+    return _read(path, _table(path), parse)
 
 
 def read_vggsounder(path: Path) -> Rows:
-    """VGGSounder 0.1.x and 1.0: several labels a clip, each with its modality, and flags of the clip.
+    """VGGSounder 0.1.x and 1.0: several labels per clip, each with its modality, and flags of the clip.
 
     Raises:
         UserError: a column is missing.
@@ -126,7 +126,7 @@ def read_vggsounder(path: Path) -> Rows:
     header = _header(rows)
     at = _columns(path, header, ("video_id", "label", "modality", *FLAGS))
 
-    def one(number: int, row: list[str]) -> list[LabelledClip]:
+    def parse(number: int, row: list[str]) -> list[LabelledClip]:
         if len(row) != len(header):
             raise RowError("not_a_clip_row", f"{len(row)} columns instead of {len(header)}")
         modality = row[at["modality"]]
@@ -136,7 +136,7 @@ def read_vggsounder(path: Path) -> Rows:
         name = _clip_id(row[at["video_id"]])
         return [LabelledClip(number, name, _filled(row[at["label"]], "label"), modality, flags)]
 
-    return _read(path, rows, one)
+    return _read(path, rows, parse)
 
 
 def read_audioset(path: Path, names: dict[str, str]) -> Rows:
@@ -145,7 +145,7 @@ def read_audioset(path: Path, names: dict[str, str]) -> Rows:
     A clip with a class that is not in the list is a bad row as a whole: what is left of it would mislead.
     """
 
-    def one(number: int, row: list[str]) -> list[LabelledClip]:
+    def parse(number: int, row: list[str]) -> list[LabelledClip]:
         if len(row) != 4:
             raise RowError("not_a_clip_row", f"{len(row)} columns instead of 4")
         name = clip_id(row[0], row[1])
@@ -155,7 +155,7 @@ def read_audioset(path: Path, names: dict[str, str]) -> Rows:
         return [LabelledClip(number, name, names[m]) for m in mids]
 
     # comment lines are free text
-    return _read(path, ((n, r) for n, r in _table(path) if r is None or not r[0].startswith("#")), one)
+    return _read(path, ((n, r) for n, r in _table(path) if r is None or not r[0].startswith("#")), parse)
 
 
 def read_classes(path: Path) -> dict[str, str]:
@@ -181,21 +181,21 @@ def read_folder_list(path: Path) -> Rows:
     at = _columns(path, header, ("clip", "label"))
     files: dict[str, str] = {}
 
-    def one(number: int, row: list[str]) -> list[LabelledClip]:
+    def parse(number: int, row: list[str]) -> list[LabelledClip]:
         if len(row) != len(header):
             raise RowError("not_a_clip_row", f"{len(row)} columns instead of {len(header)}")
         name = _filled(row[at["clip"]], "clip")
         stem, dot, ending = name.rpartition(".")
         clip = stem if dot and f".{ending.lower()}" in MEDIA_ENDINGS else name
         if files.setdefault(clip, name) != name:
-            raise RowError("clip_named_twice", f"{name[:80]!r} and {files[clip][:80]!r} would be one clip")
+            raise RowError("clip_named_twice", f"{name[:80]!r} and {files[clip][:80]!r} would name the same clip")
         return [LabelledClip(number, clip, _filled(row[at["label"]], "label"), media=name)]
 
-    return _read(path, rows, one)
+    return _read(path, rows, parse)
 
 
 def read_clips(path: Path) -> Rows:
-    """A clip list of any of these kinds, told by its first row (AudioSet needs its class list: not here)."""
+    """A clip list of any of these kinds, recognised by its first row (AudioSet needs its class list: not here)."""
     first = _header(_table(path))
     if "clip" in first and "label" in first:
         return read_folder_list(path)
@@ -217,10 +217,10 @@ def clip_id(youtube_id: str, start: str) -> str:
 
 
 def _clip_id(name: str) -> str:
-    found = CLIP_NAME.match(name)
-    if found is None:
+    match = CLIP_NAME.match(name)
+    if match is None:
         raise RowError("clip_name_unknown", f"{name[:100]!r} is not <youtube id>_<start, six digits>")
-    return f"{found['youtube']}_{found['start']}"
+    return f"{match['youtube']}_{match['start']}"
 
 
 def _filled(value: str, what: str) -> str:

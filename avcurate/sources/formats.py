@@ -27,7 +27,7 @@ Raw = dict[str, Any]
 
 @dataclass(frozen=True)
 class Format:
-    """One dataset format: how to tell it by its fields, and how to read a record."""
+    """One dataset format: how to recognise it by its fields, and how to read a record."""
 
     name: str
     about: str
@@ -88,11 +88,11 @@ def _list_in_text(value: object, key: str) -> list[Any]:
         return []
     for parse in (json.loads, ast.literal_eval):
         try:
-            found = parse(str(value))
+            parsed = parse(str(value))
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             continue
-        if isinstance(found, list):
-            return found
+        if isinstance(parsed, list):
+            return parsed
     raise RowError("field_not_a_list", f"field {key!r} is {value!r}, not a list.")
 
 
@@ -155,7 +155,7 @@ def read_avhbench(raw: Raw) -> Question:
     task = text(raw, "task")
     task = AVHBENCH_TASKS.get(task, task)
     if "caption" in task.lower():
-        raise RowError("not_a_question", f"task {task!r} asks for a caption, not for an answer.")
+        raise RowError("not_a_question", f"task {task!r} asks for a caption, not an answer.")
     answer = text(raw, "label").capitalize()
     if answer not in ("Yes", "No"):
         raise RowError("answer_not_a_choice", f"label {answer!r} is neither Yes nor No.")
@@ -224,7 +224,7 @@ TABLE_FIELDS = ("media", "question", "choices", "answer", "id", "video", "type",
 def table_format(mapping: dict[str, str]) -> Format:
     """The generic format: ``mapping`` names the column of each field of ``TABLE_FIELDS``.
 
-    ``choices`` may be a list or a text that holds a JSON list; ``answer`` may be a 0-based index, a
+    ``choices`` may be a list or text that holds a JSON list; ``answer`` may be a 0-based index, a
     letter or a choice's text. Without choices the question is open.
 
     Raises:
@@ -287,15 +287,15 @@ def detect(raw: Raw) -> Format:
     """
     present = set(raw)
     for name in FORMATS.names():
-        one = FORMATS.get(name)
-        if one.fields <= present:
-            return one
+        form = FORMATS.get(name)
+        if form.fields <= present:
+            return form
     generic = table_format({})
     if generic.fields <= present:
         return generic
     raise UserError(
-        f"the format cannot be told from the fields {sorted(present)[:12]}.",
-        "Say it with --format, or map the columns with --map media=COLUMN,question=COLUMN,answer=COLUMN.",
+        f"the format cannot be recognised from the fields {sorted(present)[:12]}.",
+        "Name it with --format, or map the columns with --map media=COLUMN,question=COLUMN,answer=COLUMN.",
     )
 
 
@@ -303,7 +303,7 @@ def by_name(name: str, mapping: dict[str, str]) -> Format:
     """The format of that name.
 
     Raises:
-        UserError: there is none; the message lists those there are.
+        UserError: there is none; the message lists the known ones.
     """
     if name == "table":
         return table_format(mapping)

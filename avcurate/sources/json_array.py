@@ -15,7 +15,7 @@ from avcurate.sources.record import Record, refuse_file
 CHUNK = 1 << 16
 SHOWN = 2000
 _SPACE = re.compile(r"[ \t\r\n]*+")
-# possessive: an unclosed string must not be tried in many ways
+# possessive: an unclosed string must not cause backtracking
 _TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\]]', re.DOTALL)
 
 
@@ -26,25 +26,25 @@ def read_array(path: Path, salvage: bool) -> Iterator[Record]:
 
 
 class _Array:
-    """The text from the current place on, and how much of the file lies before it."""
+    """The text from the current position on, and how much of the file lies before it."""
 
     def __init__(self, path: Path, f: TextIO, salvage: bool) -> None:
         self.path, self.f, self.salvage = path, f, salvage
         self.text, self.at, self.ended = "", 0, False
         self.bytes_before = self.lines_before = self.column_before = 0
         self.reader = JsonReader()
-        # how records that could be read look: where they begin in a line, and which keys they have
+        # what readable records look like: where they begin in a line, and which keys they have
         self.next_record = re.compile(r"\}[ \t\r\n]*+,?[ \t\r\n]*+(?=\{)")
         self.keys: frozenset[str] = frozenset()
 
-    def _more(self, size: int = CHUNK) -> None:
-        """Drop what is behind, and read on."""
+    def _read_on(self, size: int = CHUNK) -> None:
+        """Drop what has been read, and read on."""
         behind, self.text = self.text[: self.at], self.text[self.at :]
         self.at = 0
         self._count(behind)
-        found = self.f.read(max(CHUNK, size))
-        self.ended = not found
-        self.text += found
+        chunk = self.f.read(max(CHUNK, size))
+        self.ended = not chunk
+        self.text += chunk
 
     def _count(self, behind: str) -> None:
         self.bytes_before += len(behind.encode("utf-8", "surrogateescape"))
@@ -62,23 +62,23 @@ class _Array:
         return self.bytes_before + len(self.text[:at].encode("utf-8", "surrogateescape"))
 
     def _skip_space(self) -> str:
-        """The next character that is no white space; empty at the end of the file."""
+        """The next character that is not white space; empty at the end of the file."""
         while True:
-            found = _SPACE.match(self.text, self.at)
-            self.at = found.end() if found else self.at
+            space = _SPACE.match(self.text, self.at)
+            self.at = space.end() if space else self.at
             if self.at < len(self.text):
                 return self.text[self.at]
             if self.ended:
                 return ""
-            self._more()
+            self._read_on()
 
     def records(self) -> Iterator[Record]:
         self._skip_space()
         self.at += 1
         row, expect_comma = 0, False
         while True:
-            sign = self._skip_space()
-            if sign == "]":
+            character = self._skip_space()
+            if character == "]":
                 self.at += 1
                 if self._skip_space() == "":
                     return
@@ -86,16 +86,16 @@ class _Array:
                 yield self._broken(row, self.at, "something follows the array's end")
                 expect_comma = True
                 continue
-            if sign == "," and expect_comma:
+            if character == "," and expect_comma:
                 self.at, expect_comma = self.at + 1, False
                 continue
             row += 1
-            if sign == "" or expect_comma:
-                what = "the file ends in the array" if sign == "" else f"a comma is missing before {sign!r}"
+            if character == "" or expect_comma:
+                what = "the file ends in mid-array" if character == "" else f"a comma is missing before {character!r}"
                 yield self._broken(row, self.at, what)
             else:
                 yield self._element(row)
-            if sign == "" or (self.ended and self.at >= len(self.text)):
+            if character == "" or (self.ended and self.at >= len(self.text)):
                 if self.salvage:
                     return
                 continue
@@ -107,12 +107,12 @@ class _Array:
             try:
                 value, stop = self.reader.decode(self.text, self.at)
                 if stop == len(self.text) and not self.ended:
-                    raise ValueError("it may go on")
+                    raise ValueError("it may continue")
             except RecursionError:
                 return self._skipped(row, "json_too_deep", "is nested too deeply")
             except ValueError as e:
                 if not self.ended and len(self.text) - self.at < MAX_RECORD:
-                    self._more(len(self.text) - self.at)
+                    self._read_on(len(self.text) - self.at)
                     continue
                 if not self.ended:
                     return self._skipped(row, "record_too_large", f"is longer than {MAX_RECORD:,} bytes")
@@ -137,7 +137,7 @@ class _Array:
             self.next_record = re.compile(rf"\n{re.escape(line[2])}(?=\{{)")
 
     def _skipped(self, row: int, reason: str, what: str) -> Record:
-        """A record that is well delimited and cannot be used: passed over by its brackets."""
+        """A record that is well delimited but unusable: skipped by matching its brackets."""
         first, shown, depth = self._byte(self.at), self.text[self.at : self.at + SHOWN], 0
         while True:
             end = self.at
@@ -151,27 +151,27 @@ class _Array:
             self.at = end
             if self.ended or len(self.text) - self.at > 4 * MAX_RECORD:
                 return self._broken(row, self.at, f"record {row} {what} and does not end")
-            self._more(MAX_RECORD)
+            self._read_on(MAX_RECORD)
 
     def _broken(self, row: int, at: int, what: str) -> Record:
-        """Refuse the file, or give up the stretch up to where the next record may begin."""
+        """Refuse the file, or skip the stretch up to where the next record may begin."""
         if not self.salvage:
             raise self._refused(at, what)
         first, shown = self._byte(self.at), self.text[self.at : self.at + SHOWN]
         self.at += self.text[self.at : self.at + 1] == "{"
         while True:
-            found = self.next_record.search(self.text, self.at)
-            while found is not None and not self._reads(found.end()):
-                found = self.next_record.search(self.text, found.end())
-            if found is not None:
-                self.at = found.end()
+            mark = self.next_record.search(self.text, self.at)
+            while mark is not None and not self._is_record(mark.end()):
+                mark = self.next_record.search(self.text, mark.end())
+            if mark is not None:
+                self.at = mark.end()
                 break
             if self.ended:
                 self.at = len(self.text)
                 break
-            # what may be the beginning of the next record's mark stays
+            # keep what may be the beginning of the next record's mark
             self.at = max(self.at, self.text.rfind("}"), self.text.rfind("\n"))
-            self._more(MAX_RECORD)
+            self._read_on(MAX_RECORD)
         last = self._byte(self.at)
         if self.at < len(self.text):
             # so that the loop finds a comma before the next record
@@ -179,8 +179,8 @@ class _Array:
             self.bytes_before -= 1
         return self._stretch(row, first, last, what, shown)
 
-    def _reads(self, at: int) -> bool:
-        """Whether a record begins here, and one like the others."""
+    def _is_record(self, at: int) -> bool:
+        """Whether a record like the others begins here."""
         try:
             value, _ = self.reader.decode(self.text, at)
         except (ValueError, RecursionError):

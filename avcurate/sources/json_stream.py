@@ -1,7 +1,7 @@
-"""One JSON value at a place of a text: duplicate keys and monstrous numbers are noticed, not swallowed.
+"""One JSON value at a position in a text: duplicate keys and huge numbers are reported, not swallowed.
 
-Hand-written since no kept library gives all of it: where a value ends, which keys came twice, and a stream that
-resumes after a bad record.
+Hand-written since no maintained library offers all of it: where a value ends, which keys are repeated, and a stream
+that resumes after a bad record.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class JsonReader:
         self._decoder = json.JSONDecoder(object_pairs_hook=self._pairs, parse_int=self._int)
 
     def decode(self, text: str, at: int) -> tuple[Any, int]:
-        """The value that begins at a place, and where it ends.
+        """The value that begins at a position, and where it ends.
 
         Raises:
             ValueError: there is none, or it does not end.
@@ -34,24 +34,24 @@ class JsonReader:
         return self._decoder.raw_decode(text, at)
 
     def _pairs(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
+        decoded = dict(pairs)
+        if len(decoded) != len(pairs):
             names = [k for k, _ in pairs]
             twice = next(k for k in names if names.count(k) > 1)
-            self.fault = self.fault or f"duplicate_key: the key {twice[:80]!r} stands in it twice"
+            self.fault = self.fault or f"duplicate_key: the key {twice[:80]!r} occurs twice"
         # the outermost object is decoded last
         self.outermost = pairs
-        return found
+        return decoded
 
     def _int(self, digits: str) -> int:
         if len(digits) > MAX_DIGITS:
-            self.fault = self.fault or f"number_too_long: it holds a number of {len(digits)} digits"
+            self.fault = self.fault or f"number_too_long: it contains a number of {len(digits)} digits"
             return 0
         return int(digits)
 
 
 def as_record(row: int, value: Any, raw: str, fault: str = "", size: int = 0) -> Record:
-    """A decoded value as a record, or why it is none."""
+    """A decoded value as a record, or why it is not one."""
     shown = raw.encode("utf-8", "replace").decode()
     if fault:
         reason, _, what = fault.partition(": ")
@@ -61,7 +61,7 @@ def as_record(row: int, value: Any, raw: str, fault: str = "", size: int = 0) ->
     try:
         json.dumps(value, ensure_ascii=False, default=str).encode()
     except UnicodeEncodeError:
-        return Record(row, None, "not_utf8", f"record {row} holds half a character.", shown)
+        return Record(row, None, "not_utf8", f"record {row} holds half a surrogate pair.", shown)
     except (RecursionError, ValueError) as e:
-        return Record(row, None, "json_too_deep", f"record {row} cannot be written again: {e}.", shown)
+        return Record(row, None, "json_too_deep", f"record {row} cannot be serialised again: {e}.", shown)
     return Record(row, value, size=size or len(raw))

@@ -14,12 +14,12 @@ from avcurate.sources.formats import Format
 from avcurate.sources.question import Question
 from avcurate.sources.records import Record
 
-# the blank line after it is the authors'
+# the trailing line break is the authors' own
 QUESTION = "Classify the sounding object into one of the categories below:\n"
 
 
 def clip_records(path: Path) -> Iterator[Record]:
-    """One record a clip, with all classes that the list gives it, in the order of the list."""
+    """One record per clip, with all classes that the list gives it, in list order."""
     labels: dict[str, list[str]] = {}
     first: dict[str, int] = {}
     media: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Canonical questions, and what every format has in common when it makes one."""
+"""Canonical questions, and what all formats share in making them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from avcurate.prompts import LETTERS
 
 @dataclass(frozen=True)
 class Question:
-    """One question of a dataset, before its media were looked for. Fields as in ``schema.QUESTION``."""
+    """One question of a dataset, before its media are looked up. Fields as in ``schema.QUESTION``."""
 
     source: str
     video_id: str
@@ -53,10 +53,10 @@ def text(raw: dict[str, Any], key: str) -> str:
         raise RowError("field_missing", f"field {key!r} is missing or empty.", "Fill it in the annotation file.")
     if isinstance(value, (dict, list, bool)):
         raise RowError("field_not_text", f"field {key!r} is a {type(value).__name__}, not text.")
-    found = str(value).strip()
-    if not found:
+    stripped = str(value).strip()
+    if not stripped:
         raise RowError("field_missing", f"field {key!r} is empty.", "Fill it in the annotation file.")
-    return found
+    return stripped
 
 
 def optional(raw: dict[str, Any], key: str) -> str | None:
@@ -69,7 +69,7 @@ def seconds(raw: dict[str, Any], key: str) -> float | None:
     """A time in seconds, or ``None``.
 
     Raises:
-        RowError: ``bad_time`` when it is no number, negative, or not finite.
+        RowError: ``bad_time`` when it is not a number, negative, or not finite.
     """
     value = raw.get(key)
     if value is None or value == "":
@@ -119,9 +119,9 @@ def choice_by_text(choices: tuple[str, ...], answer: str) -> tuple[str, int]:
     Raises:
         RowError: ``answer_not_a_choice``.
     """
-    for i, one in enumerate(choices):
-        if one.strip().casefold() == answer.strip().casefold():
-            return one, i
+    for i, option in enumerate(choices):
+        if option.strip().casefold() == answer.strip().casefold():
+            return option, i
     raise RowError("answer_not_a_choice", f"answer {answer!r} is none of the choices.")
 
 

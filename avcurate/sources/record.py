@@ -18,8 +18,8 @@ class Record:
         value: the record's fields; ``None`` where it could not be read.
         reason: ``bad_json``, ``truncated_json``, ``json_too_deep``, ``number_too_long``, ``duplicate_key``,
             ``record_too_large``, ``not_delimited``, ``not_utf8``, ``not_a_record`` or ``bad_csv_row``.
-        raw: its text as it stands, shortened.
-        size: its bytes, for bounding memory; 0 where they are few.
+        raw: its text verbatim, shortened.
+        size: its bytes, for bounding memory; 0 where they are negligible.
     """
 
     row: int

@@ -1,8 +1,8 @@
-"""Records of an annotation file, one at a time, each with its number; bad ones by name, none in silence.
+"""Records of an annotation file, one at a time, each with its number; bad ones with a reason, none skipped silently.
 
 Reads JSON, JSON Lines, CSV and Parquet in bounded memory. Knows no dataset. A file that cannot be read to its end is
 refused, with the line and column where it breaks; with ``salvage`` every stretch that cannot be delimited as a record
-is one dead record with its byte range, and what follows is read.
+is one dead record with its byte range, and reading continues after it.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def read_records(path: Path, *, salvage: bool = False) -> Iterator[Record]:
     """Stream the records of a ``.json``, ``.jsonl``, ``.csv``, ``.tsv`` or ``.parquet`` file.
 
     Raises:
-        UserError: the file is missing, of a kind that is not read, or (without ``salvage``) breaks off or is malformed
-            so that records after that place could not be accounted for.
+        UserError: the file is missing, of an unsupported kind, or (without ``salvage``) breaks off or is malformed
+            so that later records could not be accounted for.
     """
     if not path.is_file():
         raise UserError(f"{path} does not exist.", "Give the annotation file as the first argument.")
@@ -46,7 +46,7 @@ def read_records(path: Path, *, salvage: bool = False) -> Iterator[Record]:
         return _json(path, salvage)
     raise UserError(
         f"{path.name}: annotation files end in .json, .jsonl, .csv, .tsv or .parquet, not {suffix!r}.",
-        "Rename the file to what it holds.",
+        "Rename the file to match its format.",
     )
 
 
@@ -87,8 +87,8 @@ def _line(row: int, line: bytes, size: int) -> Record:
 def _json(path: Path, salvage: bool) -> Iterator[Record]:
     with path.open("rb") as f:
         head = f.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
-        while not head and (more := f.read(1 << 16)):
-            head = more.lstrip(b" \t\r\n")
+        while not head and (chunk := f.read(1 << 16)):
+            head = chunk.lstrip(b" \t\r\n")
     if head.startswith(b"["):
         from avcurate.sources.json_array import read_array
 
@@ -117,9 +117,9 @@ def _object(path: Path) -> Iterator[Record]:
     except (ValueError, RecursionError) as e:
         if len(first) > 1 and _is_value(first[0]):
             return _lines(path)
-        at = e if isinstance(e, json.JSONDecodeError) else None
-        where = f"line {at.lineno}, column {at.colno}" if at else "its beginning"
-        raise refuse_file(path, where, (at.msg if at else str(e) or type(e).__name__).lower()) from None
+        error = e if isinstance(e, json.JSONDecodeError) else None
+        where = f"line {error.lineno}, column {error.colno}" if error else "its beginning"
+        raise refuse_file(path, where, (error.msg if error else str(e) or type(e).__name__).lower()) from None
     pairs = reader.outermost
     lists = [v for _, v in pairs if isinstance(v, list) and v and all(isinstance(x, dict) for x in v)]
     if len(lists) == 1:
@@ -128,7 +128,7 @@ def _object(path: Path) -> Iterator[Record]:
         seen: set[str] = set()
         items = []
         for key, inner in pairs:
-            items.append(({"id": key, **inner}, f"the id {key[:80]!r} stands in the file twice" if key in seen else ""))
+            items.append(({"id": key, **inner}, f"the id {key[:80]!r} occurs in the file twice" if key in seen else ""))
             seen.add(key)
     else:
         items = [(value, "")]
@@ -158,7 +158,7 @@ def _has_surrogate(text: str) -> bool:
 
 @dataclass
 class _Lines:
-    """Lines of a file, counted and kept since the last :meth:`mark`, so that a bad stretch can be read again."""
+    """Lines of a file, counted and kept until ``held`` is cleared, so that a bad stretch can be read again."""
 
     lines: Iterator[str]
     held: list[str]
@@ -214,12 +214,12 @@ def _csv(path: Path, delimiter: str, salvage: bool) -> Iterator[Record]:
             # a stray quote has swallowed lines: each of them is a row of its own
             swallowed = list(source.held)
             for i, line in enumerate(swallowed):
-                yield _alone(row + i, path, header, line, delimiter)
+                yield _swallowed_row(row + i, path, header, line, delimiter)
             row += spans - 1
             reader = csv.reader(source, delimiter=delimiter, strict=True)
 
 
-def _alone(row: int, path: Path, header: list[str], line: str, delimiter: str) -> Record:
+def _swallowed_row(row: int, path: Path, header: list[str], line: str, delimiter: str) -> Record:
     shown = line.encode("utf-8", "replace").decode()[:SHOWN]
     try:
         fields = next(csv.reader(io.StringIO(line.rstrip("\r\n"), newline=""), delimiter=delimiter, strict=True), [])
@@ -247,7 +247,7 @@ def _parquet(path: Path) -> Iterator[Record]:
     try:
         with pq.ParquetFile(path) as plain:
             texts = [c.path for i in range(len(plain.schema)) if (c := plain.schema.column(i)).physical_type in TEXT]
-        # a file of a kilobyte may hold gigabytes: values that repeat stay in their dictionary until their row is read
+        # a kilobyte file may unpack to gigabytes: repeated values stay in their dictionary until their row is read
         file = pq.ParquetFile(path, read_dictionary=texts)
         for group in range(file.num_row_groups):
             _refuse_swelling(path, file.metadata.row_group(group))
@@ -256,9 +256,9 @@ def _parquet(path: Path) -> Iterator[Record]:
                     row += 1
                     yield _parquet_row(row, batch.slice(i, 1), path)
     except (pa.ArrowException, OSError, MemoryError) as e:
-        said = " ".join(str(e).split())[:300]
+        reason = " ".join(str(e).split())[:300]
         raise UserError(
-            f"{path} cannot be read beyond row {row}: {said}", "The file is damaged; fetch it again."
+            f"{path} cannot be read beyond row {row}: {reason}", "The file is damaged; fetch it again."
         ) from None
 
 
@@ -272,7 +272,7 @@ def _refuse_swelling(path: Path, group: Any) -> None:
     if group.total_byte_size > PARQUET_UNPACKED and group.total_byte_size > PARQUET_SWELLS * packed:
         raise UserError(
             f"{path} cannot be read: {packed:,} bytes of it unpack to {group.total_byte_size:,}.",
-            "Write it again in smaller row groups, if it is what you meant.",
+            "If that is intended, rewrite it with smaller row groups.",
         )
 
 

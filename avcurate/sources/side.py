@@ -1,6 +1,6 @@
-"""A second table that rows look something up in, e.g. what is really there: every record counts, or it is refused.
+"""A second table that rows are looked up in, e.g. ground truth: every record counts, or the table is refused.
 
-A record passed over in silence would make the rows that need it dead for a reason that is not theirs.
+A record skipped silently would make the rows that need it dead for a reason that is not theirs.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ def side_records(path: Path, key: str) -> Iterator[tuple[int, str, dict[str, Any
         if name in (None, "") or not isinstance(name, (str, int)):
             raise UserError(
                 f"record {record.row} of {path} has nothing in column {key!r}.",
-                "Every record says which clip it is about; name another column with --map clip=COLUMN.",
+                "Every record must say which clip it is about; name another column with --map clip=COLUMN.",
             )
         yield record.row, str(name), record.value
 
 
 def side_table(path: Path, key: str) -> dict[str, dict[str, Any]]:
-    """Fields by key; the same record twice is one.
+    """Fields by key; equal records count once.
 
     Raises:
         UserError: as :func:`side_records`, or two records of one key differ.
     """
-    found: dict[str, dict[str, Any]] = {}
+    table: dict[str, dict[str, Any]] = {}
     for row, name, value in side_records(path, key):
-        if found.setdefault(name, value) != value:
+        if table.setdefault(name, value) != value:
             raise UserError(
-                f"record {row} of {path} says something else of {name[:80]!r} than an earlier one.",
-                "Put what is known of a clip into one record.",
+                f"record {row} of {path} contradicts an earlier one about {name[:80]!r}.",
+                "Put what is known about a clip into one record.",
             )
-    return found
+    return table

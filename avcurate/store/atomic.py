@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that exist whole or not at all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     incomplete bytes; the folder is fsynced after it, so that the name itself survives.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # of a thread's own: two may write one file, and then the later rename stands
+    # one name per thread: two may write one file, and then the later rename wins
     partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         write(partial)
@@ -42,7 +42,7 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a small JSON file atomically, keys in the order given."""
     text = json.dumps(value, indent=1, ensure_ascii=False)
-    # half a surrogate, as a file name that is not UTF-8 has it, can only be written escaped
+    # a lone surrogate, from a file name that is not UTF-8, can only be written escaped
     if any("\ud800" <= c <= "\udfff" for c in text):
         text = json.dumps(value, indent=1)
     write_text(path, text + "\n")

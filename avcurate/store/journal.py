@@ -1,6 +1,6 @@
 """Partial work inside a part, kept across a crash.
 
-One line for each finished piece of work, written as it arrives. A piece is *unconfirmed* until the canary that follows
+One line per finished piece of work, written as it arrives. A piece is *unconfirmed* until the canary that follows
 it has passed on the process that made it; then a line confirms all that came before. A reader gets confirmed pieces,
 and unconfirmed ones only if the process that made them has just passed a canary again.
 
@@ -43,7 +43,7 @@ class Journal:
         return self._folder / f"part-{part:05d}.jsonl"
 
     def open_part(self, part: int, row_ids: list[str]) -> None:
-        """Take up a part: read what an earlier process left of these rows."""
+        """Open a part: read what an earlier process left of these rows."""
         self._folder.mkdir(parents=True, exist_ok=True)
         known = set(row_ids)
         for row_id in row_ids:
@@ -74,7 +74,7 @@ class Journal:
         return {key: piece.value for key, piece in held.items() if piece.witness in ("", witness)}
 
     def hold(self, row_id: str, pieces: dict[str, Any]) -> None:
-        """Take up confirmed pieces from elsewhere; journaled ones of the same row win, being newer."""
+        """Add confirmed pieces from elsewhere; journaled ones of the same row win, being newer."""
         self._held[row_id] = {k: _Piece(v, "") for k, v in pieces.items()} | self._held.get(row_id, {})
 
     def put(self, row_id: str, key: str, value: Any, witness: str = "") -> None:
@@ -110,14 +110,14 @@ class Journal:
                 path.unlink()
 
     def close(self) -> None:
-        """Let go of all files; what they hold is taken up by the next process."""
+        """Close all files; the next process reads what they hold."""
         for f in self._files.values():
             f.close()
         self._files.clear()
 
 
 def bad_lines(path: Path) -> int:
-    """Lines of a journal whose checksum fails; a last line that a crash cut off is none."""
+    """Lines of a journal whose checksum fails; a last line that a crash cut off does not count."""
     lines = path.read_bytes().splitlines(keepends=True)
     return sum(_parse(line) is None for line in lines if line.endswith(b"\n"))
 

@@ -18,7 +18,7 @@ PATIENCE = 10
 
 @contextmanager
 def writer_lock(root: Path) -> Iterator[None]:
-    """Hold the run's lock; the kernel lets go of it when the process ends, however it ends.
+    """Hold the run's lock; the kernel releases it when the process ends, however it ends.
 
     Raises:
         RunLocked: another process holds it; the message names it.
@@ -26,7 +26,7 @@ def writer_lock(root: Path) -> Iterator[None]:
     root.mkdir(parents=True, exist_ok=True)
     file = root / "lock"
     if file.is_symlink() or (file.exists() and not file.is_file()):
-        raise RunLocked(f"{file} is no regular file.", "Remove it: a lock is a file of its own.")
+        raise RunLocked(f"{file} is not a regular file.", "Remove it: the lock must be a regular file.")
     with file.open("a+") as f:
         if not _taken(f):
             f.seek(0)
@@ -42,7 +42,7 @@ def writer_lock(root: Path) -> Iterator[None]:
 
 
 def _taken(f: IO[str]) -> bool:
-    """Try for a moment: a child that is just being started holds its parent's locks until it has become ffmpeg."""
+    """Try for a moment: a child that is just starting holds its parent's locks until it has become ffmpeg."""
     for _ in range(PATIENCE):
         try:
             fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""A folder with a list of its files and their checksums, written last: one without a list was cut off."""
+"""A folder with a list of its files and their checksums, written last: one without a list is incomplete."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def seal(folder: Path) -> None:
-    """Write the manifest of a folder that is whole."""
+    """Write the manifest of a complete folder."""
     write_json(folder / MANIFEST, digests(folder))
 
 
 def sealed(folder: Path) -> bool:
-    """Whether the folder was written to its end: a process killed before leaves no manifest."""
+    """Whether the folder is complete: a process killed before leaves no manifest."""
     return (folder / MANIFEST).is_file()
 
 
 def wrong_files(folder: Path) -> list[tuple[str, str]]:
-    """(path from the folder, what is wrong) of every file that is missing, changed or unlisted, the manifest too."""
+    """(relative path, what is wrong) of each file that is missing, changed or unlisted, the manifest too."""
     try:
         listed = json.loads((folder / MANIFEST).read_text("utf-8"))
     except (OSError, ValueError):
         return [(MANIFEST, "is missing or cannot be read.")]
     if not isinstance(listed, dict):
-        return [(MANIFEST, "is no list of files.")]
-    there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST}
-    unlisted = [(name, "is not in the list of files.") for name in sorted(there - listed.keys())]
+        return [(MANIFEST, "is not a list of files.")]
+    present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST}
+    unlisted = [(name, "is not in the list of files.") for name in sorted(present - listed.keys())]
     return differences(folder, listed) + unlisted
 
 
 def differences(folder: Path, listed: dict[str, str]) -> list[tuple[str, str]]:
-    """(path from the folder, what is wrong) of every listed file that is missing or changed."""
+    """(relative path, what is wrong) of each listed file that is missing or changed."""
     return [(name, what) for name, wanted in listed.items() if (what := wrong_file(folder, name, wanted))]
 
 
@@ -48,7 +48,7 @@ def wrong_file(folder: Path, name: str, wanted: object) -> str:
     """What is wrong with a listed file; empty where nothing is. No list may name files of other folders."""
     path = folder / str(name)
     if not is_inside(path, folder):
-        return "lies outside the folder that lists it, and was not looked at."
+        return "lies outside the folder that lists it, and was not checked."
     try:
         # a device or a pipe would never end
         return "" if path.is_file() and sha256(path) == wanted else _why(path)
@@ -57,7 +57,7 @@ def wrong_file(folder: Path, name: str, wanted: object) -> str:
 
 
 def _why(path: Path) -> str:
-    return "its bytes are not those that were recorded." if path.is_file() else "is missing, or no file."
+    return "its bytes differ from those recorded." if path.is_file() else "is missing, or not a file."
 
 
 def is_inside(path: Path, folder: Path) -> bool:

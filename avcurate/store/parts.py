@@ -1,9 +1,9 @@
 """A stage's output as numbered Parquet parts, each with a commit record.
 
-A part holds the columns that its stage adds, and the row's key; a reader gets whole rows, put together from the parts
-of the stages before it. So nothing lies on disk twice.
+A part holds the columns that its stage adds, and the row's key; a reader gets whole rows, assembled from the parts of
+the stages before it. So nothing is stored twice.
 
-A part is done when its commit record is there; the record is written last and holds the checksum of every file of the
+A part is done when its commit record exists; the record is written last and holds the checksum of every file of the
 part, and a digest of the part it was made from. Anything without a record is overwritten.
 """
 
@@ -25,7 +25,7 @@ from avcurate.store.atomic import sha256, write_atomic, write_json
 
 ROW_GROUP = 4096
 ROW_DIGEST = "_row"
-"""Column that every kept part has: a digest of the whole row, by which a stage knows a row it has seen before."""
+"""Column that every kept part has: a digest of the whole row, by which a stage recognises a row it has seen before."""
 
 _verified: set[tuple[str, str, int, int]] = set()
 
@@ -77,14 +77,14 @@ class Parts:
         """The part's commit record, or ``None`` while it is not done.
 
         Raises:
-            UserError: the record is there and cannot be read.
+            UserError: the record exists but cannot be read.
         """
         file = self.record_file(part)
         try:
-            found = Commit(**json.loads(file.read_text("utf-8")))
-            if self._name_of(part) not in found.files:
+            commit = Commit(**json.loads(file.read_text("utf-8")))
+            if self._name_of(part) not in commit.files:
                 raise ValueError(f"it does not name {self._name_of(part)}")
-            return found
+            return commit
         except FileNotFoundError:
             return None
         except (ValueError, TypeError) as e:
@@ -93,8 +93,8 @@ class Parts:
     def commits(self) -> list[Commit]:
         """Records of all finished parts, in order."""
         folder = self.root / self.name
-        found = [self.commit_of(int(p.stem.split("-")[1])) for p in sorted(folder.glob("part-*.json"))]
-        return [c for c in found if c is not None]
+        commits = [self.commit_of(int(p.stem.split("-")[1])) for p in sorted(folder.glob("part-*.json"))]
+        return [c for c in commits if c is not None]
 
     def digest(self, commit: Commit) -> str:
         """What a part built on this one records as its ``upstream``: it covers all that this part was built on."""
@@ -125,13 +125,13 @@ class Parts:
         return done
 
     def remove(self, part: int) -> None:
-        """Take a part away: its record first, so that it is never half there."""
+        """Remove a part: its record first, so that a half-removed part never counts."""
         self.record_file(part).unlink(missing_ok=True)
         for kind in ("kept", "filtered", "dead"):
             self.file(part, kind).unlink(missing_ok=True)
 
     def verify(self, commit: Commit) -> None:
-        """Compare every file of a part with its recorded checksum; a file that has not changed is read once a process.
+        """Compare every file of a part with its recorded checksum; an unchanged file is read once per process.
 
         Raises:
             UserError: a file is missing, or its bytes are not those that were written.
@@ -142,15 +142,15 @@ class Parts:
                 info = path.stat()
             except OSError:
                 raise UserError(f"{path} is missing.", _repair(self.root)) from None
-            seen = (str(path), wanted, info.st_size, info.st_mtime_ns)
-            if seen in _verified:
+            checked = (str(path), wanted, info.st_size, info.st_mtime_ns)
+            if checked in _verified:
                 continue
             if sha256(path) != wanted:
                 raise UserError(
                     f"{path} is damaged: its checksum is not the one recorded when it was written.",
                     _repair(self.root),
                 )
-            _verified.add(seen)
+            _verified.add(checked)
 
     def read(self, part: int, kind: str = "kept", columns: list[str] | None = None) -> pa.Table:
         """Rows of a finished part, whole, or some of their columns; every file that is read is verified.
@@ -170,18 +170,18 @@ class Parts:
         missing = None if columns is None else [c for c in columns if c not in own]
         if columns is not None and not missing:
             return pq.read_table(path, columns=columns)
-        mine = pq.read_table(path, columns=None if columns is None else list({commit.key, *columns} & set(own)))
+        added = pq.read_table(path, columns=None if columns is None else list({commit.key, *columns} & set(own)))
         before = Parts(self.root, commit.reads)
-        above = before.read(part, columns=None if missing is None else list({commit.key, *missing}))
-        at = pc.index_in(mine.column(commit.key), above.column(commit.key).combine_chunks())
-        above = above.take(at)
-        for name in mine.column_names:
+        earlier = before.read(part, columns=None if missing is None else list({commit.key, *missing}))
+        positions = pc.index_in(added.column(commit.key), earlier.column(commit.key).combine_chunks())
+        earlier = earlier.take(positions)
+        for name in added.column_names:
             if name not in (commit.key, ROW_DIGEST):
-                above = above.append_column(mine.schema.field(name), mine.column(name))
-        return above if columns is None else above.select(columns)
+                earlier = earlier.append_column(added.schema.field(name), added.column(name))
+        return earlier if columns is None else earlier.select(columns)
 
     def columns(self) -> list[str]:
-        """Names of the columns that :meth:`read` gives of kept rows; none where no part is finished."""
+        """Names of the columns that :meth:`read` returns for kept rows; none where no part is finished."""
         for commit in self.commits():
             if self._name_of(commit.part, "kept") in commit.files:
                 own = [c for c in pq.read_schema(self.file(commit.part)).names if c != ROW_DIGEST]
@@ -192,8 +192,8 @@ class Parts:
     def row_digests(self, part: int) -> list[str]:
         """The digest of each kept row of a finished part, in order."""
         if ROW_DIGEST in pq.read_schema(self.file(part)).names:
-            found: list[str] = self.read(part, columns=[ROW_DIGEST]).column(0).to_pylist()
-            return found
+            digests: list[str] = self.read(part, columns=[ROW_DIGEST]).column(0).to_pylist()
+            return digests
         return [digest_of("", row) for row in self.read(part).to_pylist()]
 
     def rows(self, kind: str = "kept", columns: list[str] | None = None) -> Iterator[pa.Table]:
@@ -223,6 +223,6 @@ def to_table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
 
 def _repair(root: Path) -> str:
     return (
-        f"See what else is: avcurate verify {root}. With --discard-damaged what is damaged is removed, and the same "
-        "command makes it again."
+        f"See what else is damaged: avcurate verify {root}. Add --discard-damaged to remove it; the same command then "
+        "rebuilds it."
     )

@@ -108,7 +108,7 @@ def test_what_is_half_redone_is_not_exported(labelled, tmp_path, monkeypatch):
         lambda: export_run(case.run, tmp_path / "sh", "parquet", 0.0, 0.0, 0),
         lambda: relabel_run(case.run, 1.0, None),
     ):
-        with pytest.raises(UserError, match="no finished run"):
+        with pytest.raises(UserError, match="not a finished run"):
             act()
     engine.say = answer
     case.go(changes=changes, force=True)
@@ -120,7 +120,7 @@ def test_a_relabel_that_was_cut_off_is_not_finished_and_goes_on(labelled, tmp_pa
     with pytest.raises(Killed):
         relabel_run(labelled.run, 1.0, 0.9)
     assert run_status(labelled.run)["state"] != "finished"
-    with pytest.raises(UserError, match="no finished run"):
+    with pytest.raises(UserError, match="not a finished run"):
         export_run(labelled.run, tmp_path / "sh", "parquet", 0.0, 0.0, 0)
     monkeypatch.undo()
     relabel_run(labelled.run, 1.0, 0.9)
@@ -137,7 +137,7 @@ def test_an_evaluation_refuses_swapped_clips_that_are_not_what_was_made(tmp_path
     changes = {"swapped": swapped.out, "media": swapped.folder / "clips"}
     made = sorted((swapped.out / "counterfactual").iterdir())
     shutil.copy(made[0], made[1])
-    with pytest.raises(UserError, match="its bytes are not those that were recorded"):
+    with pytest.raises(UserError, match="its bytes differ from those recorded"):
         running.run("eval", case.out, case.changes | changes, **case.parts)
 
 
@@ -227,7 +227,7 @@ def test_what_a_run_is_compared_with_is_looked_at_first(labelled, tmp_path):
     for task in ("eval", "judge"):
         case = CASES[task](tmp_path / task)
         case.mend()
-        with pytest.raises(UserError, match=r"no finished run|not a run"):
+        with pytest.raises(UserError, match=r"not a finished run|not a run"):
             running.run(task, case.out, case.changes | {"against": labelled.out}, **case.parts)
         assert case.work() == 0
 
@@ -267,7 +267,7 @@ def test_a_pipe_named_lock_hangs_nothing(labelled):
     (labelled.out / "lock").unlink()
     os.mkfifo(labelled.out / "lock")
     assert run_status(labelled.run)["state"] == "finished"
-    with pytest.raises(RunLocked, match="no regular file"):
+    with pytest.raises(RunLocked, match="not a regular file"):
         labelled.go()
 
 
@@ -288,7 +288,7 @@ def test_a_run_of_two_recipes_has_no_report(labelled, monkeypatch):
         labelled.go(changes={"run.part_size": 1, "n": 2}, force=True)
     monkeypatch.undo()
     found = CliRunner().invoke(app, ["report", str(labelled.out)])
-    assert isinstance(found.exception, UserError) and "partly what they were before" in found.exception.message
+    assert isinstance(found.exception, UserError) and "holds old and new rows" in found.exception.message
 
 
 BAD_SIDES = {

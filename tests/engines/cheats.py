@@ -8,7 +8,7 @@ from avcurate.engines.base import Engine, Failure, Perception, Reply, Response
 
 
 class Honest(Engine):
-    """Hears and sees by arithmetic: its answer and its log-probabilities follow from the samples and pixels."""
+    """Hears and sees by arithmetic: its answer and log-probabilities follow from the samples and pixels."""
 
     name = "honest"
 
@@ -39,7 +39,7 @@ class Honest(Engine):
             audio, frames = self.delivered(request)
             answer = self.truth.get((request.key.split("/")[0], audio is not None, frames is not None))
             if answer == "fail":
-                yield Failure(request.key, "engine_error", "told to")
+                yield Failure(request.key, "engine_error", "on purpose")
                 continue
             text = f"<think>so</think><answer>{answer}</answer>"
             responses = tuple(Response(request.seed + i, text, "stop", 5) for i in range(request.n))
@@ -112,7 +112,7 @@ class Blind(Honest):
 
 
 class LosesResponses(Honest):
-    """Gives one response fewer than asked to every third request."""
+    """Gives one response too few to every third request."""
 
     def generate(self, source):
         for i, reply in enumerate(super().generate(source)):

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server that misbehaves on order: for what a healthy server never does."""
+"""An OpenAI-compatible server that misbehaves on demand: for what a healthy server never does."""
 
 import json
 import socket
@@ -47,7 +47,7 @@ def handler_of(plan):
             if callable(fault):
                 return fault(self, body)
             if isinstance(fault, int):
-                return self.answer(fault, {"error": {"message": f"status {fault} on order"}})
+                return self.answer(fault, {"error": {"message": f"status {fault} on demand"}})
             if fault == "cut":
                 # closing alone sends nothing while the handler's files hold the socket
                 self.close_connection = True

@@ -44,9 +44,9 @@ def read(body, takes):
             if kind != "data:image/jpeg" or part["image_url"]["detail"] not in ("auto", "low", "high"):
                 raise Refused("not an image")
             frames.append(np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")))
-    how = Sampling(body["temperature"], body["top_p"], 0, body["max_tokens"])
+    sampling = Sampling(body["temperature"], body["top_p"], 0, body["max_tokens"])
     picture = np.stack(frames) if frames else None
-    return Request("r", texts[-1], audio, picture, 2.0, body.get("n", 1), body.get("seed", 0), how)
+    return Request("r", texts[-1], audio, picture, 2.0, body.get("n", 1), body.get("seed", 0), sampling)
 
 
 @contextmanager

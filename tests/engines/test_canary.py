@@ -1,4 +1,4 @@
-"""An engine that loses or confuses a modality is caught before the run, or during it; never believed."""
+"""An engine that loses or confuses a modality is caught before or during the run; its answers are never confirmed."""
 
 import pytest
 
@@ -33,32 +33,32 @@ def test_audio_lost_during_the_run_kills_those_rows_and_no_others(world, tmp_pat
     """The canary is held back here, so that token accounting is what catches it."""
     for module in ("avcurate.tasks.sampling", "avcurate.scheduler.schedule"):
         monkeypatch.setattr(f"{module}.check_hearing", lambda engine, interleaved: None)
-    found, tallies = run(world, tmp_path, monkeypatch, cheats.DropsAudioLater())
+    run_dir, tallies = run(world, tmp_path, monkeypatch, cheats.DropsAudioLater())
     assert set(tallies["sample"].dead) == {"modality_not_delivered"}
     assert tallies["sample"].kept + sum(tallies["sample"].dead.values()) == 40
-    honest_answers = [r for t in found.parts("sample").rows() for r in t.to_pylist()]
+    honest_answers = [r for t in run_dir.parts("sample").rows() for r in t.to_pylist()]
     assert all(r["av_audio_tokens"] > 0 for r in honest_answers)
-    assert "audio was sent" in dead_rows(found)[0]["message"]
+    assert "audio was sent" in dead_rows(run_dir)[0]["message"]
 
 
-def test_stale_audio_during_the_run_stops_it_before_anything_is_believed(world, tmp_path, monkeypatch):
+def test_stale_audio_during_the_run_stops_it_before_anything_is_confirmed(world, tmp_path, monkeypatch):
     engine = cheats.StaleAudioLater()
     engine.after = 100
     with pytest.raises(NotHearing, match="sound is missing or stale"):
         run(world, tmp_path, monkeypatch, engine)
-    found = RunDir(tmp_path / "run")
-    kept = [r for t in found.parts("sample").rows() for r in t.to_pylist()]
-    # 32 requests are believed at a time; the stale ones begin after 100 responses
+    run_dir = RunDir(tmp_path / "run")
+    kept = [r for t in run_dir.parts("sample").rows() for r in t.to_pylist()]
+    # 32 requests are confirmed at a time; the stale ones begin after 100 responses
     asked = sum(r["av_asked"] + r["a_asked"] + r["v_asked"] for r in kept)
     assert asked <= engine.after
-    assert found.record()["stages"]["sample"].get("complete") is None
+    assert run_dir.record()["stages"]["sample"].get("complete") is None
 
 
 def test_missing_responses_kill_their_rows_and_are_never_counted_as_asked(world, tmp_path, monkeypatch):
-    found, tallies = run(world, tmp_path, monkeypatch, cheats.LosesResponses())
+    run_dir, tallies = run(world, tmp_path, monkeypatch, cheats.LosesResponses())
     dead = tallies["sample"].dead
     assert set(dead) == {"responses_missing"} and tallies["sample"].kept + dead["responses_missing"] == 40
-    assert "responses came back" in dead_rows(found)[0]["message"]
+    assert "responses came back" in dead_rows(run_dir)[0]["message"]
 
 
 def evaluate(world, tmp_path, engine, questions=40):

@@ -11,37 +11,38 @@ from avcurate.cli.app import app
 from avcurate.engines.base import Failure, Perception, Reply, Response, Sampling
 from avcurate.engines.conformance import Asked, conformance
 from avcurate.media.decode import DecodeSpec
+from avcurate.prompts import COT
 from tests.engines import cheats
 
 MEDIA = DecodeSpec(max_frames=8, max_pixels=4096, max_seconds=10)
-ASKED = Asked("cot@1", 4, Sampling(max_tokens=64), MEDIA, context=4096)
+ASKED = Asked(COT, 4, Sampling(max_tokens=64), MEDIA, context=4096)
 
 
 class Answers(cheats.Honest):
-    """Says something that can be read, a different reasoning for each seed, and tells log-probabilities."""
+    """Says something that can be read, a different reasoning for each seed, and gives log-probabilities."""
 
     text = "<think>it is {seed}</think><answer>red</answer>"
 
     def generate(self, source):
         while (request := source.take(wait=True)) is not None:
             audio, frames = self.delivered(request)
-            said = [self.text.format(seed=request.seed + i) for i in range(request.n)]
-            responses = tuple(Response(request.seed + i, t, "stop", 5) for i, t in enumerate(said))
+            texts = [self.text.format(seed=request.seed + i) for i in range(request.n)]
+            responses = tuple(Response(request.seed + i, t, "stop", 5) for i, t in enumerate(texts))
             likely = self.perceive(request).logprobs if request.sampling.first_logprobs else None
             yield Reply(request.key, responses, 50, *self.tokens(audio, frames), likely)
 
 
 class Miscounts(Answers):
-    """Delivers a token more where a clip is no whole hop, as Qwen3-Omni's processor does beside a longer clip."""
+    """Delivers one token more where a clip is not whole hops, as Qwen3-Omni's processor does beside a longer clip."""
 
     def perceive(self, request):
-        found = super().perceive(request)
+        perceived = super().perceive(request)
         odd = request.audio is not None and len(request.audio) % 160
-        return replace(found, audio_tokens=found.audio_tokens + 1) if odd else found
+        return replace(perceived, audio_tokens=perceived.audio_tokens + 1) if odd else perceived
 
 
 class Leans(Answers):
-    """Says something else where others are in the batch."""
+    """Answers differently when others are in the batch."""
 
     def generate(self, source):
         taken = []
@@ -62,7 +63,7 @@ class _One:
 
 
 class ForgetsSeeds(Answers):
-    """Draws anew every time."""
+    """Samples differently every time."""
 
     drawn = 0
 
@@ -79,7 +80,7 @@ class Mute(Answers):
 
 
 class CutOff(Answers):
-    """Never comes to an end."""
+    """Is always cut off."""
 
     def generate(self, source):
         for reply in super().generate(source):
@@ -90,9 +91,9 @@ class CheaperSilence(Answers):
     """Leaves silence out of the prompt."""
 
     def perceive(self, request):
-        found = super().perceive(request)
+        perceived = super().perceive(request)
         silent = request.audio is not None and not request.audio.any()
-        return replace(found, prompt_tokens=40) if silent else found
+        return replace(perceived, prompt_tokens=40) if silent else perceived
 
 
 class Breaks(Answers):
@@ -121,9 +122,9 @@ def problems(engine, asked=ASKED):
 
 
 def test_an_honest_engine_passes():
-    found = states(Answers())
-    assert set(found.values()) == {"ok"}, found
-    assert {"hearing", "token counts", "responses", "batch neighbours", "context", "answers", "speed"} <= set(found)
+    state_of = states(Answers())
+    assert set(state_of.values()) == {"ok"}, state_of
+    assert {"hearing", "token counts", "responses", "batch neighbours", "context", "answers", "speed"} <= set(state_of)
 
 
 @pytest.mark.parametrize(
@@ -148,13 +149,13 @@ def test_an_engine_that_loses_a_modality_is_named(cheat):
 
 def test_what_is_no_fault_is_a_note():
     assert states(ForgetsSeeds())["responses"] == "note" and states(CutOff())["answers"] == "note"
-    found = states(Stored())
-    assert found["hearing"] == "note" and "problem" not in found.values()
+    state_of = states(Stored())
+    assert state_of["hearing"] == "note" and "problem" not in state_of.values()
     assert states(Answers(), replace(ASKED, context=0))["context"] == "note"
     assert "context" in problems(Answers(), replace(ASKED, context=100))
 
 
-def test_the_waveform_is_really_no_whole_hop():
+def test_some_waveforms_are_not_whole_hops():
     from avcurate.engines.conformance import SAMPLES
 
     assert any(n % 160 for n in SAMPLES) and any(n % 640 for n in SAMPLES) and np.all(np.array(SAMPLES) > 0)
@@ -164,9 +165,9 @@ def test_the_waveform_is_really_no_whole_hop():
 def test_the_command_on_the_embedded_model():
     pytest.importorskip("transformers")
     done = CliRunner().invoke(app, ["check", "--questions", "100", "--json", "--set", "n=2"])
-    found = json.loads(done.stdout)
-    assert done.exit_code == 0 and found["hours"] > 0
-    assert {f["what"] for f in found["findings"]} >= {"hearing", "token counts", "batch neighbours", "speed"}
+    summary = json.loads(done.stdout)
+    assert done.exit_code == 0 and summary["hours"] > 0
+    assert {f["what"] for f in summary["findings"]} >= {"hearing", "token counts", "batch neighbours", "speed"}
     refused = CliRunner().invoke(app, ["check", "-r", "swap"])
     assert refused.exit_code == 2
 
@@ -185,7 +186,7 @@ def test_tiny_checkpoints_of_real_families_conform_but_for_their_words(kind, tmp
 
 
 class Behaves(Answers):
-    """Tells no tokens; its words follow what it is shown."""
+    """Reports no tokens; its words follow what it is shown."""
 
     perceives = False
     hearing = "behaviour"
@@ -201,7 +202,7 @@ class Behaves(Answers):
 
 
 class BehavesDeaf(Behaves):
-    """Loses the sound where there is a picture."""
+    """Loses the sound when there is a picture."""
 
     def generate(self, source):
         while (request := source.take(wait=True)) is not None:
@@ -210,8 +211,8 @@ class BehavesDeaf(Behaves):
 
 
 def test_an_engine_without_tokens_is_checked_by_what_it_says():
-    found = states(Behaves())
-    assert found["hearing"] == "ok" and "problem" not in found.values()
+    state_of = states(Behaves())
+    assert state_of["hearing"] == "ok" and "problem" not in state_of.values()
     assert "hearing" in problems(BehavesDeaf())
 
 

@@ -24,14 +24,14 @@ def nanodet(shared):
 )
 def test_a_real_detector_on_real_photographs(nanodet, shared, photo, expected):
     frame = np.asarray(PIL.open(shared / "photos" / photo).convert("RGB"))
-    (found,) = nanodet.detect([frame], 0.5)
-    counts = {name: sum(d.label == name for d in found) for name in expected}
+    (detections,) = nanodet.detect([frame], 0.5)
+    counts = {name: sum(d.label == name for d in detections) for name in expected}
     assert counts == expected
     height, width = frame.shape[:2]
-    for d in found:
+    for d in detections:
         x0, y0, x1, y1 = d.box
         assert 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height and 0.5 <= d.score <= 1
-    assert [d.score for d in found] == sorted((d.score for d in found), reverse=True)
+    assert [d.score for d in detections] == sorted((d.score for d in detections), reverse=True)
 
 
 def test_boxes_lie_where_the_object_is(nanodet, shared):
@@ -45,11 +45,11 @@ def test_boxes_lie_where_the_object_is(nanodet, shared):
 
 def test_overlapping_boxes_of_one_object_are_one(nanodet, shared):
     frame = np.asarray(PIL.open(shared / "photos/bus.jpg").convert("RGB"))
-    found = [d for d in nanodet.detect([frame], 0.3)[0] if d.label == "bus"]
-    assert len(found) == 1
+    buses = [d for d in nanodet.detect([frame], 0.3)[0] if d.label == "bus"]
+    assert len(buses) == 1
 
 
-def test_what_is_no_detector_is_said(tmp_path):
+def test_what_is_no_detector_is_refused(tmp_path):
     pytest.importorskip("onnxruntime")
     (tmp_path / "x.onnx").write_bytes(b"not onnx")
     with pytest.raises(UserError, match="cannot be opened"):
@@ -60,7 +60,7 @@ def test_what_is_no_detector_is_said(tmp_path):
 
 @pytest.fixture(scope="module")
 def detr_folder(tmp_path_factory):
-    """A DETR of the real architecture, small, with random weights, saved as users have theirs."""
+    """A DETR of the real architecture, small, with random weights, saved as users save theirs."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     import avcurate.engines.torchvision_cpu  # noqa: F401
@@ -88,11 +88,11 @@ def test_detr_gives_the_same_in_a_batch_and_leaves_out_empty_slots(detr_folder):
     rng = np.random.default_rng(0)
     frames = [rng.integers(0, 255, (64, 96, 3), np.uint8) for _ in range(4)]
     batch = detector.detect(frames, 0.05)
-    assert any(batch) and {d.label for one in batch for d in one} <= {"dog", "cat"}
-    for frame, found in zip(frames, batch, strict=True):
+    assert any(batch) and {d.label for detections in batch for d in detections} <= {"dog", "cat"}
+    for frame, batched in zip(frames, batch, strict=True):
         (alone,) = detector.detect([frame], 0.05)
-        assert [d.label for d in alone] == [d.label for d in found]
-        np.testing.assert_allclose([d.score for d in alone], [d.score for d in found], atol=1e-5)
-        np.testing.assert_allclose([d.box for d in alone], [d.box for d in found], atol=1e-3)
-    least = min(d.score for one in batch for d in one)
-    assert sum(map(len, detector.detect(frames, least + 1e-4))) < sum(map(len, batch))
+        assert [d.label for d in alone] == [d.label for d in batched]
+        np.testing.assert_allclose([d.score for d in alone], [d.score for d in batched], atol=1e-5)
+        np.testing.assert_allclose([d.box for d in alone], [d.box for d in batched], atol=1e-3)
+    lowest = min(d.score for detections in batch for d in detections)
+    assert sum(map(len, detector.detect(frames, lowest + 1e-4))) < sum(map(len, batch))

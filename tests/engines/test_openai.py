@@ -1,4 +1,4 @@
-"""The embedded model behind a strict endpoint: nothing it does not know is sent, and a deaf or blind one is caught."""
+"""The embedded model behind a strict endpoint: no unknown field is sent, and a deaf or blind endpoint is caught."""
 
 import dataclasses
 import json
@@ -39,25 +39,25 @@ def client(url, model="tiny-omni", **options):
     return engine
 
 
-def request(**over):
+def request(**changes):
     frames = np.full((4, 112, 112, 3), 90, np.uint8)
-    how = Sampling(temperature=1.0, max_tokens=40, top_k=20)
-    made = Request("r", "What is it?", np.zeros(16_000, np.float32), frames, 2.0, 3, 7, how)
-    return dataclasses.replace(made, **over)
+    sampling = Sampling(temperature=1.0, max_tokens=40, top_k=20)
+    default = Request("r", "What is it?", np.zeros(16_000, np.float32), frames, 2.0, 3, 7, sampling)
+    return dataclasses.replace(default, **changes)
 
 
-def answer(engine, one):
-    (found,) = engine.generate(ListSource([one]))
-    return found
+def answer(engine, one_request):
+    (reply,) = engine.generate(ListSource([one_request]))
+    return reply
 
 
 @pytest.mark.slow
 def test_a_strict_endpoint_answers_and_seeds_decide(embedded):
     with endpoint(embedded) as (url, bodies):
         engine = client(url)
-        one, two = answer(engine, request()), answer(engine, request())
-        assert isinstance(one, Reply) and len(one.responses) == 3 and one == two
-        assert (one.audio_tokens, one.video_tokens) == (-1, -1)
+        first, second = answer(engine, request()), answer(engine, request())
+        assert isinstance(first, Reply) and len(first.responses) == 3 and first == second
+        assert (first.audio_tokens, first.video_tokens) == (-1, -1)
         assert [p["type"] for p in bodies[0]["messages"][0]["content"]] == [
             "text",
             *["image_url"] * 4,
@@ -79,7 +79,7 @@ def test_where_n_and_seed_are_not_offered_each_response_is_a_request(embedded):
 
 
 @pytest.mark.slow
-def test_an_honest_endpoint_is_believed_and_each_cheat_is_caught(embedded):
+def test_an_honest_endpoint_passes_and_each_cheat_is_caught(embedded):
     with endpoint(embedded) as (url, _):
         check_hearing(client(url))
     cheats = {
@@ -143,8 +143,8 @@ def test_a_pem_cannot_be_forced():
     from tests.attack.cases import Steady
 
     with endpoint(Steady(lambda r: "x")) as (url, _):
-        found = answer(client(url), request(prefix="<mod>Audio</mod>"))
-    assert isinstance(found, Failure) and found.reason == "request_refused"
+        reply = answer(client(url), request(prefix="<mod>Audio</mod>"))
+    assert isinstance(reply, Failure) and reply.reason == "request_refused"
 
 
 def test_texts_of_one_kind_differ_by_chance_and_of_two_kinds_do_not():

@@ -27,7 +27,7 @@ def engine_on(*urls, **options):
     return engine
 
 
-def test_what_fails_in_passing_is_asked_again_and_answered_once():
+def test_transient_failures_are_retried_and_answered_once():
     plan = Plan(503, "cut", 429, "half", 500, "slow", "ok", 503, 502, "cut")
     with serve(plan) as url:
         engine = engine_on(url)
@@ -48,7 +48,7 @@ def test_a_refused_request_is_a_failure_of_its_own():
     failures = {k: r for k, r in replies.items() if isinstance(r, Failure)}
     assert len(replies) == 5 and len(failures) == 2
     assert {f.reason for f in failures.values()} == {"request_refused", "answer_malformed"}
-    assert any("status 400 on order" in f.message for f in failures.values())
+    assert any("status 400 on demand" in f.message for f in failures.values())
 
 
 def test_servers_that_stay_down_stop_the_run_with_the_next_step():
@@ -140,7 +140,7 @@ def test_vectors_that_say_nothing_are_refused(data):
 
 
 def test_a_server_with_another_model_is_refused_even_where_it_is_the_only_one():
-    """It would answer in the name of the one asked for, and the labels would carry that name."""
+    """It would answer under the requested name, and the labels would carry that name."""
     with serve(Plan()) as url:
         other = ModelSpec(engine="server", model="Qwen/Qwen3-Omni-30B-A3B-Instruct", urls=(url,), options=QUICK)
         with pytest.raises(UserError, match="serves tiny, not Qwen/Qwen3-Omni"):

@@ -21,14 +21,14 @@ def engine():
     engine.close()
 
 
-def test_what_the_processor_raises_over_one_text_stays_with_that_request(engine, world):
+def test_what_the_processor_raises_for_one_text_stays_with_that_request(engine, world):
     from avcurate.media.decode import DecodeSpec, decode
 
     folder, items = world
     clip = decode(folder / "clips" / f"{items[0].clip.name}.mp4", DecodeSpec(max_frames=8, max_pixels=50_176))
-    how = Sampling(max_tokens=4)
+    sampling = Sampling(max_tokens=4)
     texts = {"one": "What is heard?", "bad": "Is <|AUDIO|> heard?", "two": "What is seen?"}
-    requests = [Request(k, t, clip.audio, clip.frames, clip.fps, 1, 0, how) for k, t in texts.items()]
+    requests = [Request(k, t, clip.audio, clip.frames, clip.fps, 1, 0, sampling) for k, t in texts.items()]
     replies = {r.key: r for r in engine.generate(ListSource(requests))}
     assert isinstance(replies["one"], Reply) and isinstance(replies["two"], Reply)
     assert isinstance(replies["bad"], Failure) and replies["bad"].reason == "engine_error"

@@ -95,8 +95,8 @@ def test_early_exit_labels_as_exhaustive_sampling_does_and_both_agree_with_the_t
         rows = [r for t in run.parts("label").rows() for r in t.to_pylist()]
         labels[name] = {r["question_id"]: r["pem"] for r in rows}
         tokens[name] = sum(x["tokens"] for r in rows for s in Setting for x in r[f"{s}_responses"])
-        found = confusion(run, folder / "truth.jsonl")
+        agreement = confusion(run, folder / "truth.jsonl")
         for pem in ("Audio", "Visual", "Audio-Visual"):
-            assert found[f"{pem}_precision"] >= 0.95 and found[f"{pem}_recall"] >= 0.80, found
+            assert agreement[f"{pem}_precision"] >= 0.95 and agreement[f"{pem}_recall"] >= 0.80, agreement
     assert labels["early"] == labels["full"] and len(labels["full"]) == 40
     assert tokens["early"] < tokens["full"]

@@ -34,6 +34,6 @@ def test_labels_through_a_server_are_true_and_every_modality_is_accounted_for(se
     rows = [r for t in run.parts("sample").rows() for r in t.to_pylist()]
     assert all(r["av_audio_tokens"] > 0 and r["av_video_tokens"] > 0 for r in rows)
     assert all(r["a_video_tokens"] == 0 < r["a_audio_tokens"] for r in rows if r["a_asked"])
-    found = confusion(run, folder / "truth.jsonl")
+    agreement = confusion(run, folder / "truth.jsonl")
     for pem in ("Audio", "Visual", "Audio-Visual"):
-        assert found[f"{pem}_precision"] >= 0.95 and found[f"{pem}_recall"] >= 0.80, found
+        assert agreement[f"{pem}_precision"] >= 0.95 and agreement[f"{pem}_recall"] >= 0.80, agreement

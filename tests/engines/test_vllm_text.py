@@ -17,9 +17,9 @@ pytest.importorskip("vllm", reason="vLLM is not installed (make setup-test)")
 def test_structured_output_holds_even_random_weights_to_the_schema(text_model):  # noqa: F811
     engine = open_engine(ModelSpec(engine="vllm", model=str(text_model), max_model_len=512, max_sequences=8))
     engine.setup()
-    how = Sampling(temperature=1.0, max_tokens=440)
+    sampling = Sampling(temperature=1.0, max_tokens=440)
     prompt = judge_prompt("audio", ["a bell"], "A bell rings.")[-60:]
-    ask = lambda schema: [Request(f"{i}", prompt, None, None, 1.0, 2, 9 * i, how, schema=schema) for i in range(4)]  # noqa: E731
+    ask = lambda schema: [Request(f"{i}", prompt, None, None, 1.0, 2, 9 * i, sampling, schema=schema) for i in range(4)]  # noqa: E731
     free = [x.text for r in engine.generate(ListSource(ask(""))) for x in r.responses]
     held = [x for r in engine.generate(ListSource(ask(SCHEMA))) for x in r.responses]
     engine.close()
@@ -28,6 +28,6 @@ def test_structured_output_holds_even_random_weights_to_the_schema(text_model): 
     whole = [x for x in held if x.finish_reason == "stop"]
     assert whole, [x.text for x in held]
     for response in whole:
-        said = json.loads(response.text, strict=False)
-        assert set(said) == {"reason", "score"} and 0 <= said["score"] <= 1, response.text
+        judgement = json.loads(response.text, strict=False)
+        assert set(judgement) == {"reason", "score"} and 0 <= judgement["score"] <= 1, response.text
     assert any(parse_judgement(x.text) for x in whole)

@@ -14,7 +14,7 @@ START_SECONDS = 420
 
 @contextmanager
 def vllm_server(python, model, folder, **environment):
-    """Start a server by that interpreter and wait until it answers; yields its URL."""
+    """Start a server with that interpreter and wait until it answers; yields its URL."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]

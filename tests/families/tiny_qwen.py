@@ -1,8 +1,8 @@
-"""Tiny random checkpoints of the two Qwen-Omni families with their real processor classes, made on the spot.
+"""Tiny random checkpoints of the two Qwen-Omni families with their real processor classes, built on the fly.
 
-Weights lie as in the released checkpoints (names begin with ``thinker.``, the configuration is the whole model's), so
-that transformers and vLLM both load them. Random weights are scaled up: at their initial size an answer hardly depends
-on anything, and the canary could not tell settings apart.
+Weights are laid out as in the released checkpoints (names begin with ``thinker.``, the configuration is the whole
+model's), so that transformers and vLLM both load them. Random weights are scaled up: at their initial size an answer
+hardly depends on anything, and the canary could not tell settings apart.
 """
 
 import json
@@ -45,17 +45,17 @@ def build(kind: str, folder: Path, seed: int = 0) -> Path:
         transformers, len(tokenizer), ids, end, pad, tokenizer.encode("user")[0]
     )
     patch = 14 if old else 16
-    how = {"patch_size": patch, "temporal_patch_size": 2, "merge_size": 2}
+    vision = {"patch_size": patch, "temporal_patch_size": 2, "merge_size": 2}
     if not old:
-        how |= {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+        vision |= {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
     extractor = transformers.WhisperFeatureExtractor(
         feature_size=128, sampling_rate=16_000, hop_length=160, chunk_length=300 if old else 30, n_fft=400,
         return_attention_mask=True, padding_value=0.0, dither=0.0,
     )  # fmt: skip
-    made = transformers.Qwen2_5OmniProcessor if old else transformers.Qwen3OmniMoeProcessor
-    processor = made(
-        image_processor=transformers.Qwen2VLImageProcessor(**how),
-        video_processor=transformers.Qwen2VLVideoProcessor(**how),
+    processor_class = transformers.Qwen2_5OmniProcessor if old else transformers.Qwen3OmniMoeProcessor
+    processor = processor_class(
+        image_processor=transformers.Qwen2VLImageProcessor(**vision),
+        video_processor=transformers.Qwen2VLVideoProcessor(**vision),
         feature_extractor=extractor,
         tokenizer=tokenizer,
         chat_template=_template(names),
@@ -106,25 +106,25 @@ def _template(names):
     return text.replace("VIDEO", picture["video"]).replace("IMAGE", picture["image"]).replace("AUDIO", sound)
 
 
-def _text(size, end, pad, rope, **more):
+def _text(size, end, pad, rope, **extra):
     return {
         "vocab_size": size, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
         "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 32_768,
-        "rope_parameters": rope, "eos_token_id": end, "pad_token_id": pad, "tie_word_embeddings": False, **more,
+        "rope_parameters": rope, "eos_token_id": end, "pad_token_id": pad, "tie_word_embeddings": False, **extra,
     }  # fmt: skip
 
 
-def _audio(**more):
+def _audio(**extra):
     return {
         "num_mel_bins": 128, "encoder_layers": 1, "encoder_attention_heads": 2, "encoder_ffn_dim": 64, "d_model": 32,
-        "max_source_positions": 1500, "output_dim": 64, **more,
+        "max_source_positions": 1500, "output_dim": 64, **extra,
     }  # fmt: skip
 
 
-def _vision(**more):
+def _vision(**extra):
     return {
         "depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "spatial_merge_size": 2,
-        "temporal_patch_size": 2, "out_hidden_size": 64, **more,
+        "temporal_patch_size": 2, "out_hidden_size": 64, **extra,
     }  # fmt: skip
 
 

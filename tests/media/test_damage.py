@@ -42,9 +42,9 @@ def cut(clip, share):
 
 def test_a_whole_clip_lacks_nothing(clip, tmp_path):
     (tmp_path / "c.mp4").write_bytes(clip[0])
-    found = decode(tmp_path / "c.mp4", DecodeSpec())
-    assert found.shortfall == 0 and len(found.frames) == 20 and len(found.audio) == 160_000
-    assert [(t.name, t.expected, t.decoded, t.units) for t in found.tracks] == [
+    decoded = decode(tmp_path / "c.mp4", DecodeSpec())
+    assert decoded.shortfall == 0 and len(decoded.frames) == 20 and len(decoded.audio) == 160_000
+    assert [(t.name, t.expected, t.decoded, t.units) for t in decoded.tracks] == [
         ("picture", 10.0, 10.0, 20),
         ("sound", 10.0, 10.0, 160_000),
     ]
@@ -66,7 +66,7 @@ def test_a_file_that_is_cut_off_is_damaged(clip, tmp_path, share):
 @pytest.mark.parametrize("track", ["video", "audio"])
 def test_destroyed_packets_are_damage_of_either_track(clip, tmp_path, track, share, fill):
     if track == "audio" and fill == "noise":
-        pytest.skip("AAC decodes some noise as sound; nothing in the file says that it is none")
+        pytest.skip("AAC decodes some noise as sound; nothing in the file shows that it is damage")
     (tmp_path / "c.mp4").write_bytes(destroyed(clip, track, share, fill))
     with pytest.raises(MediaError) as e:
         decode(tmp_path / "c.mp4", DecodeSpec())
@@ -79,7 +79,7 @@ def test_a_little_damage_is_measured_and_let_through(clip, tmp_path):
 
 
 def test_real_clips_lack_nothing(shared):
-    """None becomes dead by this; the largest shortfall of the 46 files is looked at here."""
+    """No real clip becomes dead; the largest shortfall of the 46 files is checked here."""
     seen = {}
     for path in sorted((shared / "clips").rglob("*")):
         if path.suffix in (".mp4", ".webm", ".mkv"):

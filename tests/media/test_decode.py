@@ -90,15 +90,15 @@ def test_unusual_but_good(tmp_path, name):
 def test_broken_files_have_names(tmp_path, tiny_clip):
     data = tiny_clip.read_bytes()
 
-    def made(name, content):
+    def written(name, content):
         (tmp_path / name).write_bytes(content)
         return tmp_path / name
 
     assert reason(tmp_path / "none.mp4") == "media_missing"
-    assert reason(made("empty.mp4", b"")) == "media_empty"
-    assert reason(made("text.mp4", b"this is not a film\n" * 50)) == "media_unreadable"
-    assert reason(made("head.mp4", data[: len(data) // 3])) == "media_unreadable"
-    assert reason(made("zeros.mp4", bytes(50_000))) == "media_unreadable"
+    assert reason(written("empty.mp4", b"")) == "media_empty"
+    assert reason(written("text.mp4", b"this is not a film\n" * 50)) == "media_unreadable"
+    assert reason(written("head.mp4", data[: len(data) // 3])) == "media_unreadable"
+    assert reason(written("zeros.mp4", bytes(50_000))) == "media_unreadable"
     assert reason(tmp_path) == "media_not_a_file"
     with pytest.raises(MediaError) as e:
         decode(tiny_clip, DecodeSpec(max_bytes=100))
@@ -120,7 +120,7 @@ def test_garbage_in_the_middle_does_not_hang(tmp_path, tiny_clip):
 
 
 def test_a_file_that_claims_far_more_than_it_holds(tmp_path, tiny_clip):
-    """The frame count and duration of the header are not believed."""
+    """The frame count and duration in the header are not trusted."""
     data = bytearray(tiny_clip.read_bytes())
     for box in (b"mvhd", b"mdhd"):
         at = 0

@@ -1,4 +1,4 @@
-"""A sound is recognised after coding, cutting and levelling, and taken for no other."""
+"""A sound is recognised after encoding, cutting and levelling, and not mistaken for another."""
 
 import numpy as np
 
@@ -47,12 +47,12 @@ def test_real_clips_are_told_apart_and_recognised_after_coding(shared, tmp_path)
     pairs = set()
     for name in loud:
         # from 2.009 s on, between two frames: 12 dB down, as low-rate mp3
-        words = ("-ss", "2.009", "-t", "3", "-i", str(shared / "clips" / name), "-vn", "-filter:a", "volume=-12dB")
-        ffmpeg(*words, "-b:a", "48k", "-ar", "22050", str(tmp_path / "x.mp3"))
+        arguments = ("-ss", "2.009", "-t", "3", "-i", str(shared / "clips" / name), "-vn", "-filter:a", "volume=-12dB")
+        ffmpeg(*arguments, "-b:a", "48k", "-ar", "22050", str(tmp_path / "x.mp3"))
         pairs.add((originals[name], len(prints)))
         prints.append(fingerprint(decode(tmp_path / "x.mp3", DecodeSpec()).audio))
-    found = near_duplicates(prints)
-    assert pairs <= found
-    assert len({p for p in found if max(p) < len(names)}) <= 2, [
-        (names[i], names[j]) for i, j in found if j < len(names)
+    duplicates = near_duplicates(prints)
+    assert pairs <= duplicates
+    assert len({p for p in duplicates if max(p) < len(names)}) <= 2, [
+        (names[i], names[j]) for i, j in duplicates if j < len(names)
     ]

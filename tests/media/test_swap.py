@@ -37,7 +37,7 @@ def pitch(path, start=0.0, end=None):
 
 
 def packets(path):
-    """The picture's bytes by another way than the code under test: the raw stream, copied out."""
+    """The picture's bytes, obtained independently of the code under test: the raw stream, copied out."""
     command = ["ffmpeg", "-v", "error", "-i", str(path), "-map", "0:v:0", "-c", "copy", "-f", "h264", "-"]
     return hashlib.sha256(subprocess.run(command, check=True, capture_output=True).stdout).hexdigest()
 
@@ -48,11 +48,11 @@ def packets(path):
 )
 def test_the_sound_is_the_donors_and_the_picture_untouched(files, tmp_path, donor, fit, fitted):
     out = tmp_path / "out.mp4"
-    made = swap(files / "clip.mp4", files / donor, out, SwapSpec(fit=fit), {"clip": "clip.mp4"})
-    assert made.fitted == fitted and made.seconds == pytest.approx(3, abs=0.05)
+    swapped = swap(files / "clip.mp4", files / donor, out, SwapSpec(fit=fit), {"clip": "clip.mp4"})
+    assert swapped.fitted == fitted and swapped.seconds == pytest.approx(3, abs=0.05)
     assert packets(out) == packets(files / "clip.mp4")
     after = read_packets(out)
-    assert after.picture_sha256 == made.picture_sha256 == read_packets(files / "clip.mp4").picture_sha256
+    assert after.picture_sha256 == swapped.picture_sha256 == read_packets(files / "clip.mp4").picture_sha256
     assert after.sound_seconds == pytest.approx(after.picture_seconds, abs=0.05)
     assert pitch(out, 0, 0.9)[0] == pytest.approx(1500, abs=5)
     late, level = pitch(out, 2, 2.9)
@@ -70,9 +70,9 @@ def test_the_file_says_what_it_is(files, tmp_path):
 
 def test_silence_other_containers_and_the_same_bytes_each_time(files, tmp_path):
     out = tmp_path / f"o{suffix_of(files / 'mute.mkv')}"
-    made = swap(files / "mute.mkv", None, out, SPEC, {})
-    assert out.suffix == ".mkv" and made.fitted == "whole" and probe(out).has_audio
-    assert pitch(out)[1] < 1e-3 and read_packets(files / "mute.mkv").picture_sha256 == made.picture_sha256
+    swapped = swap(files / "mute.mkv", None, out, SPEC, {})
+    assert out.suffix == ".mkv" and swapped.fitted == "whole" and probe(out).has_audio
+    assert pitch(out)[1] < 1e-3 and read_packets(files / "mute.mkv").picture_sha256 == swapped.picture_sha256
     for name in ("one.mp4", "two.mp4"):
         swap(files / "clip.mp4", files / "short.wav", tmp_path / name, SPEC, {"a": "b"})
     assert (tmp_path / "one.mp4").read_bytes() == (tmp_path / "two.mp4").read_bytes()
@@ -101,11 +101,11 @@ def test_what_cannot_be_swapped_has_a_name_and_leaves_no_file(files, tmp_path, p
 
 def test_a_sound_that_needs_nothing_done_is_copied_and_one_stream_can_be_kept_alone(files, tmp_path):
     ffmpeg("-i", str(files / "long.wav"), "-c:a", "aac", str(tmp_path / "long.m4a"))
-    made = swap(files / "clip.mp4", tmp_path / "long.m4a", tmp_path / "o.mp4", SwapSpec(match_loudness=False), {})
-    assert made.fitted == "cut" and made.gain_db == 0
+    swapped = swap(files / "clip.mp4", tmp_path / "long.m4a", tmp_path / "o.mp4", SwapSpec(match_loudness=False), {})
+    assert swapped.fitted == "cut" and swapped.gain_db == 0
 
     def sound_packets(path):
-        words = [
+        arguments = [
             "-select_streams",
             "a:0",
             "-show_entries",
@@ -116,15 +116,15 @@ def test_a_sound_that_needs_nothing_done_is_copied_and_one_stream_can_be_kept_al
             "csv=p=0",
         ]
         return subprocess.run(
-            ["ffprobe", "-v", "error", *words, str(path)], capture_output=True, check=True
+            ["ffprobe", "-v", "error", *arguments, str(path)], capture_output=True, check=True
         ).stdout.split()
 
-    copied, given = sound_packets(tmp_path / "o.mp4"), sound_packets(tmp_path / "long.m4a")
-    assert len(copied) > 100 and copied == given[: len(copied)]
+    copied, original = sound_packets(tmp_path / "o.mp4"), sound_packets(tmp_path / "long.m4a")
+    assert len(copied) > 100 and copied == original[: len(copied)]
     keep_one(tmp_path / "o.mp4", tmp_path / "a.m4a", "audio", SPEC, {})
     keep_one(tmp_path / "o.mp4", tmp_path / "v.mp4", "visual", SPEC, {})
     heard, seen = read_packets(tmp_path / "a.m4a"), read_packets(tmp_path / "v.mp4")
     assert not heard.facts.has_video and not seen.facts.has_audio
-    assert seen.picture_sha256 == made.picture_sha256 and sound_packets(tmp_path / "a.m4a") == copied
+    assert seen.picture_sha256 == swapped.picture_sha256 and sound_packets(tmp_path / "a.m4a") == copied
     with pytest.raises(MediaError, match="has no sound to keep"):
         keep_one(files / "mute.mkv", tmp_path / "x.m4a", "audio", SPEC, {})

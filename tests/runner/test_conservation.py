@@ -20,17 +20,17 @@ INPUT = pa.schema([("question_id", pa.string()), ("row", pa.int64()), ("media", 
 
 
 class Faulty(Stage):
-    """Gives each row the outcome of a pattern, out of order, and crashes where it is told to."""
+    """Gives each row the outcome of a pattern, out of order, and crashes after a set number."""
 
     name = "faulty"
     version = 1
     adds = pa.schema([("value", pa.int64())])
 
-    def __init__(self, pattern, window=1, crash_after=None, mended=frozenset()):
+    def __init__(self, pattern, window=1, crash_after=None, fixed=frozenset()):
         self.pattern = pattern
         self.window = window
         self.crash_after = crash_after
-        self.mended = mended
+        self.fixed = fixed
         self.seen = []
 
     def identity(self):
@@ -53,7 +53,7 @@ class Faulty(Stage):
     def answer(self, row):
         self.seen.append(row["question_id"])
         what = self.pattern[row["row"] % len(self.pattern)]
-        if what == "k" or (what == "d" and row["question_id"] in self.mended):
+        if what == "k" or (what == "d" and row["question_id"] in self.fixed):
             return row["question_id"], Kept({"value": row["row"] * 2})
         if what == "f":
             return row["question_id"], Filtered("unwanted", "not wanted")
@@ -95,7 +95,7 @@ def test_a_journal_left_by_a_kill_between_commit_and_unlink_is_removed(tmp_path,
     assert again.seen == ["q3", "q4"] and not list(tmp_path.glob("journal/*/*.jsonl"))
 
 
-def everything(parts: Parts) -> dict[str, list[str]]:
+def ids_of(parts: Parts) -> dict[str, list[str]]:
     return {
         kind: [i for t in parts.rows(kind) for i in t.column("question_id" if kind == "kept" else "row_id").to_pylist()]
         for kind in ("kept", "filtered", "dead")
@@ -119,18 +119,18 @@ def test_every_row_comes_out_once_whatever_happens(sizes, pattern, window, crash
             except RuntimeError as e:
                 assert str(e) == "crash"
         tally = StageRun(Faulty(pattern, window), source, output, Options()).run()
-        found = everything(output)
-        names = sorted(i for ids in found.values() for i in ids)
+        by_kind = ids_of(output)
+        names = sorted(i for ids in by_kind.values() for i in ids)
         assert names == sorted(f"q{i}" for i in range(sum(sizes)))
         assert tally.total == tally.done == sum(sizes)
-        assert tally.kept == len(found["kept"]) == sum(pattern[i % len(pattern)] == "k" for i in range(sum(sizes)))
+        assert tally.kept == len(by_kind["kept"]) == sum(pattern[i % len(pattern)] == "k" for i in range(sum(sizes)))
         assert all(c.conserved for c in output.commits())
-        assert found["kept"] == sorted(found["kept"], key=lambda i: int(i[1:]))
+        assert by_kind["kept"] == sorted(by_kind["kept"], key=lambda i: int(i[1:]))
     finally:
         shutil.rmtree(root)
 
 
-def test_finished_parts_are_not_done_again(tmp_path):
+def test_finished_parts_are_not_redone(tmp_path):
     source, output = upstream(tmp_path, [4, 4]), Parts(tmp_path, "faulty")
     with pytest.raises(RuntimeError, match="crash"):
         StageRun(Faulty("k", 1, crash_after=5), source, output, Options()).run()
@@ -140,19 +140,19 @@ def test_finished_parts_are_not_done_again(tmp_path):
     assert again.seen == ["q5", "q6", "q7"]
 
 
-def test_retry_asks_the_dead_alone(tmp_path):
+def test_retry_processes_dead_rows_alone(tmp_path):
     source, output = upstream(tmp_path, [6]), Parts(tmp_path, "faulty")
     StageRun(Faulty("kdf"), source, output, Options(reproduce=lambda i, record: f"again {i}")).run()
-    letters = next(output.rows("dead")).to_pylist()
-    assert {x["reproduce"] for x in letters} == {"again q1", "again q4"}
-    assert {(x["reason"], x["message"], x["hint"], x["attempt"]) for x in letters} == {
+    dead_rows = next(output.rows("dead")).to_pylist()
+    assert {x["reproduce"] for x in dead_rows} == {"again q1", "again q4"}
+    assert {(x["reason"], x["message"], x["hint"], x["attempt"]) for x in dead_rows} == {
         ("broken", "it broke", "fix it", 1)
     }
 
-    again = Faulty("kdf", mended=frozenset({"q1"}))
+    again = Faulty("kdf", fixed=frozenset({"q1"}))
     StageRun(again, source, output, Options(retry_dead=True)).run()
     assert again.seen == ["q1", "q4"]
-    assert everything(output) == {"kept": ["q0", "q1", "q3"], "filtered": ["q2", "q5"], "dead": ["q4"]}
+    assert ids_of(output) == {"kept": ["q0", "q1", "q3"], "filtered": ["q2", "q5"], "dead": ["q4"]}
     assert next(output.rows("dead")).to_pylist()[0]["attempt"] == 2
 
     other = Faulty("kdf")
@@ -160,7 +160,7 @@ def test_retry_asks_the_dead_alone(tmp_path):
     assert other.seen == []
 
 
-def test_another_version_of_a_stage_does_its_work_again(tmp_path):
+def test_a_new_version_of_a_stage_redoes_its_work(tmp_path):
     source, output = upstream(tmp_path, [3]), Parts(tmp_path, "faulty")
     StageRun(Faulty("k"), source, output, Options()).run()
     newer = Faulty("k")
@@ -169,7 +169,7 @@ def test_another_version_of_a_stage_does_its_work_again(tmp_path):
     assert newer.seen == ["q0", "q1", "q2"]
 
 
-def test_a_changed_row_is_done_again_and_its_neighbours_are_not(tmp_path):
+def test_a_changed_row_is_redone_and_its_neighbours_are_not(tmp_path):
     source, output = upstream(tmp_path, [3]), Parts(tmp_path, "faulty")
     StageRun(Faulty("k"), source, output, Options()).run()
     rows = source.read(0).to_pylist()
@@ -177,10 +177,10 @@ def test_a_changed_row_is_done_again_and_its_neighbours_are_not(tmp_path):
     source.write(dataclasses.replace(source.commits()[0], files={}), {"kept": pa.Table.from_pylist(rows, schema=INPUT)})
     again = Faulty("k")
     StageRun(again, source, output, Options()).run()
-    assert again.seen == ["q1"] and everything(output)["kept"] == ["q0", "q1", "q2"]
+    assert again.seen == ["q1"] and ids_of(output)["kept"] == ["q0", "q1", "q2"]
 
 
-def test_a_run_that_goes_wrong_stops_and_can_go_on(tmp_path):
+def test_a_run_that_goes_wrong_stops_and_can_be_resumed(tmp_path):
     source, output = upstream(tmp_path, [20] * 5), Parts(tmp_path, "faulty")
     with pytest.raises(TooManyDead, match="broken"):
         StageRun(Faulty("kkkd"), source, output, Options(fail_on_dead=0.1)).run()

@@ -1,4 +1,4 @@
-"""A run that is killed at any moment and started again gives what an unbroken run gives."""
+"""A run that is killed at any moment and restarted gives what an uninterrupted run gives."""
 
 import hashlib
 import json
@@ -37,7 +37,7 @@ def digest(run: Path) -> dict[str, str]:
     return {str(p.relative_to(run)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
-def finished(run: Path) -> bool:
+def is_finished(run: Path) -> bool:
     record = run / "run.json"
     return record.exists() and json.loads(record.read_text()).get("complete", False)
 
@@ -67,18 +67,18 @@ def test_killed_at_a_hundred_random_points(tmp_path, tiny_clip, capsys):
     whole = start()
     whole.join()
     assert whole.exitcode == 0
-    lasts, wanted = time.monotonic() - began, digest(run)
-    assert len(wanted) > 60
+    seconds, expected = time.monotonic() - began, digest(run)
+    assert len(expected) > 60
 
     rng, killed, runs = random.Random(0), 0, 1
     shutil.rmtree(run)
     while killed < KILLS:
-        if finished(run):
-            assert digest(run) == wanted
+        if is_finished(run):
+            assert digest(run) == expected
             shutil.rmtree(run)
             runs += 1
         child = start()
-        child.join(rng.uniform(0, 0.35) * lasts)
+        child.join(rng.uniform(0, 0.35) * seconds)
         if child.is_alive():
             os.kill(child.pid, signal.SIGKILL)
             killed += 1
@@ -86,7 +86,7 @@ def test_killed_at_a_hundred_random_points(tmp_path, tiny_clip, capsys):
     last = start()
     last.join()
     assert last.exitcode == 0
-    assert digest(run) == wanted
+    assert digest(run) == expected
     assert not list(run.rglob(".*.tmp")) and not list(run.rglob("journal/*/*.jsonl"))
     with capsys.disabled():
-        print(f"\n{killed} kills over {runs} runs of {lasts:.1f} s each: same bytes every time")
+        print(f"\n{killed} kills over {runs} runs of {seconds:.1f} s each: same bytes every time")

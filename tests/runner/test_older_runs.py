@@ -20,30 +20,30 @@ def old(tmp_path):
     return tmp_path / "run"
 
 
-def avcurate(*words):
-    return CliRunner().invoke(app, [str(w) for w in words])
+def avcurate(*arguments):
+    return CliRunner().invoke(app, [str(w) for w in arguments])
 
 
-def told(*words):
-    done = avcurate(*words, "--json")
+def json_of(*arguments):
+    done = avcurate(*arguments, "--json")
     assert done.exit_code == 0, done.exception
     return json.loads(done.stdout)
 
 
 def test_it_is_read_relabelled_and_exported(old, tmp_path):
-    assert told("status", old)["state"] == "finished"
-    assert told("status", old)["stages"]["label"]["kept"] == 12
-    assert told("label", old, "--tau-acc", 0.9)["rows"] == 12
-    assert len(told("sweep", old)) > 10
-    assert told("verify", old)["damaged"] == []
+    assert json_of("status", old)["state"] == "finished"
+    assert json_of("status", old)["stages"]["label"]["kept"] == 12
+    assert json_of("label", old, "--tau-acc", 0.9)["rows"] == 12
+    assert len(json_of("sweep", old)) > 10
+    assert json_of("verify", old)["damaged"] == []
     done = avcurate("export", old, "-o", tmp_path / "shards", "--media", tmp_path)
     assert done.exit_code == 0, done.exception
     rows = pq.read_table(tmp_path / "shards/data").to_pylist()
     assert len(rows) == 10 and {r["pem"] for r in rows} == {"Audio", "Visual", "Audio-Visual"}
 
 
-def test_it_is_not_resumed_and_the_sentence_says_what_to_do(old, tmp_path):
+def test_it_is_not_resumed_and_the_message_says_what_to_do(old, tmp_path):
     (tmp_path / "q.json").write_text("[]")
-    words = ["label-pem", tmp_path / "q.json", "--media", tmp_path, "-o", old]
-    for done in (avcurate(*words), avcurate("retry", old)):
+    arguments = ["label-pem", tmp_path / "q.json", "--media", tmp_path, "-o", old]
+    for done in (avcurate(*arguments), avcurate("retry", old)):
         assert isinstance(done.exception, UserError) and "start a new run" in done.exception.hint.lower()

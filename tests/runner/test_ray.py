@@ -38,7 +38,7 @@ def test_the_output_is_that_of_a_local_run(cluster, world, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_stops_an_actor_is_a_sentence(cluster, world, tmp_path):
+def test_what_stops_an_actor_is_a_message(cluster, world, tmp_path):
     folder, _ = world
     changes = {"annotations": folder / "questions.json", "media": folder / "clips", "run.executor": "ray"}
     changes |= {"model.model": str(tmp_path / "broken")}

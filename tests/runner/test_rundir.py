@@ -1,4 +1,4 @@
-"""What a run directory may be, and what it is refused as."""
+"""What may be a run directory, and what is refused."""
 
 import pytest
 

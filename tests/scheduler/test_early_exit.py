@@ -95,9 +95,9 @@ def test_a_looser_threshold_says_what_it_cannot_decide_and_asks_only_that(settin
     undecided = {i for i, x in labels(tight).items() if x[1] == UNDECIDED}
 
     loose, asked = run(setting, "tight", Chancy(5), tau_acc=0.5)
-    fresh, asked_fresh = run(setting, "fresh", Chancy(5), tau_acc=0.5)
-    assert 0 < asked < asked_fresh
-    assert {i: x[:2] for i, x in labels(loose).items()} == {i: x[:2] for i, x in labels(fresh).items()}
+    independent, asked_independent = run(setting, "fresh", Chancy(5), tau_acc=0.5)
+    assert 0 < asked < asked_independent
+    assert {i: x[:2] for i, x in labels(loose).items()} == {i: x[:2] for i, x in labels(independent).items()}
     after = {r["question_id"]: r for t in loose.parts("sample").rows() for r in t.to_pylist()}
     changed = {i for i in before if before[i] != after[i]}
     assert undecided <= changed

@@ -1,4 +1,4 @@
-"""Published clip lists are read whole; what is no clip is named."""
+"""Published clip lists are read whole; rows that are no clip get a reason."""
 
 import pytest
 
@@ -57,7 +57,7 @@ def test_audioset_segments(tmp_path):
     assert rows[2].reason == "class_unknown"
 
 
-def test_a_missing_column_or_file_is_said(tmp_path):
+def test_a_missing_column_or_file_is_reported(tmp_path):
     (tmp_path / "f.csv").write_text("name,label\na.mp4,dog\n")
     with pytest.raises(UserError, match="no column 'clip'; it has name, label"):
         list(read_folder_list(tmp_path / "f.csv"))
@@ -82,8 +82,8 @@ def test_a_clip_with_one_unknown_class_is_no_clip_of_the_other(tmp_path):
 def test_files_of_a_folder_list_keep_their_names(tmp_path):
     rows = ["clip,label", "A.MP4,dog", "b.m4a,cat", "take.01,cow", "take.02,pig", "x.wav,dog", "x.mp4,cat"]
     (tmp_path / "l.csv").write_text("\n".join(rows) + "\n")
-    found = list(read_clips(tmp_path / "l.csv"))
-    assert [(r.row, r.clip_id, r.media) for r in found[:5]] == [
+    clips = list(read_clips(tmp_path / "l.csv"))
+    assert [(r.row, r.clip_id, r.media) for r in clips[:5]] == [
         (2, "A", "A.MP4"), (3, "b", "b.m4a"), (4, "take.01", "take.01"), (5, "take.02", "take.02"), (6, "x", "x.wav"),
     ]  # fmt: skip
-    assert found[5].reason == "clip_named_twice"
+    assert clips[5].reason == "clip_named_twice"

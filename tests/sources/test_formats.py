@@ -32,7 +32,7 @@ AVQA = {
         ("daily_omni_qa.json", "daily-omni", 1197, {}),
     ],
 )
-def test_real_files_are_told_and_read_whole(shared, file, name, rows, bad):
+def test_real_files_are_recognised_and_read_whole(shared, file, name, rows, bad):
     counts: Counter[str] = Counter()
     form = None
     for record in read_records(shared / "annotations" / file):

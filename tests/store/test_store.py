@@ -76,7 +76,7 @@ def test_a_file_without_its_record_does_not_count(tmp_path):
         parts.read(0)
 
 
-def test_the_journal_is_taken_up_and_its_torn_end_ignored(tmp_path):
+def test_the_journal_is_read_again_and_its_torn_end_ignored(tmp_path):
     journal = Journal(tmp_path, "sample", "p1")
     journal.open_part(0, ["a", "b"])
     journal.put("a", "av/0", {"k": 1})
@@ -98,7 +98,7 @@ def test_the_journal_is_taken_up_and_its_torn_end_ignored(tmp_path):
     assert not file.exists() and third.get("a") == {}
 
 
-def test_a_journal_of_another_recipe_is_not_taken_up(tmp_path):
+def test_a_journal_of_another_recipe_is_ignored(tmp_path):
     journal = Journal(tmp_path, "sample", "p1")
     journal.open_part(0, ["a"])
     journal.put("a", "av/0", 1)

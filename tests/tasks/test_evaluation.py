@@ -101,7 +101,7 @@ def test_what_cannot_be_asked_says_so(benchmark, tmp_path):
         evaluate(benchmark, tmp_path / "r", ("smell",))
     with pytest.raises(UserError, match="separate-then-fuse"):
         evaluate(benchmark, tmp_path / "r", ("av+Audio",), prompt="cot@1")
-    with pytest.raises(UserError, match="no finished run"):
+    with pytest.raises(UserError, match="not a finished run"):
         (tmp_path / "x").mkdir()
         (tmp_path / "x/run.json").write_text('{"stages": {}, "recipe": {"seed": 0}}')
         summarise_eval(RunDir(tmp_path / "x"))
@@ -142,7 +142,7 @@ def test_on_the_demo_world_answers_follow_what_is_shown_and_the_swapped_sound(wo
     for pem in ("Audio", "Visual", "Audio-Visual"):
         assert {x.named for x in read_eval(RunDir(tmp_path / "factual"))[f"av+{pem}"]} == {(pem,)}
     # another variant is another input, even in the same folders
-    with pytest.raises(RecipeChanged, match="ingest output of this run was made with other settings"):
+    with pytest.raises(RecipeChanged, match="ingest output of this run was made with different settings"):
         running.run("eval", tmp_path / "factual", {**changes, "variant": "counterfactual"})
     # asked again with nothing changed: nothing is asked
     again = running.run("eval", tmp_path / "factual", {**changes, "variant": "factual"})
