@@ -1,6 +1,6 @@
 """Eight responses to one question on real vLLM: one request with n = 8 against eight requests.
 
-Prefix caching is vLLM's default on both sides; what differs is the work of preparing and sending the media.
+Prefix caching is vLLM's default on both sides; the difference is the work of preparing and sending the media.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def test_a_reader_of_the_text_alone_stays_at_chance():
             assert abs(right[evidence, name] / n - 1 / N_CHOICES) < 0.06, (evidence, name, right[evidence, name] / n)
 
 
-def test_annotations_say_nothing_of_the_truth():
+def test_annotations_do_not_reveal_the_truth():
     for item in draw_world(30, 5):
         assert set(item.annotation()) == {
             "id", "video_name", "video_id", "question_text", "multi_choice", "answer", "question_type",

@@ -42,7 +42,7 @@ class OmniCollator:
     """Turn rows with a ``target`` into model inputs, with labels on the target only.
 
     Args:
-        omni: the model; recipe: for its prompt; rows: reads media; everyone: all items, for a batch with no readable clip.
+        omni: the model; recipe: prompt; rows: reads media; everyone: all items, for a batch with no readable clip.
     """
 
     def __init__(self, omni: Omni, recipe: TrainRecipe, rows: Rows, everyone: list[dict[str, Any]]) -> None:
@@ -59,9 +59,7 @@ class OmniCollator:
         self.rows.ahead(item["row"] for item in items)
         read = list(self.rows.readable(items)) or list(itertools.islice(self.rows.readable(self.everyone), 1))
         if not read:
-            raise UserError(
-                "none of the shards' clips can be read.", "See dead.jsonl next to the log, and check --media."
-            )
+            raise UserError("none of the shards' clips can be read.", "See dead.jsonl next to the log; check --media.")
         items, requests = [item for item, _ in read], list[Request]()
         for item, clip in read:
             row = item["row"]
@@ -81,7 +79,7 @@ class OmniCollator:
         rates = {r.fps for r in requests}
         if len(rates) > 1:
             raise UserError(
-                f"clips in one batch are sampled at {' and '.join(f'{x:.3g}' for x in sorted(rates))} frames per second.",
+                f"clips of one batch are sampled at {' and '.join(f'{x:.3g}' for x in sorted(rates))} frames a second.",
                 "Set micro_batch to 1, or raise media.max_frames so that no clip needs a lower rate.",
             )
         batch = self.omni.batch(requests, ids, mask)
