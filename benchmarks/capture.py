@@ -79,11 +79,11 @@ def main() -> None:
     for name in ways:
         command = [sys.executable, "-m", "benchmarks.capture", name]
         peaks[name] = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
-    apart = float((ours(model()) - theirs(model())).abs().max())
+    largest = float((ours(model()) - theirs(model())).abs().max())
     times = {name: seconds(lambda way=way: way(model())) for name, way in ways.items()}
     what = "attention mass at 2,048 tokens: output_attentions / captured rows"
     ratios = {"memory": round(peaks["theirs"] / peaks["ours"], 2), "time": round(times["theirs"] / times["ours"], 2)}
-    print(json.dumps({"what": what, **ratios, "largest_difference": apart}))
+    print(json.dumps({"what": what, **ratios, "largest_difference": largest}))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ LIMITS = Limits(threshold=0.3, longest_loop=4.0, least_level=-55.0, most_gain=30
 
 
 def catalogue(n: int = N) -> Catalogue:
-    """Made-up captions, one a clip."""
+    """Random captions, one per clip."""
     rng = np.random.default_rng(0)
     topics = rng.normal(size=(400, D)).astype(np.float32)
     vectors = topics[rng.integers(400, size=n)] + 0.8 * rng.normal(size=(n, D)).astype(np.float32)

@@ -64,7 +64,7 @@ def shards(folder: Path, items: list[Item], clips: Path, model: str) -> Path:
 
 
 def main() -> None:
-    """Print seconds a step relative to GRPO's, and on a GPU its seconds and peak memory."""
+    """Print seconds per step relative to GRPO's, and on a GPU its seconds and peak memory."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", default="embedded")
     model = parser.parse_args().model

@@ -80,8 +80,8 @@ def select_vggsound(recipe: BenchmarkRecipe, vggsound: Path, vggsounder: Path) -
         if row.modality == "AV":
             both[row.clip_id].add(row.label)
     if recipe.classes:
-        wanted = set(recipe.classes)
-        chosen.keep_if("in the classes", "class_not_wanted", lambda c, label: label in wanted)
+        classes = set(recipe.classes)
+        chosen.keep_if("in the classes", "class_not_wanted", lambda c, label: label in classes)
     if doubtful:
         chosen.keep_if("annotation can be read", "annotation_broken", lambda c, label: c not in doubtful)
     if recipe.only_av_label:
@@ -105,15 +105,15 @@ def select_audioset(recipe: BenchmarkRecipe, segments: Path, classes: Path, onto
             chosen.bad.append(row)
         else:
             labels[row.clip_id].append(row.label)
-    wanted, unwanted = tree.below(recipe.branches), tree.below(recipe.without_branches)
+    included, excluded = tree.below(recipe.branches), tree.below(recipe.without_branches)
     sources = {
-        clip: tree.most_specific([x for x in names if not recipe.branches or x in wanted])
+        clip: tree.most_specific([x for x in names if not recipe.branches or x in included])
         for clip, names in labels.items()
     }
     chosen.start(LabelledClip(0, clip, names[0] if len(names) == 1 else "") for clip, names in sources.items())
     if recipe.without_branches:
         chosen.keep_if(
-            "no class of the unwanted branches", "unwanted_branch", lambda c, label: not unwanted & set(labels[c])
+            "no class of the unwanted branches", "unwanted_branch", lambda c, label: not excluded & set(labels[c])
         )
     chosen.keep_if("exactly one most specific class", "not_one_class", lambda c, label: label != "")
     if recipe.classes:

@@ -64,7 +64,7 @@ def tagged(text: str, tags: Sequence[str]) -> str | None:
 def without_reasoning(text: str) -> str:
     """The response after its reasoning block; an unclosed block leaves nothing.
 
-    Removed are whole blocks; all before a closing tag whose opening tag the chat template put into the prompt; and all
+    Removes whole blocks; all before a closing tag whose opening tag the chat template put into the prompt; and all
     after an opening tag that is never closed.
     """
     for tag in REASONING_TAGS:

@@ -34,7 +34,7 @@ def sequence(text: str, tags: frozenset[str]) -> list[tuple[str, str]] | None:
 
     Returns:
         Tags in lower case; ``None`` where a block is not closed, is closed by another tag, holds one of the tags
-        inside, or something stands around the blocks.
+        inside, or there is other text around the blocks.
     """
     pairs: list[tuple[str, str]] = []
     at, open_tag, start = 0, "", 0

@@ -10,8 +10,8 @@ from avcurate.demo.questions import N_CHOICES
 
 def test_the_same_seed_gives_the_same_world_and_another_seed_shares_no_clip(tmp_path):
     assert draw_world(50, 3) == draw_world(50, 3)
-    one, other = ({i.clip.seed for i in draw_world(200, s)} for s in (3, 4))
-    assert not one & other
+    seeds, other_seeds = ({i.clip.seed for i in draw_world(200, s)} for s in (3, 4))
+    assert not seeds & other_seeds
     clip = draw_world(1, 3)[0].clip
     write_clip(clip, tmp_path / "a.mp4")
     write_clip(clip, tmp_path / "b.mp4")

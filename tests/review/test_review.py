@@ -115,8 +115,8 @@ def test_a_person_reviews_by_keyboard(run):
                 time.sleep(0.05)
         assert "Done" in browser.find_element("id", "left").text
         assert not [e for e in browser.get_log("browser") if e["level"] == "SEVERE" and "item/2" not in e["message"]]
-    said = read_verdicts(run)["carl"]
-    assert [said[i.id]["verdict"] for i in items] == ["as described", "something else"]
+    verdicts = read_verdicts(run)["carl"]
+    assert [verdicts[i.id]["verdict"] for i in items] == ["as described", "something else"]
 
 
 def test_a_torn_line_costs_no_later_verdict(run):

@@ -90,8 +90,8 @@ def test_sft_learns_its_targets_resumes_exactly_and_logs_to_tensorboard(shards_w
     resumed = run_training(job("cut"))
     from safetensors.torch import load_file
 
-    one, two = (load_file(p / "model.safetensors") for p in (whole, resumed))
-    assert all(torch.equal(one[k], two[k]) for k in one)
+    expected, actual = (load_file(p / "model.safetensors") for p in (whole, resumed))
+    assert all(torch.equal(expected[k], actual[k]) for k in expected)
 
 
 def test_shards_without_right_responses_are_refused(shards_with_responses, shards, tmp_path):

@@ -123,12 +123,12 @@ def test_a_training_that_was_cut_off_ends_with_the_same_weights(shards, tmp_path
     resumed = run_training(job)
     a, b = weights(whole), weights(resumed)
     assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
-    one, two = (read_metrics(tmp_path / n / "metrics.jsonl") for n in ("whole", "cut"))
+    expected, actual = (read_metrics(tmp_path / n / "metrics.jsonl") for n in ("whole", "cut"))
     names = ("reward/total", "kl", "grad_norm", "completion/length")
-    assert [[x.get(n) for n in names] for x in one[:4]] == [[x.get(n) for n in names] for x in two[:4]]
-    assert [x["step"] for x in two[:4]] == [1, 2, 3, 4]
+    assert [[x.get(n) for n in names] for x in expected[:4]] == [[x.get(n) for n in names] for x in actual[:4]]
+    assert [x["step"] for x in actual[:4]] == [1, 2, 3, 4]
     # the reference stays what it was: the policy has left it
-    assert one[0]["kl"] == 0 and one[3]["kl"] > 1e-7
+    assert expected[0]["kl"] == 0 and expected[3]["kl"] > 1e-7
     with pytest.raises(RecipeChanged, match="learning_rate"):
         run_training(job_of(shards, tmp_path / "cut", learning_rate=1e-3))
 
