@@ -1,4 +1,4 @@
-"""The columns of every table: what they are called, their Arrow types, and what they mean.
+"""The columns of every table: their names, Arrow types and meanings.
 
 The published contract in ``schemas/*.json`` is generated from this file and checked by a test. A
 change that a reader could notice raises ``SCHEMA_VERSION``.
@@ -112,32 +112,32 @@ SAMPLE: tuple[Column, ...] = (
     *SHOWN,
     Column("engine", pa.string(), "Engine and model that answered."),
     *_per_setting("responses", RESPONSES, "all sampled responses, in order of their seeds."),
-    *_per_setting("asked", pa.int32(), "responses sampled; fewer than n where early exit stopped."),
+    *_per_setting("asked", pa.int32(), "responses sampled; fewer than n after early exit."),
     *_per_setting("prompt_tokens", pa.int32(), "prompt tokens of one request."),
     *_per_setting("audio_tokens", pa.int32(), "audio tokens the model received."),
     *_per_setting("video_tokens", pa.int32(), "video tokens the model received."),
-    *_per_setting("first_logprobs", LOGPROBS, "likeliest first tokens with their log-probabilities, where asked for."),
+    *_per_setting("first_logprobs", LOGPROBS, "likeliest first tokens with their log-probabilities, if requested."),
 )
 
 SCORE: tuple[Column, ...] = (
     *_per_setting("answers", pa.list_(pa.string()), "parsed answers; null where unparseable."),
     *_per_setting("correct", pa.list_(pa.bool_()), "whether each answer is right."),
     *_per_setting("k", pa.int32(), "right answers."),
-    *_per_setting("cut", pa.int32(), "responses that the longest length cut off."),
+    *_per_setting("cut", pa.int32(), "responses cut off at the maximum length."),
     *_per_setting("consistency", pa.float64(), "mean pairwise cosine of the reasoning texts, in [-1, 1]."),
-    Column("n", pa.int32(), "Responses per setting that the recipe asks for."),
+    Column("n", pa.int32(), "Responses per setting, from the recipe."),
     Column("embedder", pa.string(), "Model that embedded the reasoning."),
 )
 
 LABEL: tuple[Column, ...] = (
     *_per_setting("solved", pa.bool_(), "correct often enough and consistent enough; null where undecided."),
-    *_per_setting("p_solvable", pa.float64(), "probability of reaching tau_acc on a fresh n, given k (Beta-binomial)."),
+    *_per_setting("p_solvable", pa.float64(), "probability of reaching tau_acc on a new n, given k (Beta-binomial)."),
     Column("pem", pa.string(), "Preferred Evidence Modality: Audio, Visual, Audio-Visual; null where discarded."),
     Column("discard_reason", pa.string(), "Why there is no PEM; null where there is one."),
     Column(
         "confidence",
         pa.float64(),
-        "Probability that a fresh sample would give the same label; null without one.",
+        "Probability that an independent sample would give the same label; null without one.",
     ),
     Column("tau_acc", pa.float64(), "Correctness threshold of this label."),
     Column("tau_cot", pa.float64(), "Consistency threshold of this label."),
@@ -151,9 +151,9 @@ DOMINANCE: tuple[Column, ...] = (
     ),
     *_per_setting("vote", pa.float64(), "share of the responses that give this answer; 1 for stored answers."),
     *_per_setting(
-        "margin", pa.float64(), "log-probability of the likeliest option less that of the next; null where unknown."
+        "margin", pa.float64(), "log-probability of the likeliest option minus that of the next; null where unknown."
     ),
-    *_per_setting("hit", pa.bool_(), "whether a label is among the prediction; null without labels."),
+    *_per_setting("hit", pa.bool_(), "whether a label is in the prediction; null without labels."),
     Column("dominance", pa.string(), "audio (AV = A, not V), video (AV = V, not A); null where neither."),
     Column("dominance_reason", pa.string(), "Why there is no dominance; null where there is."),
     Column("dominance_by", pa.string(), "prediction, or correctness against the labels."),
@@ -162,15 +162,15 @@ DOMINANCE: tuple[Column, ...] = (
 
 PREDICTIONS: tuple[Column, ...] = (
     Column("question_id", pa.string(), "The clip, as the predictions name it."),
-    Column("row", pa.int64(), "1-based number of the record in the predictions' file."),
+    Column("row", pa.int64(), "1-based number of the record in the predictions file."),
     Column("video_id", pa.string(), "The clip, as the predictions name it."),
-    Column("classes", pa.list_(pa.string()), "The classes that the list of labels gives the clip."),
+    Column("classes", pa.list_(pa.string()), "The classes the list of labels gives the clip."),
     *_per_setting("answers", pa.list_(pa.string()), "published answers; null where there is none."),
 )
 
 RECORD: tuple[Column, ...] = (
     Column("row", pa.int64(), "1-based number of the record in the input file."),
-    Column("record", pa.string(), "The record as it was given, JSON."),
+    Column("record", pa.string(), "The record as given, JSON."),
 )
 
 DETECTIONS = pa.list_(
@@ -192,22 +192,20 @@ CLIP: tuple[Column, ...] = (
 )
 
 DETECTION: tuple[Column, ...] = (
-    Column("media_sha256", pa.string(), "SHA-256 of the media file that was looked at."),
-    Column("frames", pa.int32(), "Frames looked at, spread evenly."),
+    Column("media_sha256", pa.string(), "SHA-256 of the media file that was examined."),
+    Column("frames", pa.int32(), "Frames examined, evenly spaced."),
     Column("frame_height", pa.int32(), "Height of a frame, pixels."),
     Column("frame_width", pa.int32(), "Width of a frame, pixels."),
-    Column(
-        "detections", DETECTIONS, "All that was found above the floor: frame, class, score, box (x0 y0 x1 y1, pixels)."
-    ),
+    Column("detections", DETECTIONS, "All detections above the floor: frame, class, score, box (x0 y0 x1 y1, pixels)."),
     Column("sheet", pa.string(), "Contact sheet with boxes, relative to the run; null where none was drawn."),
 )
 
 OBJECTS: tuple[Column, ...] = (
     Column("annotated", pa.list_(pa.string()), "Objects of the clip's classes, as nodes of the vocabulary."),
-    Column("detected", pa.list_(pa.string()), "Objects found at or above the threshold in any frame, as nodes."),
+    Column("detected", pa.list_(pa.string()), "Objects detected at or above the threshold in any frame, as nodes."),
     Column("objects", pa.list_(pa.string()), "The clip's object set: annotated and detected."),
     Column("unmapped", pa.list_(pa.string()), "Classes and detector labels that map to no node."),
-    Column("threshold", pa.float64(), "Least score of a detection that counts."),
+    Column("threshold", pa.float64(), "Minimum score of a detection that counts."),
 )
 
 ASKED = pa.list_(
@@ -228,18 +226,18 @@ ASKED = pa.list_(
 EVAL: tuple[Column, ...] = (
     *SHOWN,
     Column("engine", pa.string(), "Engine and model that answered."),
-    Column("pem", pa.string(), "PEM of the question where the dataset or a label says one."),
+    Column("pem", pa.string(), "PEM of the question, if the dataset or a label gives one."),
     Column("asked", ASKED, "Per condition: responses, answers (null: unreadable), whether right, PEMs named, tokens."),
 )
 
 CAPTIONED: tuple[Column, ...] = (
     Column("clip", pa.string(), "The clip's name."),
-    Column("row", pa.int64(), "1-based number of the record in the captions' file."),
+    Column("row", pa.int64(), "1-based number of the record in the captions file."),
     Column("source", pa.string(), "The video the clip is cut from."),
-    Column("split", pa.string(), "The split it belongs to; empty where there are none."),
+    Column("split", pa.string(), "The split it belongs to; empty if there are none."),
     Column("audio_captions", pa.list_(pa.string()), "What is heard."),
     Column("video_captions", pa.list_(pa.string()), "What is seen."),
-    Column("answers", pa.list_(pa.string()), "What another sound must not say."),
+    Column("answers", pa.list_(pa.string()), "What a donor's captions must not say."),
 )
 
 SOUND: tuple[Column, ...] = (
@@ -249,7 +247,7 @@ SOUND: tuple[Column, ...] = (
     Column("seconds", pa.float64(), "Length of the file; null without one."),
     Column("sound_seconds", pa.float64(), "Length of its sound, 0 without one; null without a file."),
     Column("level_db", pa.float64(), "RMS of its sound, dB of full scale; null without one."),
-    Column("fingerprint", pa.list_(pa.uint32()), "What the sound is recognised by, 32 bits for every 16 ms."),
+    Column("fingerprint", pa.list_(pa.uint32()), "Acoustic fingerprint of the sound, 32 bits for every 16 ms."),
 )
 
 REFUSED = pa.list_(
@@ -267,18 +265,18 @@ COUNTS = pa.list_(pa.struct([("reason", pa.string()), ("donors", pa.int32())]))
 PAIR: tuple[Column, ...] = (
     Column("clip", pa.string(), "Clip whose picture is kept; a media file where the media are known."),
     Column("donor", pa.string(), "Clip whose sound is taken."),
-    Column("row", pa.int64(), "1-based number of the clip's first record in the captions' file."),
+    Column("row", pa.int64(), "1-based number of the clip's first record in the captions file."),
     Column("split", pa.string(), "The split of both."),
     Column("audio_similarity", pa.float64(), "Greatest cosine of a donor's caption with an audio caption of the clip."),
     Column("video_similarity", pa.float64(), "Greatest cosine of a donor's caption with a video caption; null: none."),
-    Column("margin", pa.float64(), "Threshold less the greater of the two."),
+    Column("margin", pa.float64(), "Threshold minus the greater of the two."),
     Column("audio_captions", pa.list_(pa.string()), "What is heard in the clip."),
     Column("video_captions", pa.list_(pa.string()), "What is seen in it."),
     Column("donor_captions", pa.list_(pa.string()), "What is heard in the donor."),
-    Column("answers", pa.list_(pa.string()), "What the donor's captions were not to say."),
-    Column("looked_at", pa.int32(), "Donors compared with the clip when it was paired last."),
+    Column("answers", pa.list_(pa.string()), "What the donor's captions must not say."),
+    Column("looked_at", pa.int32(), "Donors compared with the clip when it was last paired."),
     Column("refused", COUNTS, "How many of them were refused, by the first reason that holds."),
-    Column("nearest_refused", REFUSED, "Of them the nearest ones."),
+    Column("nearest_refused", REFUSED, "The nearest of the refused donors."),
 )
 
 MADE = pa.list_(pa.struct([("path", pa.string()), ("sha256", pa.string())]))
@@ -287,17 +285,17 @@ SWAP: tuple[Column, ...] = (
     Column("clip", pa.string(), "Clip whose picture is kept, relative to the media folder."),
     Column("donor", pa.string(), "File whose sound is taken, relative to the donors' folder."),
     Column("counterfactual", pa.string(), "The clip with the donor's sound, relative to the run."),
-    Column("factual", pa.string(), "Its twin with its own sound, made the same way; null where it has none."),
-    Column("silent", pa.string(), "The clip with silence, where asked for."),
-    Column("audio_only", pa.string(), "The counterfactual's sound alone, where asked for."),
-    Column("video_only", pa.string(), "The picture alone, where asked for."),
+    Column("factual", pa.string(), "Its twin with its own sound, made the same way; null if it has none."),
+    Column("silent", pa.string(), "The clip with silence, if requested."),
+    Column("audio_only", pa.string(), "The counterfactual's sound alone, if requested."),
+    Column("video_only", pa.string(), "The picture alone, if requested."),
     Column("seconds", pa.float64(), "Length of the picture, and of the sound under it."),
     Column("fitted", pa.string(), "How the sound was fitted: whole, cut, looped or padded."),
     Column("gain_db", pa.float64(), "Gain applied to the sound, dB."),
     Column("picture_sha256", pa.string(), "Hash over the packets of the picture, the same before and after."),
     Column("clip_sha256", pa.string(), "SHA-256 of the clip's file."),
     Column("donor_sha256", pa.string(), "SHA-256 of the donor's file."),
-    Column("files", MADE, "Files made, relative to the run, with the SHA-256 of each."),
+    Column("files", MADE, "Files written, relative to the run, with the SHA-256 of each."),
 )
 
 
@@ -308,13 +306,13 @@ def _judged(modality: str, what: str) -> tuple[Column, ...]:
         Column(f"{modality}_score", pa.float64(), "Mean of the readable judgements; null without any."),
         Column(f"{modality}_spread", pa.float64(), "Their standard deviation."),
         Column(f"{modality}_reasons", pa.list_(pa.string()), "The judge's reasons; null where unreadable."),
-        Column(f"{modality}_unparsed", pa.list_(pa.string()), "Replies that could not be read, as they came."),
-        Column(f"human_{modality}", pa.float64(), "A person's score, where a column holds one."),
+        Column(f"{modality}_unparsed", pa.list_(pa.string()), "Replies that could not be read, verbatim."),
+        Column(f"human_{modality}", pa.float64(), "A person's score, if the input has one."),
     )
 
 
 JUDGE: tuple[Column, ...] = (
-    Column("clip", pa.string(), "The clip that the caption is of."),
+    Column("clip", pa.string(), "The clip that the caption describes."),
     Column("caption", pa.string(), "The caption that is judged."),
     *_judged("audio", "heard"),
     *_judged("video", "seen"),
@@ -335,22 +333,24 @@ MENTIONS = pa.list_(
 HALLUCINATION: tuple[Column, ...] = (
     Column("clip_id", pa.string(), "The clip or picture."),
     Column("caption", pa.string(), "The caption as given."),
-    Column("truth", pa.list_(pa.string()), "Objects that are there, as nodes of the vocabulary."),
-    Column("unknown", pa.list_(pa.string()), "Given objects that map to nothing in the vocabulary."),
+    Column("truth", pa.list_(pa.string()), "Objects that are present, as nodes of the vocabulary."),
+    Column("unknown", pa.list_(pa.string()), "Objects given that map to nothing in the vocabulary."),
     Column("mentions", MENTIONS, "Objects the caption names, with their place in it, and whether they are invented."),
     Column("right", pa.int32(), "Distinct true objects named."),
     Column("found", pa.int32(), "Distinct objects of the truth that are named."),
     Column("named", pa.int32(), "Distinct objects named."),
-    Column("aloha", pa.float64(), "Least similarity of a named object to the truth; null without objects or --aloha."),
+    Column(
+        "aloha", pa.float64(), "Minimum similarity of a named object to the truth; null without objects or --aloha."
+    ),
     Column("aloha_objects", pa.list_(pa.float64()), "That similarity for each distinct object named."),
-    Column("flag", pa.bool_(), "What the input says: whether the caption is hallucinated; null where it does not."),
+    Column("flag", pa.bool_(), "Whether the input says the caption is hallucinated; null if it does not say."),
 )
 
 DEAD: tuple[Column, ...] = (
-    Column("row_id", pa.string(), "Question or clip that died; null where it never got an id."),
+    Column("row_id", pa.string(), "Question or clip that died; null if it never got an id."),
     Column("row", pa.int64(), "1-based number of the record in the input file."),
     Column("stage", pa.string(), "Stage it died in."),
-    Column("setting", pa.string(), "Setting it died in, if it was one setting's fault."),
+    Column("setting", pa.string(), "Setting it died in, if one setting was at fault."),
     Column("reason", pa.string(), "Named reason."),
     Column("message", pa.string(), "What happened, naming the row or file."),
     Column("hint", pa.string(), "What to do next."),
@@ -358,18 +358,18 @@ DEAD: tuple[Column, ...] = (
     Column("media", pa.string(), "Media file concerned."),
     Column("reproduce", pa.string(), "Command that processes this row alone."),
     Column("input", pa.string(), "The input of the stage, as JSON."),
-    Column("input_digest", pa.string(), "Digest of the row it was made from; null where the row never got an id."),
-    Column("trace", pa.string(), "Traceback, where a fault of the program is the cause; null elsewhere."),
+    Column("input_digest", pa.string(), "Digest of the row it was made from; null if the row never got an id."),
+    Column("trace", pa.string(), "Traceback, if a bug in the program is the cause; null otherwise."),
 )
 
 FILTERED: tuple[Column, ...] = (
-    Column("row_id", pa.string(), "Question or clip that was filtered; null where it never got an id."),
+    Column("row_id", pa.string(), "Question or clip that was filtered; null if it never got an id."),
     Column("row", pa.int64(), "1-based number of the record in the input file."),
     Column("stage", pa.string(), "Stage that filtered it."),
     Column("reason", pa.string(), "Named reason."),
     Column("message", pa.string(), "Why, naming the row or file."),
     Column("input", pa.string(), "The input of the stage, as JSON."),
-    Column("input_digest", pa.string(), "Digest of the row it was made from; null where the row never got an id."),
+    Column("input_digest", pa.string(), "Digest of the row it was made from; null if the row never got an id."),
 )
 
 TABLES: dict[str, tuple[Column, ...]] = {
@@ -393,7 +393,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "dead": DEAD,
     "filtered": FILTERED,
 }
-"""Every table as a reader has it: whole rows. A part on disk holds the row's key and the columns its stage adds."""
+"""Every table as readers see it: whole rows. A part on disk holds the row's key and the columns its stage adds."""
 
 
 def columns_schema(table: str, columns: tuple[Column, ...]) -> pa.Schema:

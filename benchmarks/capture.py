@@ -1,7 +1,7 @@
 """Attention mass of completion rows inside sdpa, against the attention matrices that transformers returns.
 
 A forward and backward pass of an eight-layer decoder over 2,048 tokens of which 256 are the completion; the last five
-layers are watched. Peak memory is that of a child process above its start.
+layers are captured. Peak memory is that of a child process, above its start.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _resident(field: str) -> float:
 
 
 def main() -> None:
-    """Print both ratios, and how far the masses are apart."""
+    """Print both ratios, and the largest difference of the masses."""
     ways = {"ours": ours, "theirs": theirs}
     if len(sys.argv) > 1:
         decoder = model()
@@ -79,11 +79,11 @@ def main() -> None:
     for name in ways:
         command = [sys.executable, "-m", "benchmarks.capture", name]
         peaks[name] = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
-    apart = float((ours(model()) - theirs(model())).abs().max())
+    largest = float((ours(model()) - theirs(model())).abs().max())
     times = {name: seconds(lambda way=way: way(model())) for name, way in ways.items()}
     what = "attention mass at 2,048 tokens: output_attentions / captured rows"
-    found = {"memory": round(peaks["theirs"] / peaks["ours"], 2), "time": round(times["theirs"] / times["ours"], 2)}
-    print(json.dumps({"what": what, **found, "largest_difference": apart}))
+    ratios = {"memory": round(peaks["theirs"] / peaks["ours"], 2), "time": round(times["theirs"] / times["ours"], 2)}
+    print(json.dumps({"what": what, **ratios, "largest_difference": largest}))
 
 
 if __name__ == "__main__":

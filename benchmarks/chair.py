@@ -17,7 +17,7 @@ PARTS = ("a dog barks", "two men play electric guitars", "a train passes by", "c
 
 
 def main() -> None:
-    """Print the ratio on a part, and the seconds of the whole."""
+    """Print the ratio on a sample, and the seconds for all captions."""
     rng = random.Random(0)
     vocabulary = load_vocabulary()
     captions = [" while ".join(rng.sample(PARTS, 3)) + f" in scene {i}" for i in range(CAPTIONS)]

@@ -1,4 +1,4 @@
-"""Decoding and detection of clips: the stage (decoding ahead, batches across clips) against one clip after the other.
+"""Decoding and detection of clips: the stage (decoding ahead, batches across clips) against one clip at a time.
 
 The detector is a DETR of the real architecture with random weights: the work is the same.
 """
@@ -47,9 +47,9 @@ def main() -> None:
 
         def one_by_one() -> None:
             for row in rows:
-                found = decode(folder / str(row["media"]), spec).frames
-                assert found is not None
-                detector.detect(list(found[:FRAMES]), 0.3)
+                frames = decode(folder / str(row["media"]), spec).frames
+                assert frames is not None
+                detector.detect(list(frames[:FRAMES]), 0.3)
 
         compare(
             "decode and detect: clip after clip / the stage",

@@ -1,4 +1,4 @@
-"""Runs two ways of doing one thing side by side, in turns, and prints their ratio."""
+"""Runs two ways of doing one thing in alternation, and prints their ratio."""
 
 from __future__ import annotations
 

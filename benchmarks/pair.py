@@ -1,7 +1,7 @@
 """Pairing 20,000 captions: time against greedy loops over clips, peak memory against one matrix of all pairs.
 
 One loop keeps the same rules as ours (source, level, length, both captions), clip by clip; the other looks at the
-similarity of captions alone, which is less than the task but all a quick script would do.
+similarity of captions alone, which is less than the task, but all that a quick script would do.
 
 Vectors are drawn around 400 topics, as captions lie around kinds of sounds; no caption is embedded on either side.
 """
@@ -24,7 +24,7 @@ LIMITS = Limits(threshold=0.3, longest_loop=4.0, least_level=-55.0, most_gain=30
 
 
 def catalogue(n: int = N) -> Catalogue:
-    """Made-up captions, one a clip."""
+    """Random captions, one per clip."""
     rng = np.random.default_rng(0)
     topics = rng.normal(size=(400, D)).astype(np.float32)
     vectors = topics[rng.integers(400, size=n)] + 0.8 * rng.normal(size=(n, D)).astype(np.float32)
@@ -54,31 +54,31 @@ def blocks(clips: Catalogue) -> np.ndarray:
 def ruled(clips: Catalogue) -> np.ndarray:
     """A loop under the same rules: each clip in turn takes the cheapest donor that is free and allowed.
 
-    Every turn looks at all donors, so the first ``PART`` clips are timed and the rest reckoned from them.
+    Every turn looks at all donors, so the first ``PART`` clips are timed and the rest extrapolated.
     """
     n = len(clips.source)
-    free, found, everyone = np.ones(n, bool), np.full(n, NONE), np.arange(n)
+    free, donors, everyone = np.ones(n, bool), np.full(n, NONE), np.arange(n)
     for i in range(PART):
         price = cost(*compare(clips, np.array([i]), everyone, LIMITS))[0]
         price = np.where(free & np.isfinite(price), price, np.inf)
         price[i] = np.inf
         best = int(price.argmin())
         if np.isfinite(price[best]):
-            found[i], free[best] = best, False
-    return found
+            donors[i], free[best] = best, False
+    return donors
 
 
 def greedy(clips: Catalogue) -> np.ndarray:
     """The quick script: each clip in turn takes the free donor whose caption is least similar."""
     vectors, n = clips.audio.vectors, len(clips.source)
-    free, found = np.ones(n, bool), np.full(n, NONE)
+    free, donors = np.ones(n, bool), np.full(n, NONE)
     for i in range(n):
         similar = np.where(free, vectors @ vectors[i], np.inf)
         similar[i] = np.inf
         best = int(similar.argmin())
         if similar[best] < LIMITS.threshold:
-            found[i], free[best] = best, False
-    return found
+            donors[i], free[best] = best, False
+    return donors
 
 
 def full(clips: Catalogue) -> np.ndarray:
@@ -100,7 +100,7 @@ def total(clips: Catalogue, donors: np.ndarray) -> dict[str, float]:
 
 
 def peak_mb(way: str) -> float:
-    """Peak resident memory of a child that does it one way, megabytes above its start."""
+    """Peak resident memory of a child process that runs one way, megabytes above its start."""
     done = subprocess.run([sys.executable, "-m", "benchmarks.pair", way], check=True, capture_output=True, text=True)
     return float(done.stdout.split()[-1])
 
@@ -118,13 +118,13 @@ def main() -> None:
         {"blocks": blocks, "full": full}[sys.argv[1]](clips)
         print(_resident("VmHWM") - before)
         return
-    clips, made = catalogue(), {}
+    clips, donors = catalogue(), {}
     times = {}
     for name, way in (("blocks", blocks), ("greedy", greedy), ("ruled", ruled)):
-        times[name] = seconds(lambda name=name, way=way: made.update({name: way(clips)}))
-        print(json.dumps({"what": f"pair 20,000: {name}", **total(clips, made[name])}), flush=True)
+        times[name] = seconds(lambda name=name, way=way: donors.update({name: way(clips)}))
+        print(json.dumps({"what": f"pair 20,000: {name}", **total(clips, donors[name])}), flush=True)
     times["ruled"] *= N / PART
-    for name, what in (("ruled", "loop with the same rules, reckoned"), ("greedy", "loop over similarities alone")):
+    for name, what in (("ruled", "loop with the same rules, extrapolated"), ("greedy", "loop over similarities alone")):
         ratio = round(times[name] / times["blocks"], 2)
         print(json.dumps({"what": f"pair 20,000: {what} / exact blocks, time", "ratio": ratio}), flush=True)
     memory = {way: peak_mb(way) for way in ("blocks", "full")}

@@ -1,6 +1,6 @@
 """Eight responses to one question on real vLLM: one request with n = 8 against eight requests.
 
-Prefix caching is vLLM's default on both sides; what differs is the work of preparing and sending the media.
+Prefix caching is vLLM's default on both sides; the difference is the work of preparing and sending the media.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main() -> None:
     engine.setup()
     sampling = Sampling(temperature=1.0, max_tokens=120)
     with tempfile.TemporaryDirectory() as scratch:
-        together, apart = [], []
+        together, separate = [], []
         for item in draw_world(QUESTIONS, 0):
             file = Path(scratch, f"{item.clip.name}.mp4")
             if not file.exists():
@@ -36,7 +36,7 @@ def main() -> None:
             prompt = COT.render(item.draft.text, item.draft.choices)
             media = (prompt, clip.audio, clip.frames, clip.fps)
             together.append(Request(f"{item.number}", *media, N, 100 * item.number, sampling))
-            apart += [Request(f"{item.number}-{i}", *media, 1, 100 * item.number + i, sampling) for i in range(N)]
+            separate += [Request(f"{item.number}-{i}", *media, 1, 100 * item.number + i, sampling) for i in range(N)]
     tokens = {"one": 0, "eight": 0}
 
     def ask(name: str, requests: list[Request]) -> None:
@@ -46,7 +46,9 @@ def main() -> None:
             tokens[name] += reply.prompt_tokens
 
     ask("one", together[:1])
-    compare("n = 8: eight requests / one request, time", lambda: ask("one", together), lambda: ask("eight", apart), 3)
+    compare(
+        "n = 8: eight requests / one request, time", lambda: ask("one", together), lambda: ask("eight", separate), 3
+    )
     ratio = tokens["eight"] / tokens["one"]
     print(json.dumps({"what": "n = 8: eight requests / one request, prompt tokens sent", "ratio": ratio}))
 

@@ -80,7 +80,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         run = build(Path(scratch) / "run", rows)
         relabel_run(run, 0.75, 0.5)
-        # the thresholds differ each time: a run that is labelled so already is left as it is
+        # the thresholds differ each time: a run that already has these labels is left as it is
         turn = iter(range(1, 1000))
         compare(
             f"relabel {rows:,} rows: loop over rows / avcurate label",

@@ -1,4 +1,4 @@
-"""What the runner itself costs: label-pem on scripted answers, 1,000 against 50,000 questions.
+"""The cost of the runner itself: label-pem on scripted answers, 1,000 against 50,000 questions.
 
 The embedder is replaced, so that nothing but the runner is measured. Each size runs in a process of its
 own, whose peak memory is read when it ends.
@@ -37,7 +37,7 @@ class Constant(Embedder):
     name = "constant"
 
     def identity(self) -> dict[str, Any]:
-        """Nothing to tell."""
+        """Its name."""
         return {"embedder": self.name}
 
     def setup(self) -> None:
@@ -56,7 +56,7 @@ def recipe_of(folder: Path) -> TaskRecipe:
 
 
 def write_inputs(folder: Path, size: int) -> None:
-    """Questions on one clip, and eight stored answers for each and every setting."""
+    """Questions on one clip, and eight stored answers per question and setting."""
     clip = draw_world(1, 0)[0].clip
     write_clip(clip, folder / "clip.mp4")
     with (folder / "questions.jsonl").open("w") as f:
@@ -95,8 +95,8 @@ def main() -> None:
     for size in SIZES:
         with tempfile.TemporaryDirectory() as scratch:
             write_inputs(Path(scratch), size)
-            words = [sys.executable, "-m", "benchmarks.runner", scratch, str(size)]
-            line = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip().splitlines()[-1]
+            command = [sys.executable, "-m", "benchmarks.runner", scratch, str(size)]
+            line = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip().splitlines()[-1]
         print(line, flush=True)
         peaks.append(json.loads(line)["peak_mib"])
     print(json.dumps({"what": "peak memory: 50,000 / 1,000 questions", "ratio": round(peaks[1] / peaks[0], 3)}))

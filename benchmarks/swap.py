@@ -1,4 +1,4 @@
-"""Another sound under a picture: the picture's packets copied, against decoding and encoding it again."""
+"""Another sound under a picture: the picture's packets copied, against decoding and re-encoding it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def main() -> None:
         subprocess.run([*ffmpeg, *picture, *tone, "-preset", "veryfast", str(folder / "clip.mp4")], check=True)
         subprocess.run([*ffmpeg, *tone, str(folder / "donor.m4a")], check=True)
         subprocess.run([*ffmpeg, *tone, str(folder / "donor.wav")], check=True)
-        for donor, how in (("donor.m4a", "sound copied too"), ("donor.wav", "sound coded anew")):
+        for donor, case in (("donor.m4a", "sound copied too"), ("donor.wav", "sound re-encoded")):
             again = [
                 *ffmpeg, "-i", str(folder / "clip.mp4"), "-i", str(folder / donor), "-map", "0:v:0", "-map", "1:a:0",
                 "-c:v", "libx264", "-c:a", "aac", str(folder / "b.mp4"),
             ]  # fmt: skip
             compare(
-                f"swap: decode and encode everything / copy the picture's packets and hash them twice, {how}",
+                f"swap: decode and encode everything / copy the picture's packets and hash them twice, {case}",
                 partial(swap, folder / "clip.mp4", folder / donor, folder / "a.mp4", SPEC, {}),
                 partial(subprocess.run, again, check=True),
                 repeats=3,

@@ -1,6 +1,6 @@
 """One optimiser step of GRPO, MAPO and MAPO under MAAM: rollouts, rewards, losses, on the same questions.
 
-Needs the extra `train`. On CPU the embedded model says what the parts cost against each other and nothing of absolute
+Needs the extra `train`. On CPU the embedded model shows what the parts cost relative to each other, not absolute
 times; on a GPU give a checkpoint: python -m benchmarks.train_step --model Qwen/Qwen2.5-Omni-7B
 """
 
@@ -64,22 +64,22 @@ def shards(folder: Path, items: list[Item], clips: Path, model: str) -> Path:
 
 
 def main() -> None:
-    """Print seconds a step relative to GRPO's, and on a GPU its seconds and peak memory."""
+    """Print seconds per step relative to GRPO's, and on a GPU its seconds and peak memory."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", default="embedded")
     model = parser.parse_args().model
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         items = build_world(root / "world", 60, seed=11, workers=2)
-        made = shards(root / "shards", items, root / "world/clips", model)
-        found = {name: steps(made, root / name, model, over) for name, over in WAYS.items()}
-    base = found["grpo"]["seconds"]
-    for name, told in found.items():
-        shown = {"what": f"train step: {name} / grpo, time", "ratio": round(told["seconds"] / base, 2)}
-        print(json.dumps(shown | ({} if told["peak_gb"] is None else told)), flush=True)
+        shards_folder = shards(root / "shards", items, root / "world/clips", model)
+        measured = {name: steps(shards_folder, root / name, model, over) for name, over in WAYS.items()}
+    base = measured["grpo"]["seconds"]
+    for name, costs in measured.items():
+        shown = {"what": f"train step: {name} / grpo, time", "ratio": round(costs["seconds"] / base, 2)}
+        print(json.dumps(shown | ({} if costs["peak_gb"] is None else costs)), flush=True)
 
 
-def steps(made: Path, out: Path, model: str, over: dict[str, object]) -> dict[str, float | None]:
+def steps(shards_folder: Path, out: Path, model: str, over: dict[str, object]) -> dict[str, float | None]:
     """Median seconds of the steps after the first."""
     import torch
 
@@ -87,7 +87,13 @@ def steps(made: Path, out: Path, model: str, over: dict[str, object]) -> dict[st
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     # a small learning rate: completions stay as long as they were, so that steps can be compared
-    changes = {"steps": STEPS, "learning_rate": 1e-6, "save_every": 100, "model": model, "input.shards": str(made)}
+    changes = {
+        "steps": STEPS,
+        "learning_rate": 1e-6,
+        "save_every": 100,
+        "model": model,
+        "input.shards": str(shards_folder),
+    }
     recipe = load_recipe(Train, "train-demo-stage-1", {**changes, **over})
     assert isinstance(recipe, TrainRecipe)
     run_training(recipe, out, lambda step, total, values: at.append(time.perf_counter()))

@@ -1,4 +1,4 @@
-"""What tests share: a tiny world, scripts for it, and the real data where they stand beside the checkout."""
+"""Shared fixtures: a tiny world, scripts for it, and the real data where they are beside the checkout."""
 
 from __future__ import annotations
 

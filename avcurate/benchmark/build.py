@@ -22,13 +22,13 @@ from avcurate.sources.clips import (
 
 @dataclass
 class Selection:
-    """What became of every row of the list.
+    """What happened to every row of the list.
 
     Attributes:
         kept: clips by ``clip_id``, with their one class.
         filtered: (clip_id, class, reason) of clips that a rule left out.
         bad: rows that could not be read.
-        funnel: (step, clips left after it), from the whole list on.
+        funnel: (step, clips left after it), starting with the whole list.
     """
 
     kept: dict[str, str] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Selection:
     funnel: list[tuple[str, int]] = field(default_factory=list)
 
     def keep_if(self, step: str, reason: str, rule: Callable[[str, str], bool]) -> None:
-        """Apply one rule on (clip_id, class); what it refuses is filtered under ``reason``."""
+        """Apply one rule on (clip_id, class); clips it refuses are filtered under ``reason``."""
         refused = [(c, label) for c, label in self.kept.items() if not rule(c, label)]
         for clip, label in refused:
             del self.kept[clip]
@@ -45,7 +45,7 @@ class Selection:
         self.funnel.append((step, len(self.kept)))
 
     def start(self, rows: Iterable[LabelledClip | BadRow]) -> None:
-        """Take the list: one class a clip; a clip that is listed again is filtered as a duplicate."""
+        """Take the list: one class per clip; a clip listed again is filtered as a duplicate."""
         for row in rows:
             if isinstance(row, BadRow):
                 self.bad.append(row)
@@ -59,7 +59,7 @@ class Selection:
 def select_vggsound(recipe: BenchmarkRecipe, vggsound: Path, vggsounder: Path) -> Selection:
     """Apply a recipe to VGGSound's test list and VGGSounder's annotations.
 
-    With ``only_av_label`` and without flags this is the rule that gives exactly the 363 clips of
+    With ``only_av_label`` and without flags this rule gives exactly the 363 clips of
     VGGSound-Animal from VGGSounder 0.1.6: extra classes that are only heard or only seen are allowed.
     """
     chosen = Selection()
@@ -80,8 +80,8 @@ def select_vggsound(recipe: BenchmarkRecipe, vggsound: Path, vggsounder: Path) -
         if row.modality == "AV":
             both[row.clip_id].add(row.label)
     if recipe.classes:
-        wanted = set(recipe.classes)
-        chosen.keep_if("in the classes", "class_not_wanted", lambda c, label: label in wanted)
+        classes = set(recipe.classes)
+        chosen.keep_if("in the classes", "class_not_wanted", lambda c, label: label in classes)
     if doubtful:
         chosen.keep_if("annotation can be read", "annotation_broken", lambda c, label: c not in doubtful)
     if recipe.only_av_label:
@@ -105,15 +105,15 @@ def select_audioset(recipe: BenchmarkRecipe, segments: Path, classes: Path, onto
             chosen.bad.append(row)
         else:
             labels[row.clip_id].append(row.label)
-    wanted, unwanted = tree.below(recipe.branches), tree.below(recipe.without_branches)
+    included, excluded = tree.below(recipe.branches), tree.below(recipe.without_branches)
     sources = {
-        clip: tree.most_specific([x for x in names if not recipe.branches or x in wanted])
+        clip: tree.most_specific([x for x in names if not recipe.branches or x in included])
         for clip, names in labels.items()
     }
-    chosen.start(LabelledClip(0, clip, found[0] if len(found) == 1 else "") for clip, found in sources.items())
+    chosen.start(LabelledClip(0, clip, names[0] if len(names) == 1 else "") for clip, names in sources.items())
     if recipe.without_branches:
         chosen.keep_if(
-            "no class of the unwanted branches", "unwanted_branch", lambda c, label: not unwanted & set(labels[c])
+            "no class of the unwanted branches", "unwanted_branch", lambda c, label: not excluded & set(labels[c])
         )
     chosen.keep_if("exactly one most specific class", "not_one_class", lambda c, label: label != "")
     if recipe.classes:
@@ -124,7 +124,7 @@ def select_audioset(recipe: BenchmarkRecipe, segments: Path, classes: Path, onto
 
 
 def _cap(chosen: Selection, recipe: BenchmarkRecipe) -> None:
-    """Draw at most ``per_class`` of a class and ``total`` in all; a clip's draw depends on itself alone."""
+    """Draw at most ``per_class`` of a class and ``total`` in all; a clip's rank depends on that clip alone."""
 
     def rank(clip: str) -> tuple[int, str]:
         return derive_seed("benchmark", recipe.seed, clip), clip

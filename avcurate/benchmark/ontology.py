@@ -1,4 +1,4 @@
-"""AudioSet's ontology: which classes lie below which."""
+"""AudioSet's ontology: which classes are below which."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ class Ontology:
         """The roots and everything under them.
 
         Raises:
-            UserError: a root is no class of the ontology.
+            UserError: a root is not a class of the ontology.
         """
-        found: set[str] = set()
-        waiting = list(roots)
-        for root in waiting:
+        reached: set[str] = set()
+        pending = list(roots)
+        for root in pending:
             if root not in self._children:
-                raise UserError(f"{root!r} is no class of the AudioSet ontology.", "Check the recipe's branches.")
-        while waiting:
-            name = waiting.pop()
-            if name not in found:
-                found.add(name)
-                waiting += self._children[name]
-        return found
+                raise UserError(f"{root!r} is not a class of the AudioSet ontology.", "Check the recipe's branches.")
+        while pending:
+            name = pending.pop()
+            if name not in reached:
+                reached.add(name)
+                pending += self._children[name]
+        return reached
 
     def most_specific(self, names: Iterable[str]) -> list[str]:
         """The names that have none of the others below them, sorted."""

@@ -1,4 +1,4 @@
-"""A benchmark on disk: its clips, its funnel, and what was left out for which reason."""
+"""A benchmark on disk: its clips, its funnel, and what was left out and why."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def write_benchmark(out: Path, recipe: BenchmarkRecipe, chosen: Selection, input
     Raises:
         UserError: the folder holds other files.
     """
-    mine = {"clips.csv", "filtered.csv", "benchmark.json"}
-    if out.exists() and any(p.name not in mine for p in out.iterdir()):
+    own_files = {"clips.csv", "filtered.csv", "benchmark.json"}
+    if out.exists() and any(p.name not in own_files for p in out.iterdir()):
         raise UserError(f"{out} holds other files.", "Give a new folder with -o.")
     rows = [
         (clip, f"{clip}.mp4", label, *clip.rsplit("_", 1))
         for clip, label in sorted(chosen.kept.items(), key=lambda kv: (kv[1], kv[0]))
     ]
     write_text(out / "clips.csv", _csv(("clip_id", "clip", "label", "youtube_id", "start"), rows))
-    left = sorted(chosen.filtered) + [("", b.message, b.reason) for b in chosen.bad]
-    write_text(out / "filtered.csv", _csv(("clip_id", "label", "reason"), left))
+    left_out = sorted(chosen.filtered) + [("", b.message, b.reason) for b in chosen.bad]
+    write_text(out / "filtered.csv", _csv(("clip_id", "label", "reason"), left_out))
     facts = {
         "benchmark": recipe.name,
         "avcurate": __version__,

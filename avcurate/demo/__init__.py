@@ -1,1 +1,1 @@
-"""A small audio-visual world whose truth is known, and a model small enough to ship that hears and sees it."""
+"""A small audio-visual world with known truth, and a model, small enough to ship, that hears and sees it."""

@@ -1,7 +1,7 @@
 """The embedded model's shape: a small Qwen2.5-Omni thinker with its own tokenizer and processor.
 
-Knows transformers' classes; knows nothing of training. torch and transformers are imported here,
-so this module is only imported where a model is made.
+Uses transformers' classes; contains no training. torch and transformers are imported here,
+so this module is only imported where a model is built.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ def make_thinker(config: Any, seed: int) -> Any:
     """A freshly initialised thinker.
 
     Linear weights have std 1/sqrt(fan_in) and the output head starts as the embedding: at this width
-    the usual 0.02 keeps attention uniform for hundreds of steps and copying is learnt late.
+    the usual 0.02 keeps attention uniform for hundreds of steps and copying is learned late.
     """
     torch.manual_seed(seed)
     model = hf.Qwen2_5OmniThinkerForConditionalGeneration._from_config(config, dtype=torch.float32)
@@ -231,10 +231,10 @@ def make_thinker(config: Any, seed: int) -> Any:
 
 
 def _wire_lookup(layers: Any) -> None:
-    """Start with the two heads that looking a pair up needs, which are otherwise found late or never.
+    """Initialise the two heads that pair lookup needs, which training otherwise finds late or never.
 
     Layer 0, heads 0 and 1, attend one and two tokens back, through rotary phases in their biases;
-    layer 1, head 0, compares the present token with what head 0 wrote about the token before each
+    layer 1, head 0, compares the current token with what head 0 wrote about the token before each
     position, in the slow rotary dimensions, which distance hardly turns. Everything stays trainable.
     """
     first, second = layers[0].self_attn, layers[1].self_attn

@@ -1,6 +1,6 @@
 """Training sequences of the embedded model: what it is asked and what it should say.
 
-Knows tokens and the layout of a prompt; knows no tensors of media and no optimiser.
+Works on tokens and prompt layout; no media tensors, no optimiser.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ def make_sequence(
 def make_lookup(vocabulary: list[int], comma: int, rng: random.Random) -> list[int]:
     """Pairs of random tokens, then the first of one pair again: what follows must be its second.
 
-    ``x1 y1 , x2 y2 , x3 y3 , x4 y4 , x2 y2``: text alone, one query each, so that looking a pair up in
-    one's own reasoning is learnt before it is needed.
+    ``x1 y1 , x2 y2 , x3 y3 , x4 y4 , x2 y2``: text alone, one query each, so that pair lookup in
+    one's own reasoning is learned before it is needed.
     """
     tokens = rng.sample(vocabulary, 2 * LOOKUP_PAIRS)
     pairs = list(zip(tokens[::2], tokens[1::2], strict=True))

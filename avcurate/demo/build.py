@@ -33,7 +33,7 @@ class Item:
     draft: Draft
 
     def annotation(self) -> dict[str, Any]:
-        """The record in AVQA's own fields; says nothing of the truth."""
+        """The record in AVQA's own fields; gives nothing of the truth away."""
         return {
             "id": self.number,
             "video_name": self.clip.name,
@@ -102,7 +102,7 @@ def build_world(
     """Write the world: ``questions.json``, ``benchmark.json`` (with PEMs), ``captions.jsonl``, ``truth.jsonl``,
     ``clips/`` and ``world.json``.
 
-    Clips that are there already are kept, so an interrupted build goes on.
+    Existing clips are kept, so an interrupted build resumes.
 
     Raises:
         UserError: the folder holds another world.
@@ -130,12 +130,12 @@ def build_world(
 
 
 def _with_pem(item: Item) -> dict[str, Any]:
-    """The record with the modality that decides it in AVQA's own field, for evaluation: not for labelling."""
+    """The record with the deciding modality in AVQA's own field, for evaluation, not for labelling."""
     return item.annotation() | {"question_relation": item.truth()["pem"]}
 
 
 def _captions(items: list[Item]) -> list[dict[str, Any]]:
-    """A captions' table for ``avcurate pair``: clip, audio_caption, video_caption, and answers not to be kept."""
+    """A captions' table for ``avcurate pair``: clip, audio_caption, video_caption, and answers to avoid."""
     rows: dict[str, dict[str, Any]] = {}
     for item in items:
         clip = item.clip

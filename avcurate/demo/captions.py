@@ -1,4 +1,4 @@
-"""What is heard and seen in a clip of the demo world, in words; and what another sound must not say."""
+"""What is heard and seen in a clip of the demo world, in words; and what a donor's sound must not say."""
 
 from __future__ import annotations
 

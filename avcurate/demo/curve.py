@@ -16,7 +16,7 @@ COLORS = ("#2563eb", "#059669", "#d97706")
 
 
 class TrainLog:
-    """Writes one JSON line a step, moves a bar, and draws the curve at the end."""
+    """Writes one JSON line per step, moves a bar, and draws the curve at the end."""
 
     def __init__(self, work: Path, progress: Progress) -> None:
         work.mkdir(parents=True, exist_ok=True)

@@ -84,7 +84,7 @@ def evaluate(
     seed: int,
     tick: Callable[[int], None] = lambda k: None,
 ) -> dict[tuple[str, Setting], Cell]:
-    """Ask every question of a world under every setting, n responses each; the engine is set up."""
+    """Ask every question of a world under every setting, n responses each; the engine must be set up."""
     cells: dict[tuple[str, Setting], Cell] = defaultdict(Cell)
     cache = ClipCache(clips, DecodeSpec(max_frames=32, max_pixels=50_176, max_seconds=30), workers=2)
     try:
@@ -108,7 +108,7 @@ def evaluate(
 def table(cells: dict[tuple[str, Setting], Cell]) -> list[dict[str, Any]]:
     """One row per question type: accuracy under each setting, and whether it is what it should be.
 
-    Where the evidence is present accuracy must exceed 90 %, where it is absent it must lie within 10
+    Where the evidence is present accuracy must exceed 90 %; where it is absent it must be within 10
     points of chance.
     """
     return list(_rows(cells))

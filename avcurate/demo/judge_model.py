@@ -1,7 +1,7 @@
 """The embedded judge: a language model of half a million weights that judges captions of the demo world, and no others.
 
-Trained from scratch on CPU in minutes. The fixed part of the prompt (task and examples) goes through the model once a
-step, not once a row.
+Trained from scratch on CPU in minutes. The fixed part of the prompt (task and examples) goes through the model once per
+step, not once per row.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ BATCH = 48
 
 @dataclass(frozen=True)
 class Phase:
-    """Steps at a learning rate that rises and falls once, whose turn each modality is, and kind of lessons.
+    """Steps at a learning rate that rises and falls once, the order of modalities, and the kind of lessons.
 
-    ``weight`` is that of the words yes and no against all others.
+    ``weight`` is that of the words yes and no relative to all others.
     """
 
     steps: int
@@ -98,19 +98,19 @@ def _loss(model: Any, tokenizer: Any, lessons: list[Lesson], weight: float = 1.0
     """Cross-entropy of the replies of lessons in one modality."""
 
     def ids(text: str) -> list[int]:
-        found: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-        return found
+        token_ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+        return token_ids
 
     shown = [
         tokenizer.apply_chat_template(
-            [{"role": "user", "content": one.prompt}], tokenize=False, add_generation_prompt=True
+            [{"role": "user", "content": item.prompt}], tokenize=False, add_generation_prompt=True
         )
-        for one in lessons
+        for item in lessons
     ]
     cut = shown[0].rindex("\n\n") + 2
     head = ids(shown[0][:cut])
     prompts = [ids(text[cut:]) for text in shown]
-    replies = [[*ids(one.reply), tokenizer.eos_token_id] for one in lessons]
+    replies = [[*ids(item.reply), tokenizer.eos_token_id] for item in lessons]
     longest = max(len(p) + len(r) for p, r in zip(prompts, replies, strict=True))
     rows = torch.full((len(lessons), longest), tokenizer.pad_token_id)
     labels = torch.full((len(lessons), longest), -100)
@@ -120,10 +120,10 @@ def _loss(model: Any, tokenizer: Any, lessons: list[Lesson], weight: float = 1.0
     cache = model(input_ids=torch.tensor([head]), use_cache=True).past_key_values
     cache.batch_repeat_interleave(len(lessons))
     logits = model(input_ids=rows, past_key_values=cache, use_cache=True).logits
-    wanted = labels[:, 1:].flatten()
+    targets = labels[:, 1:].flatten()
     losses = torch.nn.functional.cross_entropy(
-        logits[:, :-1].flatten(0, 1), wanted, ignore_index=-100, reduction="none"
+        logits[:, :-1].flatten(0, 1), targets, ignore_index=-100, reduction="none"
     )
-    deciding = torch.isin(wanted, torch.tensor([i for word in (" yes", " no") for i in ids(word)]))
-    weights = (wanted != -100).float() * torch.where(deciding, weight, 1.0)
+    deciding = torch.isin(targets, torch.tensor([i for word in (" yes", " no") for i in ids(word)]))
+    weights = (targets != -100).float() * torch.where(deciding, weight, 1.0)
     return (losses * weights).sum() / weights.sum()

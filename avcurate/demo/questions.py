@@ -231,7 +231,7 @@ TYPE_BY_NAME = {t.name: t for t in TYPES}
 
 
 def conflicts(p: Picture, s: Sound) -> bool:
-    """Whether picture and sound tell different numbers (only groups have a number)."""
+    """Whether picture and sound show different numbers (only groups have a number)."""
     return _both_groups(p, s) and p.count != s.count
 
 
@@ -269,7 +269,7 @@ def reasoning(q: Draft, p: Picture | None, s: Sound | None, rng: random.Random) 
 
 
 def _fuse(question_type: str, p: Picture, s: Sound, answer: str) -> str:
-    """What was seen and heard slot by slot, side by side, and the pair that is asked for."""
+    """What was seen and heard slot by slot, side by side, and the pair in question."""
     pairs = list(zip(s.timbres, p.colors, strict=True))
     if question_type == "sound_when":
         pairs = [(color, timbre) for timbre, color in pairs]
@@ -279,7 +279,7 @@ def _fuse(question_type: str, p: Picture, s: Sound, answer: str) -> str:
 
 
 def describe_picture(p: Picture | None) -> str:
-    """The picture in words; a sequence is told slot by slot."""
+    """The picture in words; a sequence is described slot by slot."""
     if p is None:
         return "There is no picture."
     if p.kind == "group":
@@ -291,12 +291,12 @@ def describe_picture(p: Picture | None) -> str:
 
 
 def describe_sound(s: Sound | None) -> str:
-    """The sound in words; a sequence is told slot by slot."""
+    """The sound in words; a sequence is described slot by slot."""
     if s is None:
         return "There is no sound."
     if s.kind == "group":
         noun = "sound" if s.count == 1 else "sounds"
-        how = f", {s.rhythm}" if s.rhythm else ""
-        return f"I hear {s.count} {s.timbres[0]} {noun}{how}."
+        rhythm = f", {s.rhythm}" if s.rhythm else ""
+        return f"I hear {s.count} {s.timbres[0]} {noun}{rhythm}."
     listed = ", ".join(f"{o} {t}" for o, t in zip(ORDINALS, s.timbres, strict=True))
     return f"I hear {listed}."

@@ -1,7 +1,7 @@
-"""Specifications of the demo world made into pixels and samples.
+"""Specifications of the demo world rendered as pixels and samples.
 
-Knows how a picture looks and how a sound sounds; knows no files and no questions. Everything is
-drawn from one seeded generator a clip, with noise on both, so that no two clips are alike.
+Knows how a picture looks and how a sound sounds, not files or questions. Everything is
+drawn from one seeded generator per clip, with noise on both, so that no two clips are alike.
 """
 
 from __future__ import annotations

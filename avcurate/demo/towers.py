@@ -79,7 +79,7 @@ def hear(model: Any, mels: Tensor) -> Tensor:
 
 
 class Heads(nn.Module):
-    """Linear read-outs of the towers, thrown away after phase one."""
+    """Linear read-outs of the towers, discarded after phase one."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()

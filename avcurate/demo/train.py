@@ -1,7 +1,7 @@
 """Training of the embedded model from scratch: encoders first, then the language model on top.
 
 Phase one trains the vision and audio towers with linear heads on what each clip holds; they are then
-frozen. Phase two teaches the language model to look a pair up in its own text, phase three to reason
+frozen. Phase two teaches the language model to look up a pair in its own text, phase three to reason
 and answer, with the picture or the sound left out of half the sequences. All are seeded,
 checkpointed and resumable: every step draws its batch from a seed made of its number.
 """
@@ -116,12 +116,12 @@ def train_encoders(model: Any, features: Features, bank: Bank, spec: TrainSpec, 
         seen = torch.randint(len(features.frames), (spec.encoder_batch,), generator=generator)
         heard = torch.randint(len(features.mels), (spec.encoder_batch,), generator=generator)
         frames, mels = augment(features.frames[seen].float(), features.mels[heard].float(), generator)
-        wanted = targets([bank.pictures[i] for i in seen.tolist()], [bank.sounds[i] for i in heard.tolist()])
+        labels = targets([bank.pictures[i] for i in seen.tolist()], [bank.sounds[i] for i in heard.tolist()])
         logits = heads(see(model, patch(frames), features.grid), hear(model, mels))
-        losses = {k: F.cross_entropy(logits[k], wanted[k], ignore_index=IGNORE) for k in logits}
+        losses = {k: F.cross_entropy(logits[k], labels[k], ignore_index=IGNORE) for k in logits}
         loss = torch.stack([x for x in losses.values() if torch.isfinite(x)]).sum()
         loss.backward()  # type: ignore[no-untyped-call]
-        accuracy = {k: float((logits[k].argmax(-1) == wanted[k])[wanted[k] != IGNORE].float().mean()) for k in logits}
+        accuracy = {k: float((logits[k].argmax(-1) == labels[k])[labels[k] != IGNORE].float().mean()) for k in logits}
         return {"loss": loss.item(), **accuracy}
 
     Phase("encoders", towers, spec.encoder_steps, spec.encoder_lr, spec, work).run(step_of, report)
@@ -217,12 +217,12 @@ def _lm_loss(model: Any, layout: Layout, batch: list[Any], seen: Tensor, heard: 
     hidden = model.model(
         inputs_embeds=embeds, position_ids=positions[:, None].expand(3, len(batch), -1), use_cache=False
     ).last_hidden_state[:, prefix - 1 : -1]
-    wanted, weight = ids[:, prefix:], weights[:, prefix:]
+    next_ids, weight = ids[:, prefix:], weights[:, prefix:]
     keep = weight > 0
     logits = model.lm_head(hidden[keep])
-    loss = F.cross_entropy(logits, wanted[keep], reduction="none")
+    loss = F.cross_entropy(logits, next_ids[keep], reduction="none")
     is_deciding = weight[keep] > 1
-    right = (logits.argmax(-1) == wanted[keep])[is_deciding]
+    right = (logits.argmax(-1) == next_ids[keep])[is_deciding]
     return (loss * weight[keep]).sum() / weight[keep].sum(), float(right.sum()), int(is_deciding.sum())
 
 
@@ -233,11 +233,11 @@ def train(bank: Bank, out: Path, work: Path, spec: TrainSpec, report: Report) ->
         UserError: if ``work`` holds the progress of another recipe.
     """
     work.mkdir(parents=True, exist_ok=True)
-    wanted = json.dumps(asdict(spec), indent=1)
+    spec_json = json.dumps(asdict(spec), indent=1)
     recorded = work / "spec.json"
-    if recorded.exists() and recorded.read_text("utf-8") != wanted:
-        raise UserError(f"{work} holds the progress of another recipe ({recorded}); give another --work")
-    write_text(recorded, wanted)
+    if recorded.exists() and recorded.read_text("utf-8") != spec_json:
+        raise UserError(f"{work} holds the progress of another recipe ({recorded}); give a different --work")
+    write_text(recorded, spec_json)
     tokenizer = make_tokenizer()
     processor = make_processor(tokenizer)
     model = make_thinker(make_config(tokenizer), spec.seed)

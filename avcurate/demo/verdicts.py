@@ -1,7 +1,7 @@
-"""What a fair judge says of captions of the demo world: the examples that the embedded judge learns from.
+"""What a fair judge says of captions of the demo world: the examples the embedded judge learns from.
 
 The prompt is that of ``avcurate judge``; the verdict walks through what is heard (or seen), names what the caption says
-of each thing, and scores the share that is right. Knows specifications and words; no torch.
+of each thing, and scores the share that is right. Works on specifications and words; no torch.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ def caption(picture: Picture | None, sound: Sound | None, rng: random.Random) ->
 
 
 def verdict(real: Picture | Sound, said: Picture | Sound | None) -> tuple[str, float]:
-    """The judge's reply, and its score: the share of the real thing's parts that the caption tells rightly."""
-    told: tuple[str, ...] = parts(said)
+    """The judge's reply, and its score: the share of the real thing's parts that the caption gets right."""
+    said_parts: tuple[str, ...] = parts(said)
     if said is None or said.kind != real.kind:
-        told = ()
-    pairs = [(p, told[i] if i < len(told) else "nothing") for i, p in enumerate(parts(real))]
+        said_parts = ()
+    pairs = [(p, said_parts[i] if i < len(said_parts) else "nothing") for i, p in enumerate(parts(real))]
     right = sum(a == b for a, b in pairs)
     walk = ", ".join(f"{a} {b} {'yes' if a == b else 'no'}" for a, b in pairs)
     score = round(right / len(pairs), 2)
@@ -70,26 +70,26 @@ def verdict(real: Picture | Sound, said: Picture | Sound | None) -> tuple[str, f
 
 
 def lesson(modality: Modality, rng: random.Random, partly: bool = False) -> Lesson:
-    """A random clip, a caption that is right in more or less of it, and what a fair judge says.
+    """A random clip, a caption that is right about more or less of it, and what a fair judge says.
 
-    ``partly``: more sequences, and one that is told wrongly is often right in two of its four places; else it is mostly
-    wrong in all, and a judge need look at one place only.
+    ``partly``: more sequences, and a wrong one is often right in two of its four places; otherwise it is mostly wrong
+    in all, and a judge need look at one place only.
     """
     kinds: tuple[Kind, ...] = (*KINDS, "sequence", "sequence") if partly else KINDS
     sound, picture = draw_sound(rng, rng.choice(kinds)), draw_picture(rng, rng.choice(kinds))
-    told_sound, told_picture = _told(sound, rng, partly), _told(picture, rng, partly)
-    if told_sound is None and told_picture is None:
-        told_picture, told_sound = picture, sound
-    text = caption(told_picture, told_sound, rng)
+    said_sound, said_picture = _retold(sound, rng, partly), _retold(picture, rng, partly)
+    if said_sound is None and said_picture is None:
+        said_picture, said_sound = picture, sound
+    text = caption(said_picture, said_sound, rng)
     if modality == "audio":
-        reply, score = verdict(sound, told_sound)
+        reply, score = verdict(sound, said_sound)
         return Lesson(modality, judge_prompt("audio", [hear(sound)], text), reply, score)
-    reply, score = verdict(picture, told_picture)
+    reply, score = verdict(picture, said_picture)
     return Lesson(modality, judge_prompt("video", [see(picture)], text), reply, score)
 
 
-def _told(real: T, rng: random.Random, partly: bool) -> T | None:
-    """What a caption makes of it: the truth, another thing of the same kind, any other, or nothing."""
+def _retold(real: T, rng: random.Random, partly: bool) -> T | None:
+    """What a caption says instead: the truth, another thing of the same kind, any other, or nothing."""
     fate = rng.random()
     if fate < 0.3:
         return real
@@ -135,6 +135,6 @@ def corpus(count: int, seed: int) -> Iterator[str]:
     """Text for a tokenizer."""
     rng = random.Random(seed)
     for _ in range(count):
-        one = lesson(rng.choice(("audio", "video")), rng)
-        yield one.prompt
-        yield one.reply
+        example = lesson(rng.choice(("audio", "video")), rng)
+        yield example.prompt
+        yield example.reply

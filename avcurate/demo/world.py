@@ -1,6 +1,6 @@
 """What the demo world is made of: pictures and sounds as specifications, drawn at random.
 
-Knows no pixels, no samples and no questions. A clip is four seconds long, in four one-second
+Not about pixels, samples or questions. A clip is four seconds long, in four one-second
 slots; its picture and its sound are drawn independently, so that neither predicts the other.
 """
 

@@ -1,4 +1,4 @@
-"""The mask in the form that a model's attention takes: sdpa and flex; refused where it would be silently wrong."""
+"""The mask in the form a model's attention takes, sdpa or flex; refused where it would be silently wrong."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def batch_mask(tokens: Tensor, audio: Tensor, video: Tensor, traces: Sequence[Tr
         traces: spans of each response, in padded positions.
 
     Returns:
-        bool (B, 1, L, L). Padding is read by nobody; it reads itself, so that no row of the softmax is empty.
+        bool (B, 1, L, L). Padding is attended to only by itself, so that no row of the softmax is empty.
     """
     length = tokens.shape[1]
     real = tokens.bool()
@@ -44,14 +44,14 @@ def batch_mask(tokens: Tensor, audio: Tensor, video: Tensor, traces: Sequence[Tr
         maam(length, spans, audio[i], video[i], scope=scope) & real[i][None, :] & real[i][:, None]
         for i, spans in enumerate(traces)
     ]
-    itself = torch.eye(length, dtype=torch.bool, device=tokens.device)
-    return (torch.stack(rows) | (itself[None] & ~real[:, :, None]))[:, None]
+    diagonal = torch.eye(length, dtype=torch.bool, device=tokens.device)
+    return (torch.stack(rows) | (diagonal[None] & ~real[:, :, None]))[:, None]
 
 
 def for_model(allowed: Tensor, implementation: str) -> Any:
-    """What to give as ``attention_mask``: the boolean mask for sdpa, a ``BlockMask`` for flex.
+    """The value for ``attention_mask``: the boolean mask for sdpa, a ``BlockMask`` for flex.
 
-    With it the model needs explicit ``position_ids``: it cannot tell padding from such a mask.
+    The model then needs explicit ``position_ids``: it cannot infer padding from such a mask.
 
     Raises:
         UserError: see :func:`refuse_attention`.
@@ -61,9 +61,9 @@ def for_model(allowed: Tensor, implementation: str) -> Any:
         return allowed
     from torch.nn.attention.flex_attention import create_block_mask
 
-    def reads(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+    def may_attend(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return allowed[batch, 0, query, key]
 
     return create_block_mask(
-        reads, allowed.shape[0], None, allowed.shape[2], allowed.shape[3], device=str(allowed.device)
+        may_attend, allowed.shape[0], None, allowed.shape[2], allowed.shape[3], device=str(allowed.device)
     )

@@ -1,4 +1,4 @@
-"""The mask one row at a time, while responses are written."""
+"""The mask, one row at a time, during decoding."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from avcurate.maam.traces import Transcript, find_traces
 
 
 class MaskRows:
-    """Rows of the mask for a batch of responses, as each is written.
+    """Rows of the mask for a batch of responses, as they are decoded.
 
     Args:
         audio: bool (R, P), the modality's own tokens in the prompts, padded on the left; video: bool (R, P).
         decode: text of token ids.
-        scope: which tokens of a part query under the rule.
+        scope: which query tokens of a part the rule applies to.
     """
 
     def __init__(self, audio: Tensor, video: Tensor, decode: Callable[[Sequence[int]], str], scope: Scope) -> None:
@@ -28,8 +28,8 @@ class MaskRows:
         """Which keys the newest tokens read.
 
         Args:
-            live: the responses that go on; tokens: the newest token of each.
-            mask: (len(live), L), 1 on what is no padding, the newest token included.
+            live: the responses still being decoded; tokens: the newest token of each.
+            mask: (len(live), L), 1 on all but padding, the newest token included.
 
         Returns:
             bool (len(live), 1, 1, L).

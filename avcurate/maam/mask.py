@@ -1,9 +1,9 @@
 """The modality-asymmetric attention mask (SFFL §3.3, Eq. 2-6) of separate-then-fuse responses.
 
 While a response describes the picture (``<v>``) it cannot attend to audio tokens, and while it describes the sound
-(``<a>``) neither to video tokens nor to what it wrote about the picture; the rest of it sees everything. It is a mask
-on the response: prompt tokens still mix modalities in their own states, so what a ``<v>`` token computes may well
-change with the audio. What it guarantees is which keys a query reads.
+(``<a>``) neither to video tokens nor to what it wrote about the picture; the rest attends to everything. It is a mask
+on the response: prompt tokens still mix modalities in their own states, so what a ``<v>`` token computes may still
+change with the audio. It guarantees only which keys a query reads.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Span:
     """Tokens of one tagged part, as positions in the whole sequence, ends excluded.
 
     ``open``..``begin`` is the opening tag, ``begin``..``end`` the inside, ``end``..``close`` what completes the
-    closing tag: where that is several tokens, all but the last count as inside, so that a prefix and the whole agree.
+    closing tag: if that is several tokens, all but the last count as inside, so that a prefix and the whole agree.
     """
 
     open: int
@@ -33,17 +33,17 @@ class Span:
 
 @dataclass(frozen=True)
 class Traces:
-    """The two single-modality parts of a response; ``None`` where a part is not there (yet)."""
+    """The two single-modality parts of a response; ``None`` where a part is not present (yet)."""
 
     visual: Span | None = None
     audio: Span | None = None
 
 
 def queries(span: Span, scope: Scope) -> tuple[int, int]:
-    """Positions that query under the rule.
+    """Query positions that the rule applies to.
 
-    ``inner`` is the paper's letter. The last token of the opening tag predicts the first inner one, so the default
-    takes it in; ``span`` takes both tags.
+    ``inner`` is the paper to the letter. The last token of the opening tag predicts the first inner one, so the default
+    includes it; ``span`` includes both tags.
     """
     if scope == "inner":
         return span.begin, span.end
@@ -57,7 +57,7 @@ def maam(length: int, traces: Traces, audio: Tensor, video: Tensor, *, scope: Sc
         length: L, tokens of prompt and response.
         traces: spans of the response.
         audio: bool (L,), the input's audio tokens X_a; video: bool (L,), X_v.
-        scope: which tokens of a part query under the rule.
+        scope: which query tokens of a part the rule applies to.
 
     Returns:
         bool (L, L), row = query, True where the key is read: causal (Eq. 2) less Eq. 4 (visual part, audio tokens),
@@ -72,7 +72,7 @@ def maam(length: int, traces: Traces, audio: Tensor, video: Tensor, *, scope: Sc
 def maam_row(position: int, traces: Traces, audio: Tensor, video: Tensor, *, scope: Scope = "inner+open_tag") -> Tensor:
     """Row ``position`` of :func:`maam`, for decoding one token at a time: bool (position + 1,).
 
-    ``traces`` need hold only what is written so far: an open part's ``end`` and ``close`` are ``position + 1`` or
+    ``traces`` need only cover what is written so far: an open part's ``end`` and ``close`` are ``position + 1`` or
     later.
     """
     allowed = torch.ones(position + 1, dtype=torch.bool, device=audio.device)

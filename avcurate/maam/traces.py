@@ -1,7 +1,8 @@
-"""Where the tagged parts of a response lie among its tokens, found through characters.
+"""Where the tagged parts of a response are among its tokens, found by characters.
 
-The tags are no single tokens in most tokenizers and may merge with their neighbours (``"><"``), so they are looked for
-in the decoded text and mapped back: a token belongs to a part where any of its characters does. Knows text and offsets.
+The tags are not single tokens in most tokenizers and may merge with their neighbours (``"><"``), so they are searched
+in the decoded text and mapped back: a token belongs to a part if any of its characters does. Needs only text and
+offsets.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _TAG = {name: (re.compile(rf"<{name}>", re.I), re.compile(rf"</{name}>", re.I)) 
 
 @dataclass(frozen=True)
 class Found:
-    """What a response holds; ``malformed`` says why it gets no mask (plain causal attention), else empty."""
+    """The parts of a response; ``malformed`` says why it gets no mask (plain causal attention), else empty."""
 
     traces: Traces
     malformed: str = ""
@@ -28,8 +29,8 @@ class Found:
 class Transcript:
     """The text of tokens as they are written, and where each token's text ends.
 
-    Tokens are decoded as few at a time as give whole characters: a character of several tokens ends where its last
-    token does. Right for tokenizers whose text is the concatenation of their tokens' bytes, as Qwen's.
+    Tokens are decoded in the smallest groups that give whole characters: a character of several tokens ends where its
+    last token does. Valid for tokenizers whose text is the concatenation of their tokens' bytes, such as Qwen's.
     """
 
     def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
@@ -39,16 +40,16 @@ class Transcript:
 
     @property
     def text(self) -> str:
-        """All that is written; an unfinished character shows as a replacement mark."""
+        """Everything written so far; an unfinished character shows as a replacement character."""
         return "".join(self._closed) + self._open
 
     def add(self, token: int) -> None:
-        """One more token."""
+        """Append a token."""
         self._waiting.append(token)
         self._open = self._decode(self._waiting)
         whole = self._open.rstrip("\ufffd")
         self.ends.append(self._length + len(whole))
-        # no character is longer than four bytes: a mark that stays is one the model wrote
+        # no character is longer than four bytes: a replacement that stays was written by the model
         if whole == self._open or len(self._waiting) > LONGEST_CHARACTER:
             self._closed.append(self._open)
             self._length += len(self._open)
@@ -64,27 +65,31 @@ def offsets_of(ids: Sequence[int], decode: Callable[[Sequence[int]], str]) -> tu
 
 
 def malformed(text: str) -> str:
-    """Why a finished response was not read under the whole mask: a part is missing or malformed; empty where it was."""
-    found = find_traces(text, range(1, len(text) + 1), 0)
-    missing = [name for name, part in (("v", found.traces.visual), ("a", found.traces.audio)) if part is None]
-    return found.malformed or (f"there is no <{missing[0]}>" if missing else "")
+    """Why a finished response was not under the full mask: a part is missing or malformed; empty if it was."""
+    parsed = find_traces(text, range(1, len(text) + 1), 0)
+    missing = [name for name, part in (("v", parsed.traces.visual), ("a", parsed.traces.audio)) if part is None]
+    return parsed.malformed or (f"there is no <{missing[0]}>" if missing else "")
 
 
 def decoded_traces(text: str, ends: Sequence[int], first: int) -> Traces:
-    """The parts of a response as decoding saw them, so that a loss reads what the rollout read.
+    """The parts of a response as decoding saw them, so that a loss sees what the rollout saw.
 
-    A part that is never closed stays masked to the end. From the token on that makes a response malformed, which it
-    then stays, nothing is masked.
+    A part that is never closed stays masked to the end. From the token that makes a response malformed onwards,
+    nothing is masked.
     """
-    found = find_traces(text, ends, first, complete=False)
-    if not found.malformed:
-        return found.traces
+    parsed = find_traces(text, ends, first, complete=False)
+    if not parsed.malformed:
+        return parsed.traces
 
     def broken(count: int) -> bool:
         return bool(find_traces(text[: ends[count - 1]], ends[:count], first, complete=False).malformed)
 
-    at = bisect.bisect_left(range(1, len(ends) + 1), True, key=broken)
-    return find_traces(text[: ends[at - 1]], ends[:at], first, complete=False).traces if at else Traces()
+    broken_at = bisect.bisect_left(range(1, len(ends) + 1), True, key=broken)
+    return (
+        find_traces(text[: ends[broken_at - 1]], ends[:broken_at], first, complete=False).traces
+        if broken_at
+        else Traces()
+    )
 
 
 def find_traces(text: str, ends: Sequence[int], first: int, *, complete: bool = True) -> Found:
@@ -126,12 +131,12 @@ def find_traces(text: str, ends: Sequence[int], first: int, *, complete: bool = 
 
 
 def _token_at(ends: Sequence[int], character: int) -> int:
-    """The first token whose text reaches past a character's place."""
+    """The first token whose text reaches past a character position."""
     return bisect.bisect_right(ends, character)
 
 
 def _token_after(ends: Sequence[int], character: int) -> int:
-    """One past the token that holds the character before a place."""
+    """One past the token that holds the character before a position."""
     return min(_token_at(ends, character - 1) + 1, len(ends))
 
 

@@ -1,4 +1,4 @@
-"""How far two who judge the same things agree beyond chance."""
+"""How far two raters agree beyond chance."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def cohen_kappa(ours: Sequence[str], theirs: Sequence[str]) -> float | None:
     """Cohen's κ (1960): (observed - expected) / (1 - expected) agreement, in [-1, 1].
 
     Returns:
-        ``None`` without items, or where both always say the same one thing: chance alone would agree.
+        ``None`` without items, or if both always give the same single verdict: chance alone would agree.
     """
     n = len(ours)
     if n == 0:

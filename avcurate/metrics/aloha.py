@@ -23,27 +23,27 @@ def parse_objects(reply: str) -> list[Object]:
 
     Lines under three letters and unsure ones are dropped; commas separate objects, " or " alternatives.
     """
-    found: list[Object] = []
+    objects: list[Object] = []
     for line in reply.splitlines():
         if not line.strip().startswith("-") or _UNSURE in line.lower():
             continue
-        for one in line.strip().lstrip("- ").split(","):
-            names = tuple(n for n in (re.sub(r"\s+", " ", x).strip(" .;:") for x in one.split(" or ")) if n)
+        for item in line.strip().lstrip("- ").split(","):
+            names = tuple(n for n in (re.sub(r"\s+", " ", x).strip(" .;:") for x in item.split(" or ")) if n)
             if names and len(" or ".join(names)) >= 3:
-                found.append(names)
-    return found
+                objects.append(names)
+    return objects
 
 
 def match(similarity: NDArray[np.float64], *, as_released: bool = False) -> NDArray[np.float64]:
-    """Score of each candidate object: its similarity to the reference object the best assignment gives it.
+    """Score of each candidate object: its similarity to the reference object that the best assignment gives it.
 
     Args:
         similarity: (C, R), in [-1, 1].
 
     Returns:
-        (C,) scores; 0 for candidates beyond the number of references. The released code means to append those
-        zeros but adds them to the other scores, so there surplus objects cost nothing; ``as_released`` leaves
-        them out as it does: fewer than C scores.
+        (C,) scores; 0 for candidates beyond the number of references. The released code is meant to append
+        those zeros but adds them to the other scores, so surplus objects cost nothing there; ``as_released``
+        likewise leaves them out: fewer than C scores.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -64,12 +64,12 @@ def aloha(
 
     Args:
         candidates: objects of the caption.
-        references: objects that are there.
+        references: objects that are present.
         embed: texts to vectors of any length.
         as_released: see :func:`match`.
 
     Returns:
-        (the least object score, every object's score in [-1, 1]); (``None``, []) for a caption without objects,
+        (the minimum object score, every object's score in [-1, 1]); (``None``, []) for a caption without objects,
         which says nothing wrong and nothing right.
     """
     if not candidates:

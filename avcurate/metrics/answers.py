@@ -1,6 +1,6 @@
-"""What a raw response answers: tags first, then a stated letter or choice, never a substring guess.
+"""The answer in a raw response: tags first, then a stated letter or choice, never a substring guess.
 
-An answer that cannot be read counts as wrong and is reported as a rate of its own.
+An answer that cannot be read counts as wrong and is reported as its own rate.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FUSE_TAGS = ("v", "a", "sum")
 
 _DIGITS = "zero one two three four five six seven eight nine ten eleven twelve"
 _NUMBER_WORDS = {word: str(i) for i, word in enumerate(_DIGITS.split())}
-# "no" before a noun is no answer
+# "no" before a noun is not an answer
 _YES_OR_NO = re.compile(
     r"\byes\b|\bno\b(?=\s*(?:$|[^\w\s]|(?:it|its|the|there|this|that|these|they|he|she|i|we|you|a|an|in)\b))"
 )
@@ -64,8 +64,8 @@ def tagged(text: str, tags: Sequence[str]) -> str | None:
 def without_reasoning(text: str) -> str:
     """The response after its reasoning block; an unclosed block leaves nothing.
 
-    Taken out are whole blocks; all before a closing tag whose opening tag the chat template put into the prompt; and
-    all after an opening tag that is never closed.
+    Removes whole blocks; all before a closing tag whose opening tag the chat template put into the prompt; and all
+    after an opening tag that is never closed.
     """
     for tag in REASONING_TAGS:
         kept, at = [], 0
@@ -83,7 +83,7 @@ def without_reasoning(text: str) -> str:
 def parse_answer(text: str, choices: Sequence[str]) -> str | None:
     """The answer a response gives, or ``None`` where it cannot be read.
 
-    With choices the result is one of them, verbatim; without, the cleaned answer text. Looked at in
+    With choices the result is one of them, verbatim; without, the cleaned answer text. Tried in
     order: the answer tag; a last line labelled as the answer; a whole response that is a letter or
     a choice; for choices, a last sentence of the form "the answer is (B)".
     """
@@ -98,10 +98,10 @@ def parse_answer(text: str, choices: Sequence[str]) -> str | None:
     if not choices:
         return _open_answer(lines)
     for candidate in (rest, lines[-1]):
-        found = _as_choice(candidate, choices)
-        if found is not None:
-            return found
-    # of its white space one blank is left: runs of it would be split in many ways
+        choice = _as_choice(candidate, choices)
+        if choice is not None:
+            return choice
+    # runs of white space are collapsed: the pattern could split them in many ways
     stated = {m.group(1) for m in _LETTER_IN_LAST_SENTENCE.finditer(" ".join(lines[-1].split()))}
     if len(stated) == 1:
         return _letter(stated.pop(), choices)
@@ -109,15 +109,15 @@ def parse_answer(text: str, choices: Sequence[str]) -> str | None:
 
 
 def yes_or_no(text: str) -> str | None:
-    """``yes`` or ``no`` where a response says one of them as an answer; of both, the one it begins with.
+    """``yes`` or ``no`` where a response gives one of them as an answer; of both, the one it begins with.
 
-    The answer tag is looked at where there is one. "Not", "know" and "nothing" are no "no", nor is that of "no idea".
+    The answer tag is read if there is one. "Not", "know" and "nothing" do not count as "no", nor does "no idea".
     """
     rest = without_reasoning(text)
     rest = (tagged(rest, ANSWER_TAGS) or _ANY_TAG.sub(" ", rest)).casefold().lstrip(" \n\"'*(")
-    found = [(m.start(), m.group(0)) for m in _YES_OR_NO.finditer(rest)]
-    if found and (len({word for _, word in found}) == 1 or found[0][0] == 0):
-        return str(found[0][1])
+    hits = [(m.start(), m.group(0)) for m in _YES_OR_NO.finditer(rest)]
+    if hits and (len({word for _, word in hits}) == 1 or hits[0][0] == 0):
+        return str(hits[0][1])
     return None
 
 

@@ -16,13 +16,13 @@ MEASURES = ("chair_i", "chair_s", "precision", "recall", "f1")
 
 @dataclass(frozen=True)
 class CaptionScore:
-    """What one caption names, against what is there.
+    """What one caption names, against what is present.
 
     Attributes:
         mentions: objects named, in order.
-        invented: for each mention, whether the object is not there.
+        invented: for each mention, whether the object is not present.
         right: distinct true objects named; found: those of the truth that are named.
-        named: distinct objects named; truth: distinct objects that are there.
+        named: distinct objects named; truth: distinct objects that are present.
     """
 
     mentions: tuple[Mention, ...]
@@ -39,11 +39,10 @@ class CaptionScore:
 
 
 def score_caption(caption: str, truth: frozenset[str], vocabulary: Vocabulary) -> CaptionScore:
-    """One caption against the nodes that are there.
+    """One caption against the nodes that are present.
 
-    An object is there when its node is, or when a node that is a kind of it is: "bird" is right of a parrot,
-    "parrot" is not right of a bird. Among COCO's own classes none is a kind of another, so there this is
-    plain CHAIR.
+    An object is present if its node is, or a node that is a kind of it: "bird" is right for a parrot,
+    "parrot" is not right for a bird. No COCO class is a kind of another, so on COCO this is plain CHAIR.
     """
     mentions = tuple(vocabulary.mentions(caption))
     invented = tuple(not vocabulary.supported(m.node, truth) for m in mentions)

@@ -12,7 +12,7 @@ def mean_pairwise_cosine(vectors: NDArray[np.float32], groups: NDArray[np.int64]
     For unit vectors the sum over pairs is (|Σe|² - n) / 2, so no pair is ever formed.
 
     Args:
-        vectors: float (M, D), any length; rows are normalised here.
+        vectors: float (M, D), any norm; rows are normalised here.
         groups: int (M,), the group of each row, in [0, n_groups).
         n_groups: number of groups G.
 
@@ -20,10 +20,10 @@ def mean_pairwise_cosine(vectors: NDArray[np.float32], groups: NDArray[np.int64]
         float64 (G,), in [-1, 1]; NaN for a group of fewer than two rows.
 
     Raises:
-        ValueError: shapes disagree, or a vector has zero length.
+        ValueError: shapes disagree, or a vector has zero norm.
     """
     if vectors.ndim != 2 or groups.shape != (len(vectors),):
-        raise ValueError(f"vectors {vectors.shape} and groups {groups.shape} do not go together")
+        raise ValueError(f"vectors {vectors.shape} and groups {groups.shape} do not match")
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not (norms > 0).all():
         raise ValueError("a reasoning has a zero embedding")

@@ -21,7 +21,7 @@ ABOUT = {
     UNREADABLE: "a setting gave no readable answer",
     NO_MAJORITY: "a setting's answers are tied",
     AGREE: "audio, video and both together answer the same",
-    OVERRULED: "audio and video agree alone, both together answer otherwise",
+    OVERRULED: "audio alone and video alone agree, both together answer differently",
     NEITHER: "all three answer differently",
     ALL_RIGHT: "audio, video and both together are right",
     ALL_WRONG: "audio, video and both together are wrong",
@@ -66,8 +66,8 @@ def margin(logprobs: Mapping[str, float], letters: Sequence[str]) -> float | Non
         logprobs: log-probabilities of first tokens.
         letters: the options' letters.
     """
-    found = sorted((logprobs[x] for x in letters if x in logprobs), reverse=True)
-    return found[0] - found[1] if len(found) > 1 else None
+    known = sorted((logprobs[x] for x in letters if x in logprobs), reverse=True)
+    return known[0] - known[1] if len(known) > 1 else None
 
 
 def majority(answers: Sequence[str | None]) -> tuple[str | None, float]:

@@ -1,6 +1,6 @@
 """How well answers do: accuracy, yes/no measures, benchmark averages, and whether two runs differ.
 
-Knows answers and truths as text; knows no runs.
+Works on answers and truths as text, not on runs.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from collections.abc import Mapping, Sequence
 from avcurate.metrics.answers import fold, parse_answer, yes_or_no
 
 VAH, AVH, MIS = "Video-driven Audio Hallucination", "Audio-driven Video Hallucination", "AV Matching"
-# questions of each task in AVHBench; with these weights SFFL's nine averages come out to the second decimal
+# questions per task in AVHBench; these weights reproduce SFFL's nine averages to the second decimal
 AVHBENCH_QUESTIONS = {VAH: 2290, AVH: 1136, MIS: 1876}
 
 
 def read_answer(text: str, choices: Sequence[str]) -> str | None:
-    """The choice a response states; for Yes and No also where it is one word of a sentence."""
-    found = parse_answer(text, choices)
-    if found is None and sorted(map(fold, choices)) == ["no", "yes"]:
+    """The choice a response states; for Yes and No also as a word of a sentence."""
+    choice = parse_answer(text, choices)
+    if choice is None and sorted(map(fold, choices)) == ["no", "yes"]:
         word = yes_or_no(text)
-        found = next((c for c in choices if fold(c) == word), None)
-    return found
+        choice = next((c for c in choices if fold(c) == word), None)
+    return choice
 
 
 def answer_measures(answers: Sequence[str | None], truths: Sequence[str]) -> dict[str, float | int | None]:
@@ -34,17 +34,22 @@ def answer_measures(answers: Sequence[str | None], truths: Sequence[str]) -> dic
     said = ["" if a is None else fold(a) for a in answers]
     true = [fold(t) for t in truths]
     right = sum(s == t for s, t in zip(said, true, strict=True))
-    found: dict[str, float | int | None] = {
+    measures: dict[str, float | int | None] = {
         "n": n,
         "accuracy": _ratio(right, n),
         "unparseable": _ratio(sum(a is None for a in answers), n),
     }
     if n and set(true) <= {"yes", "no"}:
         hits = sum(s == t == "yes" for s, t in zip(said, true, strict=True))
-        yes, there = said.count("yes"), true.count("yes")
-        precision, recall = _ratio(hits, yes), _ratio(hits, there)
-        found |= {"precision": precision, "recall": recall, "f1": _ratio(2 * hits, yes + there), "yes_rate": yes / n}
-    return found
+        said_yes, true_yes = said.count("yes"), true.count("yes")
+        precision, recall = _ratio(hits, said_yes), _ratio(hits, true_yes)
+        measures |= {
+            "precision": precision,
+            "recall": recall,
+            "f1": _ratio(2 * hits, said_yes + true_yes),
+            "yes_rate": said_yes / n,
+        }
+    return measures
 
 
 def avhbench_average(accuracy: Mapping[str, float]) -> float:

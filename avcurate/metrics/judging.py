@@ -1,7 +1,7 @@
 """Prompts of the caption judge, how its replies are read, and how its scores agree with people's.
 
-After the judge of See-and-hear (arXiv 2604.02605 §4: an LLM rates sound and picture apart, in [0, 1]); wording and
-examples are our own. A reply that cannot be read is no score, never 0.
+After the judge of See-and-hear (arXiv 2604.02605 §4: an LLM rates sound and picture separately, in [0, 1]); wording and
+examples are our own. A reply that cannot be read gives no score, never 0.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _EXAMPLES: dict[Modality, tuple[tuple[str, str, float, str], ...]] = {
         ),
     ),
 }
-# NaN and Infinity are no scores; grammars let raw line breaks into strings
+# NaN and Infinity are not scores; guided decoding lets raw line breaks into strings
 _DECODER = json.JSONDecoder(parse_constant=lambda name: None, strict=False)
 
 
@@ -77,10 +77,10 @@ def judge_prompt(modality: Modality, references: Sequence[str], caption: str) ->
 def parse_judgement(text: str) -> tuple[float, str] | None:
     """(score in [0, 1], reason) of the first JSON object with a score; ``None`` where there is none.
 
-    Reasoning before ``</think>`` is not looked at; a score outside [0, 1] is no score.
+    Reasoning before ``</think>`` is ignored; a score outside [0, 1] does not count.
     """
     rest = without_reasoning(text)
-    # nested openings are read again from each: bounded in number and length, no reply can make that long
+    # parsing restarts at each opening brace: bounded in number and length, so that no reply makes it slow
     for brace in islice(re.finditer(r"\{", rest), MOST_OPENINGS):
         try:
             value: Any = _DECODER.raw_decode(rest[brace.start() : brace.start() + LONGEST_OBJECT])[0]

@@ -1,7 +1,7 @@
-"""Which sound may lie under which picture: how alike captions are, and why a donor is refused.
+"""Which sound may go with which picture: how alike captions are, and why a donor is refused.
 
-Knows vectors, lengths and levels of clips by number; knows no files. See-and-hear (arXiv 2604.02605) swaps sounds whose
-captions are dissimilar; it names neither model nor threshold, so both are the recipe's.
+Works on vectors, lengths and levels of numbered clips, not on files. See-and-hear (arXiv 2604.02605) swaps sounds whose
+captions are dissimilar; it names neither model nor threshold, so the recipe sets both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from avcurate.metrics.answers import fold
 Indices = NDArray[np.int64]
 Matrix = NDArray[np.float32]
 
-# in the order in which they are asked: a pair has the first that holds
+# in the order they are checked: a pair gets the first that holds
 REASONS = (
     "",
     "no_picture",
@@ -38,7 +38,7 @@ CHUNK = 256
 
 @dataclass(frozen=True)
 class Limits:
-    """What a pair has to keep; see ``recipe.PairRecipe`` for each."""
+    """Limits that a pair must keep; see ``recipe.PairRecipe`` for each."""
 
     threshold: float
     longest_loop: float
@@ -88,7 +88,7 @@ class Catalogue:
 
 
 def words_of(text: str) -> str:
-    """Words of a text between spaces, number words as digits: what answers are looked for in."""
+    """Words of a text between spaces, number words as digits: the form in which answers are searched."""
     return f" {' '.join(fold(w) or w for w in _WORD.findall(text.casefold()))} "
 
 
@@ -98,10 +98,10 @@ def similarity(ours: Captions, targets: Indices, theirs: Captions, donors: Indic
     Returns:
         float32 (n, m) in [-1, 1]; NaN where either has no caption.
     """
-    found = np.full((len(targets), len(donors)), np.nan, np.float32)
+    similarities = np.full((len(targets), len(donors)), np.nan, np.float32)
     columns, column_begins, has_column = theirs.of(donors)
     if not len(columns):
-        return found
+        return similarities
     right = theirs.vectors[columns].T
     if len(columns) == len(donors) and len(rows := ours.of(targets)[0]) == len(targets):
         single = bool((np.diff(theirs.starts)[donors] == 1).all() and (np.diff(ours.starts)[targets] == 1).all())
@@ -111,9 +111,9 @@ def similarity(ours: Captions, targets: Indices, theirs: Captions, donors: Indic
         rows, row_begins, has_row = ours.of(targets[at : at + CHUNK])
         if len(rows):
             cosines = np.maximum.reduceat(ours.vectors[rows] @ right, column_begins, axis=1)
-            part = found[at : at + CHUNK]
+            part = similarities[at : at + CHUNK]
             part[np.ix_(has_row, has_column)] = np.maximum.reduceat(cosines, row_begins, axis=0)
-    return found
+    return similarities
 
 
 def compare(
@@ -136,14 +136,14 @@ def compare(
 def _checks(
     clips: Catalogue, targets: Indices, donors: Indices, audio: Matrix, video: Matrix, limits: Limits
 ) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """The reasons of ``REASONS`` in order, each with the pairs it holds for; what is not known is not asked."""
+    """The reasons of ``REASONS`` in order, each with the pairs it holds for; unknown values are not checked."""
     t, d, shape = targets[:, None], donors[None, :], audio.shape
-    mute = (clips.sound_seconds[donors] == 0) | (np.diff(clips.audio.starts)[donors] == 0)
+    silent = (clips.sound_seconds[donors] == 0) | (np.diff(clips.audio.starts)[donors] == 0)
     with np.errstate(invalid="ignore"):
-        if (blind := clips.picture_seconds[targets] == 0).any():
-            yield "no_picture", np.broadcast_to(blind[:, None], shape)
-        if mute.any():
-            yield "no_sound", np.broadcast_to(mute, shape)
+        if (without_picture := clips.picture_seconds[targets] == 0).any():
+            yield "no_picture", np.broadcast_to(without_picture[:, None], shape)
+        if silent.any():
+            yield "no_sound", np.broadcast_to(silent, shape)
         yield "same_source", clips.source[t] == clips.source[d]
         yield "same_sound", clips.sound[t] == clips.sound[d]
         yield "near_audio_caption", audio >= limits.threshold
@@ -168,12 +168,12 @@ def cost(audio: Matrix, video: Matrix, reason: NDArray[np.uint8]) -> NDArray[np.
 
 
 def _kept(clips: Catalogue, targets: Indices, donors: Indices) -> NDArray[np.bool_]:
-    """Donors whose captions say an answer of the target."""
-    found = np.zeros((len(targets), len(donors)), np.bool_)
-    wanted = {a for t in targets.tolist() for a in clips.answers[t]}
+    """Donors whose captions contain an answer of the target."""
+    kept = np.zeros((len(targets), len(donors)), np.bool_)
+    answers = {a for t in targets.tolist() for a in clips.answers[t]}
     said = [clips.said[d] for d in donors.tolist()]
-    says = {a: np.array([a in text for text in said]) for a in sorted(wanted)}
+    contains = {a: np.array([a in text for text in said]) for a in sorted(answers)}
     for i, t in enumerate(targets.tolist()):
         for answer in clips.answers[t]:
-            found[i] |= says[answer]
-    return found
+            kept[i] |= contains[answer]
+    return kept

@@ -17,8 +17,8 @@ ABOUT = {
     CONTRADICTORY: "one modality alone solves it, both together do not",
     AMBIGUOUS: "either modality alone solves it, both together do not",
     UNSOLVED: "no setting solves it",
-    AV_UNSOLVED: "both together do not solve it; the single modalities were not asked in full",
-    UNDECIDED: "the stored responses cannot decide it at these thresholds; ask again",
+    AV_UNSOLVED: "both together do not solve it; the single modalities were not fully sampled",
+    UNDECIDED: "the stored responses cannot decide it at these thresholds; sample again",
 }
 
 

@@ -9,7 +9,7 @@ PRIOR = (0.5, 0.5)
 
 
 def needed(tau_acc: float, n: int) -> int:
-    """Fewest right answers of ``n`` that reach the correctness rate ``tau_acc`` (SFFL Eq. 1).
+    """Minimum number of right answers of ``n`` to reach the correctness rate ``tau_acc`` (SFFL Eq. 1).
 
     Raises:
         ValueError: ``tau_acc`` is not in (0, 1] or ``n`` is not positive.
@@ -20,16 +20,16 @@ def needed(tau_acc: float, n: int) -> int:
 
 
 def can_reach(k: int, asked: int, n: int, tau_acc: float) -> bool:
-    """Whether ``k`` right of ``asked`` can still become enough of ``n``."""
+    """Whether ``k`` right of ``asked`` can still reach the threshold at ``n``."""
     return k + (n - asked) >= needed(tau_acc, n)
 
 
 @cache
 def p_solvable(k: int, asked: int, n: int, tau_acc: float) -> float:
-    """Probability that a fresh ``n`` responses would reach ``tau_acc``, given ``k`` right of ``asked``.
+    """Probability that ``n`` new responses would reach ``tau_acc``, given ``k`` right of ``asked``.
 
     Beta-binomial: the rate has posterior Beta(k + 1/2, asked - k + 1/2) under Jeffreys' prior, and the
-    fresh count is binomial in it.
+    new count is binomial in it.
 
     Returns:
         Probability in [0, 1].

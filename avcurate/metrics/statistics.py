@@ -1,4 +1,4 @@
-"""Intervals, tests and rank correlations: the only module that asks scipy for statistics.
+"""Intervals, tests and rank correlations: the only module that uses scipy's statistics.
 
 All intervals are 95 %. Bootstrap intervals are seeded, so the same numbers give the same interval.
 """
@@ -22,8 +22,8 @@ def wilson(right: int, asked: int) -> Interval:
         return 0.0, 1.0
     from scipy.stats import binomtest
 
-    found = binomtest(right, asked).proportion_ci(LEVEL, method="wilson")
-    return float(found.low), float(found.high)
+    interval = binomtest(right, asked).proportion_ci(LEVEL, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def mean_interval(values: NDArray[np.float64], *, draws: int = 1000, seed: int = 0) -> Interval:
@@ -78,14 +78,14 @@ def rank_correlations(
     sets = [rng.integers(len(ours), size=len(ours)) for _ in range(draws)]
     # scipy's bootstrap would warn and give nan for draws in which one side does not vary
     varied = [d for d in sets if len(set(ours[d])) > 1 and len(set(human[d])) > 1]
-    found: dict[str, dict[str, float | list[float] | None]] = {}
+    correlations: dict[str, dict[str, float | list[float] | None]] = {}
     for name, measure in measures.items():
         drawn = np.array([measure(ours[d], human[d]).statistic for d in varied])
-        found[name] = {
+        correlations[name] = {
             "value": float(measure(ours, human).statistic),
             "interval": list(_middle(drawn)) if len(drawn) else None,
         }
-    return found
+    return correlations
 
 
 def ratio_intervals(
@@ -97,7 +97,7 @@ def ratio_intervals(
 ) -> dict[str, Interval]:
     """Bootstrap intervals of measures that are ratios of sums over rows.
 
-    By hand, since scipy would hold every drawn row: how often each is drawn is enough, and fits 100,000 rows.
+    Not by scipy, which would hold every drawn row: how often each is drawn is enough, and fits 100,000 rows.
 
     Args:
         counts: int (N, K), what each row adds to each sum.
@@ -117,7 +117,7 @@ def ratio_intervals(
 def _bootstrap(values: NDArray[np.float64], statistic: Callable[..., Any], draws: int, seed: int) -> Interval:
     from scipy.stats import bootstrap
 
-    found = bootstrap(
+    interval = bootstrap(
         (values,),
         statistic,
         n_resamples=draws,
@@ -127,7 +127,7 @@ def _bootstrap(values: NDArray[np.float64], statistic: Callable[..., Any], draws
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
-    return float(found.low), float(found.high)
+    return float(interval.low), float(interval.high)
 
 
 def _middle(drawn: NDArray[np.float64]) -> Interval:

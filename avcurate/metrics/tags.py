@@ -30,13 +30,13 @@ def blocks(text: str, tag: str) -> Iterator[tuple[int, int, int]]:
 
 
 def sequence(text: str, tags: frozenset[str]) -> list[tuple[str, str]] | None:
-    """(tag, inside) of a text that is blocks of these tags, one after the other, with nothing but white space between.
+    """(tag, inside) of a text made of blocks of these tags, one after another, with only white space between.
 
     Returns:
         Tags in lower case; ``None`` where a block is not closed, is closed by another tag, holds one of the tags
-        inside, or something stands around the blocks.
+        inside, or there is other text around the blocks.
     """
-    found: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str]] = []
     at, open_tag, start = 0, "", 0
     for m in _TAG.finditer(text):
         name = m[2].lower()
@@ -47,8 +47,8 @@ def sequence(text: str, tags: frozenset[str]) -> list[tuple[str, str]] | None:
                 return None
             open_tag, start = name, m.end()
         elif m[1] and name == open_tag:
-            found.append((name, text[start : m.start()]))
+            pairs.append((name, text[start : m.start()]))
             at, open_tag = m.end(), ""
         else:
             return None
-    return None if open_tag or text[at:].strip() else found
+    return None if open_tag or text[at:].strip() else pairs

@@ -1,6 +1,6 @@
 """Objects named in a text, on one vocabulary: COCO's 80 classes, dataset classes and synonyms.
 
-A *node* is one object; every synonym leads to its node. In a text the longest name wins ("hot dog" is no
+A *node* is one object; every synonym leads to its node. In a text the longest name wins ("hot dog" is not a
 dog), plurals are lemmatised, and a word such as "baby" before an animal or a vehicle, or "orange" before
 another object, only qualifies it.
 """
@@ -53,8 +53,8 @@ def _lemmatiser() -> Callable[..., str]:
         raise UserError(
             "reading objects in texts needs simplemma.", "Install it: pip install 'avcurate[objects]'."
         ) from None
-    found: Callable[..., str] = simplemma.lemmatize
-    return found
+    lemmatise: Callable[..., str] = simplemma.lemmatize
+    return lemmatise
 
 
 class Vocabulary:
@@ -74,7 +74,9 @@ class Vocabulary:
                 self._add(line, group, f"{where} line {number}")
         unknown = set(self._parents.values()) - set(self.nodes)
         if unknown:
-            raise UserError(f"{where}: {sorted(unknown)[0]!r} is a kind but no node.", "Give it a line of its own.")
+            raise UserError(
+                f"{where}: {sorted(unknown)[0]!r} is used as a kind but is not a node.", "Give it a line of its own."
+            )
         self.classes: dict[str, frozenset[str]] = {}
         self.longest = max((len(n) for n in self._names), default=1)
 
@@ -93,7 +95,7 @@ class Vocabulary:
             key = tuple(_lemmas(name)[0])
             before = self._names.setdefault(key, node)
             if before != node:
-                raise UserError(f"{where}: {name!r} already means {before!r}.", "A name has one node.")
+                raise UserError(f"{where}: {name!r} already means {before!r}.", "Give each name one node.")
 
     def read_classes(self, lines: Iterable[str], where: str) -> None:
         """Objects of classes whose names do not say them: lines ``class: node, node``.
@@ -107,36 +109,36 @@ class Vocabulary:
             name, _, listed = raw.rpartition(":")
             nodes = frozenset(filter(None, (n.strip() for n in listed.split(","))))
             if unknown := nodes - set(self.nodes):
-                raise UserError(f"{where} line {number}: {sorted(unknown)[0]!r} is no node.", "See objects.txt.")
+                raise UserError(f"{where} line {number}: {sorted(unknown)[0]!r} is not a node.", "See objects.txt.")
             if self.classes.setdefault(_plain(name), nodes) != nodes:
                 raise UserError(f"{where} line {number}: {name!r} is listed twice.", "Keep one.")
 
     def mentions(self, text: str) -> list[Mention]:
-        """Objects named in a text, in order; one entry a mention."""
-        # letter by letter: a few letters grow when they are lowered, and places must stay those of the text
+        """Objects named in a text, in order; one entry per mention."""
+        # letter by letter: a few letters grow when lowered, and offsets must stay those of the text
         text = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
         lemmas, spans = _lemmas(text)
-        found: list[Mention] = []
+        mentions: list[Mention] = []
         at = 0
         while at < len(lemmas):
             for size in range(min(self.longest, len(lemmas) - at), 0, -1):
                 node = self._names.get(tuple(lemmas[at : at + size]))
                 if node is not None:
                     start, end = spans[at][0], spans[at + size - 1][1]
-                    self._take(found, Mention(node, text[start:end], start, end), text)
+                    self._take(mentions, Mention(node, text[start:end], start, end), text)
                     at += size
                     break
             else:
                 at += 1
-        return found
+        return mentions
 
-    def _take(self, found: list[Mention], mention: Mention, text: str) -> None:
-        last = found[-1] if found else None
+    def _take(self, mentions: list[Mention], mention: Mention, text: str) -> None:
+        last = mentions[-1] if mentions else None
         if last is not None and text[last.end : mention.start].strip(" -") == "":
             qualified = last.words in QUALIFIERS and self.nodes[mention.node] in QUALIFIED
             if qualified or last.words in MATERIALS:
-                found.pop()
-        found.append(mention)
+                mentions.pop()
+        mentions.append(mention)
 
     def objects(self, text: str) -> frozenset[str]:
         """Distinct nodes named in a text."""
@@ -146,8 +148,8 @@ class Vocabulary:
         """Nodes that a class of VGGSound, AudioSet or another list shows; empty where it is a sound without one."""
         if name in self.nodes:
             return frozenset({name})
-        told = self.classes.get(_plain(name))
-        return self.objects(name) if told is None else told
+        nodes = self.classes.get(_plain(name))
+        return self.objects(name) if nodes is None else nodes
 
     def supported(self, node: str, truth: frozenset[str]) -> bool:
         """Whether a node is among the true objects, itself or as what one of them is a kind of."""
@@ -175,6 +177,6 @@ def _lemmas(text: str) -> tuple[list[str], list[tuple[int, int]]]:
 def load_vocabulary() -> Vocabulary:
     """The vocabulary that ships with avcurate."""
     folder = resources.files("avcurate.vocabulary")
-    made = Vocabulary(folder.joinpath("objects.txt").read_text("utf-8").splitlines(), "objects.txt")
-    made.read_classes(folder.joinpath("classes.txt").read_text("utf-8").splitlines(), "classes.txt")
-    return made
+    vocabulary = Vocabulary(folder.joinpath("objects.txt").read_text("utf-8").splitlines(), "objects.txt")
+    vocabulary.read_classes(folder.joinpath("classes.txt").read_text("utf-8").splitlines(), "classes.txt")
+    return vocabulary

@@ -1,1 +1,1 @@
-"""Labelled rows for others: training shards, dataset folders, ms-swift."""
+"""Labelled rows for other tools: training shards, dataset folders, ms-swift."""

@@ -47,7 +47,7 @@ def export_run(
 ) -> dict[str, Any]:
     """Write shards ``data/<split>-NNNNN.parquet`` (or ``.jsonl``), a dataset card and ``shards.json``.
 
-    They come into ``out`` when they are whole.
+    ``out`` appears only once they are complete.
     ``parquet`` and ``hf`` write the same files: Parquet with a card is what the Hugging Face hub reads.
 
     Raises:
@@ -63,15 +63,15 @@ def export_run(
     except OSError as e:
         if e.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-        raise UserError(f"{out} was written by another export meanwhile.", "Give a new folder with -o.") from None
+        raise UserError(f"{out} was written by another export in the meantime.", "Give a new folder with -o.") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return facts | {"out": str(out)}
 
 
 def _partial(out: Path) -> Path:
-    """A folder of this process beside the wanted one; those of killed processes are removed."""
-    # of this machine alone: a shared file system holds those of others, whose processes cannot be seen
+    """A temporary folder of this process beside the target; those of killed processes are removed."""
+    # of this machine only: a shared file system may hold other machines', whose processes cannot be seen
     prefix = f".{out.name}.export-{socket.gethostname()}-"
     out.parent.mkdir(parents=True, exist_ok=True)
     for old in out.parent.glob(f"{glob.escape(prefix)}*"):
@@ -120,30 +120,30 @@ def _write(
     write_text(partial / "README.md", _card(facts, recipe, ending))
     facts["files"] = digests(partial)
     write_json(partial / SHARDS, facts)
-    # a temporary folder is its maker's alone
+    # a temporary folder is private to its creator
     partial.chmod(0o777 & ~_umask())
     return facts
 
 
 def _umask() -> int:
-    now = os.umask(0)
-    os.umask(now)
-    return now
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def verify_shards(folder: Path) -> dict[str, Any]:
-    """Compare exported files with the checksums recorded of them; as :func:`avcurate.runner.verify.verify_run`.
+    """Compare exported files with their recorded checksums, like :func:`avcurate.runner.verify.verify_run`.
 
     Raises:
-        UserError: ``shards.json`` cannot be read, or is of an export that recorded none.
+        UserError: ``shards.json`` cannot be read, or records no checksums.
     """
     try:
         listed = json.loads((folder / SHARDS).read_text("utf-8"))["files"]
         wrong = differences(folder, dict(listed))
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{folder / SHARDS} is damaged: it lists no files.", "Export the run again.") from None
-    there = {p.relative_to(folder).as_posix() for p in (folder / "data").glob("*")}
-    wrong += [(name, "is not one of the exported files.") for name in sorted(there - set(listed))]
+    present = {p.relative_to(folder).as_posix() for p in (folder / "data").glob("*")}
+    wrong += [(name, "is not one of the exported files.") for name in sorted(present - set(listed))]
     damaged = [{"path": name, "what": what, "table": None, "part": None} for name, what in wrong]
     return {
         "run": str(folder),
@@ -157,7 +157,7 @@ def refuse_export(run: RunDir, out: Path) -> dict[str, Any]:
     """The run's record.
 
     Raises:
-        UserError: it is not labelled to its end, or ``out`` holds something.
+        UserError: its labelling is not finished, or ``out`` is not empty.
     """
     if out.exists() and any(out.iterdir()):
         raise UserError(f"{out} is not empty.", "Give a new folder with -o.")
@@ -165,24 +165,24 @@ def refuse_export(run: RunDir, out: Path) -> dict[str, Any]:
 
 
 def labelled(run: RunDir, split: str, validation: float, min_confidence: float, seed: int) -> Iterator[pa.Table]:
-    """Tables of about ``SHARD_ROWS`` rows that have a label, of one split."""
-    held: list[pa.Table] = []
+    """Tables of about ``SHARD_ROWS`` labelled rows of one split."""
+    pending: list[pa.Table] = []
     count = 0
     for table in run.parts("label").rows():
         keep = pc.and_(
             pc.is_valid(table["pem"]),
             pc.fill_null(pc.greater_equal(table["confidence"], min_confidence), False),
         )
-        mine = pa.array([split_of(v, validation, seed) == split for v in table["video_id"].to_pylist()], pa.bool_())
-        chosen = table.filter(pc.and_(keep, mine))
+        in_split = pa.array([split_of(v, validation, seed) == split for v in table["video_id"].to_pylist()], pa.bool_())
+        chosen = table.filter(pc.and_(keep, in_split))
         if chosen.num_rows:
-            held.append(chosen)
+            pending.append(chosen)
             count += chosen.num_rows
         if count >= SHARD_ROWS:
-            yield pa.concat_tables(held)
-            held, count = [], 0
-    if held:
-        yield pa.concat_tables(held)
+            yield pa.concat_tables(pending)
+            pending, count = [], 0
+    if pending:
+        yield pa.concat_tables(pending)
 
 
 def _write_jsonl(table: pa.Table, path: Path) -> None:

@@ -1,6 +1,6 @@
 """Labelled rows for ms-swift: messages with media files, rewards as a plugin, and the commands that use them.
 
-For trainings of a size that the included trainer is not made for (tensor and expert parallel Megatron).
+For training at a scale beyond the included trainer (tensor- and expert-parallel Megatron).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from avcurate.store.atomic import write_json, write_text
 SPLITS = ("train", "validation")
 Row = dict[str, Any]
 
-PLUGIN = '''"""Rewards of avcurate for ms-swift 4: the functions that `avcurate train` uses. Made by `avcurate export`.
+PLUGIN = '''"""Rewards of avcurate for ms-swift 4: the functions `avcurate train` uses. Written by `avcurate export`.
 
-Needs avcurate beside ms-swift (`pip install avcurate`, without extras: it brings neither torch nor transformers).
+Needs avcurate beside ms-swift (`pip install avcurate`, no extras: it installs neither torch nor transformers).
 """
 
 from avcurate.train.rewards import answer_accuracy, pem_match, preference_and_structure, structure, think_format
@@ -77,7 +77,7 @@ orms["avcurate_format"] = ThinkFormat
 README = """# Questions with their Preferred Evidence Modality, for ms-swift
 
 {train:,} train and {validation:,} validation questions; {dead:,} whose media could not be read are in `dead.jsonl`.
-Rows: `messages`, `videos`, `audios`, `solution`, `choices`, `pem`, `question_id`. Sound lies in `audio/` (wav, 16 kHz
+Rows: `messages`, `videos`, `audios`, `solution`, `choices`, `pem`, `question_id`. Sound is in `audio/` (wav, 16 kHz
 mono), beside the picture and not interleaved: leave `USE_AUDIO_IN_VIDEO` off.
 
 SFFL, stage 1 (PEM and structure) and stage 2 (answers too), with LoRA:
@@ -94,7 +94,7 @@ SFFL, stage 1 (PEM and structure) and stage 2 (answers too), with LoRA:
 The same with Megatron, on several machines: `megatron rlhf --rlhf_type grpo` with `--tensor_model_parallel_size` and
 `--expert_model_parallel_size`, the same dataset, plugin and rewards.
 
-Written against ms-swift 4.6; these commands were not run by avcurate's makers. Set batch sizes for your machines
+Written against ms-swift 4.6; these commands were not run by avcurate's authors. Set batch sizes for your machines
 (the paper: 96 completions a step in stage 1, 48 in stage 2).
 """
 
@@ -129,13 +129,13 @@ def export_swift(
     with ThreadPoolExecutor(workers) as pool:
         for split in SPLITS:
             lines = []
-            for row, made in zip(rows[split], pool.map(files.of, rows[split]), strict=True):
+            for row, paths in zip(rows[split], pool.map(files.of, rows[split]), strict=True):
                 done += 1
                 tick(done, total)
-                if isinstance(made, MediaError):
-                    dead.append({"question_id": row["question_id"], "reason": made.reason, "message": str(made)})
+                if isinstance(paths, MediaError):
+                    dead.append({"question_id": row["question_id"], "reason": paths.reason, "message": str(paths)})
                     continue
-                lines.append(_line(row, *made))
+                lines.append(_line(row, *paths))
             counts[split] = len(lines)
             write_text(out / f"{split}.jsonl", "".join(_json_lines(lines)))
     write_text(out / "dead.jsonl", "".join(_json_lines(dead)))
@@ -152,7 +152,7 @@ def _json_lines(rows: list[Row]) -> Iterator[str]:
 
 def _line(row: Row, video: str, audio: str) -> Row:
     prompt = SEPARATE_THEN_FUSE.render(row["question"], row["choices"])
-    # a question that holds a placeholder of its own would ask for media that are not there
+    # a question with a placeholder of its own would refer to media that do not exist
     prompt = re.sub(r"<+(video|audio|image)>+", r"\1", prompt)
     return {
         "messages": [{"role": "user", "content": f"<video><audio>{prompt}"}],
@@ -166,7 +166,7 @@ def _line(row: Row, video: str, audio: str) -> Row:
 
 
 class _Files:
-    """Media files of questions; those of the same clip and part are made once."""
+    """Media files of questions; those of the same clip and part are written once."""
 
     def __init__(self, media: Path, out: Path) -> None:
         self._media, self._out = media, out

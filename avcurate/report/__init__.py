@@ -1,1 +1,1 @@
-"""What a run shows a person: terminal summaries and one offline HTML page. Recomputes nothing stored."""
+"""What people see of a run: terminal summaries and one offline HTML page. Recomputes nothing stored."""

@@ -1,4 +1,4 @@
-"""Writes one HTML page from a template: everything shown is escaped, and a name that is missing is an error."""
+"""Writes one HTML page from a template: everything shown is escaped, and a missing name is an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contact sheets: a clip's frames side by side with what was found in them."""
+"""Contact sheets: a clip's frames side by side with their detections."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def draw_sheet(path: Path, frames: NDArray[np.uint8], detections: Sequence[Seque
     tile = (WIDTH, max(1, round(height * scale)))
     columns = min(COLUMNS, count)
     sheet = Image.new("RGB", (columns * tile[0], -(-count // columns) * tile[1]))
-    for i, (frame, found) in enumerate(zip(frames, detections, strict=True)):
+    for i, (frame, boxes) in enumerate(zip(frames, detections, strict=True)):
         picture = Image.fromarray(frame).resize(tile)
         pen = ImageDraw.Draw(picture)
-        for d in found:
+        for d in boxes:
             color = COLORS[sum(d.label.encode()) % len(COLORS)]
             x0, y0, x1, y1 = (v * scale for v in d.box)
             pen.rectangle((x0, y0, max(x0, x1), max(y0, y1)), outline=color, width=2)

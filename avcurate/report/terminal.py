@@ -11,7 +11,7 @@ SETTING_NAMES = {"a": "audio only", "v": "video only", "av": "both"}
 
 
 def console() -> Console:
-    """Standard output; plain text where it is no terminal."""
+    """Standard output; plain text if it is not a terminal."""
     return Console(highlight=False, soft_wrap=True, markup=False)
 
 
@@ -24,7 +24,7 @@ def print_funnel(stages: dict[str, Any]) -> None:
 
 
 def reasons(counts: dict[str, int]) -> str:
-    """``12 (too_long 7, media_missing 5)``: a total and what it is made of, most first."""
+    """``12 (too_long 7, media_missing 5)``: a total and its breakdown, largest first."""
     if not counts:
         return "0"
     listed = ", ".join(f"{k} {v:,}" for k, v in sorted(counts.items(), key=lambda kv: -kv[1]))

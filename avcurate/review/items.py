@@ -1,4 +1,4 @@
-"""What a reviewer is shown, and what is expected, which the page never learns."""
+"""What a reviewer is shown, and the expected verdict, which the page never learns."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Item:
         ask: what the reviewer is asked; lines.
         keys: verdict by key.
         expected: the verdict that the run's own data imply.
-        part: what is played of the file, as a media fragment; empty for all of it.
+        part: which part of the file is played, as a media fragment; empty for all of it.
     """
 
     id: str
@@ -39,10 +39,10 @@ class Item:
 
 
 def load_items(run: RunDir, limit: int, seed: int) -> list[Item]:
-    """Items of a swap or label-pem run in an order of the seed; at most ``limit``, 0 for all.
+    """Items of a swap or label-pem run in an order set by the seed; at most ``limit``, 0 for all.
 
     Raises:
-        UserError: the run holds neither, or a swapped clip is not what was made.
+        UserError: the run holds neither, or a swapped clip was changed.
     """
     stages = run.record()["stages"]
     if stages.get("swap", {}).get("complete"):
@@ -57,7 +57,7 @@ def load_items(run: RunDir, limit: int, seed: int) -> list[Item]:
 
 
 def _pairs(run: RunDir, seed: int) -> list[Item]:
-    """Of each pair one clip, the twin or the counterfactual, with what is heard in the original."""
+    """One clip of each pair, the twin or the counterfactual, with what is heard in the original."""
     items = []
     for table in run.parts("swap").rows():
         for row in table.to_pylist():

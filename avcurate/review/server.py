@@ -1,4 +1,4 @@
-"""The local page: served to this machine alone, behind an address that cannot be guessed."""
+"""The local page: served to this machine only, at an address that cannot be guessed."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ POLICY = "default-src 'none'; media-src 'self'; connect-src 'self'; style-src 'u
 
 
 def make_server(run: RunDir, items: list[Item], reviewer: str, port: int = 0) -> tuple[ThreadingHTTPServer, str]:
-    """A server that has not begun, and the page's address.
+    """A server that has not started, and the page's address.
 
     Raises:
-        UserError: the reviewer's name is no file name.
+        UserError: the reviewer's name is not a valid file name.
     """
     verdict_file(run, reviewer)
     token, nonce = secrets.token_urlsafe(24), secrets.token_urlsafe(12)
-    said = read_verdicts(run).get(reviewer, {})
-    open_items = [i for i in items if i.id not in said]
+    reviewed = read_verdicts(run).get(reviewer, {})
+    open_items = [i for i in items if i.id not in reviewed]
 
     class Page(BaseHTTPRequestHandler):
-        """Answers under the secret path alone."""
+        """Answers only under the secret path."""
 
         def log_message(self, *_: object) -> None:
-            """Quiet."""
+            """Log nothing."""
 
         def do_GET(self) -> None:
             """The page, an item, or its clip."""
@@ -57,11 +57,11 @@ def make_server(run: RunDir, items: list[Item], reviewer: str, port: int = 0) ->
             if item is None or not 0 < size <= MAX_BODY:
                 return self._send(404, "text/plain", b"nothing here")
             try:
-                said: Any = json.loads(self.rfile.read(size))
-                key, seconds = str(said["key"]), float(said["seconds"])
+                body: Any = json.loads(self.rfile.read(size))
+                key, seconds = str(body["key"]), float(body["seconds"])
                 verdict = item.keys[key]
             except (ValueError, KeyError, TypeError):
-                return self._send(400, "text/plain", b"no verdict")
+                return self._send(400, "text/plain", b"not a verdict")
             add_verdict(run, reviewer, item, verdict, min(max(seconds, 0.0), 1e5))
             self._send(200, "application/json", b"{}")
 
@@ -76,11 +76,11 @@ def make_server(run: RunDir, items: list[Item], reviewer: str, port: int = 0) ->
         def _clip(self, item: Item) -> None:
             data = item.media.read_bytes() if item.media.is_file() else b""
             kind = mimetypes.guess_type(item.media.name)[0] or "application/octet-stream"
-            wanted = _RANGE.match(self.headers.get("Range") or "")
-            if wanted is None:
+            requested = _RANGE.match(self.headers.get("Range") or "")
+            if requested is None:
                 return self._send(200 if data else 404, kind, data)
-            first = int(wanted[1])
-            last = min(int(wanted[2] or len(data) - 1), len(data) - 1)
+            first = int(requested[1])
+            last = min(int(requested[2] or len(data) - 1), len(data) - 1)
             if first > last:
                 return self._send(416, "text/plain", b"")
             part = {"Content-Range": f"bytes {first}-{last}/{len(data)}"}
@@ -95,13 +95,13 @@ def make_server(run: RunDir, items: list[Item], reviewer: str, port: int = 0) ->
             extra: dict[str, str] | None = None,
         ) -> None:
             self.send_response(status)
-            about = {"Content-Type": kind, "Content-Length": str(len(body)), "Accept-Ranges": "bytes"}
-            about |= {
+            headers = {"Content-Type": kind, "Content-Length": str(len(body)), "Accept-Ranges": "bytes"}
+            headers |= {
                 "Content-Security-Policy": policy,
                 "Referrer-Policy": "no-referrer",
                 "X-Content-Type-Options": "nosniff",
             }
-            for name, value in (about | (extra or {})).items():
+            for name, value in (headers | (extra or {})).items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)

@@ -1,4 +1,4 @@
-"""What reviewers said: kept line by line, made into columns, and held against what is expected."""
+"""Reviewers' verdicts: stored line by line, turned into columns, and compared with what is expected."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def verdict_file(run: RunDir, reviewer: str) -> Path:
     """Where a reviewer's verdicts are kept.
 
     Raises:
-        UserError: the name is no file name.
+        UserError: the name is not a valid file name.
     """
     if not _NAME.fullmatch(reviewer):
-        raise UserError(f"{reviewer[:60]!r} is no reviewer's name.", "Use letters, digits, _ and -, at most 40.")
+        raise UserError(f"{reviewer[:60]!r} is not a reviewer's name.", "Use at most 40 letters, digits, _ and -.")
     return run.root / "review" / f"{reviewer}.jsonl"
 
 
 def add_verdict(run: RunDir, reviewer: str, item: Item, verdict: str, seconds: float) -> None:
-    """Append one verdict, on disk before this returns; a later one on the same item stands for the earlier."""
+    """Append one verdict, on disk before this returns; a later one on the same item replaces the earlier."""
     file = verdict_file(run, reviewer)
     file.parent.mkdir(exist_ok=True)
     line = {"item": item.id, "expected": item.expected, "verdict": verdict, "seconds": round(seconds, 1)}
@@ -46,21 +46,21 @@ def add_verdict(run: RunDir, reviewer: str, item: Item, verdict: str, seconds: f
 
 
 def read_verdicts(run: RunDir) -> dict[str, dict[str, dict[str, Any]]]:
-    """The last verdict of each reviewer on each item; a line that a crash cut off is no verdict."""
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+    """The last verdict of each reviewer on each item; a line cut off by a crash is skipped."""
+    verdicts: dict[str, dict[str, dict[str, Any]]] = {}
     for file in sorted((run.root / "review").glob("*.jsonl")):
-        held = found.setdefault(file.stem, {})
+        by_item = verdicts.setdefault(file.stem, {})
         for line in file.read_text("utf-8").splitlines():
             try:
                 entry = json.loads(line)
-                held[entry["item"]] = entry
+                by_item[entry["item"]] = entry
             except (ValueError, KeyError, TypeError):
                 continue
-    return found
+    return verdicts
 
 
 def export_verdicts(run: RunDir) -> Path | None:
-    """Write ``review.parquet``: item, what is expected, a column ``verdict_<reviewer>`` each; ``None`` without any."""
+    """Write ``review.parquet``: item, expected verdict, a column ``verdict_<reviewer>`` each; ``None`` if none."""
     verdicts = read_verdicts(run)
     expected = {item: v["expected"] for held in verdicts.values() for item, v in held.items()}
     if not expected:
@@ -79,19 +79,19 @@ def agreement(run: RunDir) -> dict[str, Any]:
 
     Returns:
         ``{"reviewers": {name: {n, agree, kappa, rejected}}, "between": {"a, b": {n, agree, kappa}}}``; ``rejected``
-        are the items on which the reviewer says otherwise.
+        are the items on which the reviewer disagrees.
     """
     verdicts = read_verdicts(run)
     reviewers = {}
     for name, held in verdicts.items():
-        said, expected = [v["verdict"] for v in held.values()], [v["expected"] for v in held.values()]
+        given, expected = [v["verdict"] for v in held.values()], [v["expected"] for v in held.values()]
         rejected = [item for item, v in held.items() if v["verdict"] != v["expected"]]
-        reviewers[name] = _agreement(said, expected) | {"rejected": rejected}
+        reviewers[name] = _agreement(given, expected) | {"rejected": rejected}
     between = {}
     for a, b in combinations(verdicts, 2):
         items = sorted(verdicts[a].keys() & verdicts[b].keys())
-        one, other = ([verdicts[x][i]["verdict"] for i in items] for x in (a, b))
-        between[f"{a}, {b}"] = _agreement(one, other)
+        ours, theirs = ([verdicts[x][i]["verdict"] for i in items] for x in (a, b))
+        between[f"{a}, {b}"] = _agreement(ours, theirs)
     return {"run": str(run.root), "reviewers": reviewers, "between": between}
 
 

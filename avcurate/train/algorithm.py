@@ -1,6 +1,6 @@
-"""Algorithms by name: an objective over completions that the model has written, or a trainer of another kind.
+"""Algorithms by name: an objective over sampled completions, or a different kind of trainer.
 
-Knows no torch by itself: names are listed, and recipes read, where none is installed.
+Does not import torch, so names can be listed and recipes read where it is not installed.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ Modality = Literal["audio", "video", "both"]
 
 @dataclass(frozen=True)
 class Completions:
-    """A micro-batch of B completions of at most T tokens, as the model reads them now.
+    """A micro-batch of B completions of at most T tokens, under the current policy.
 
     Attributes:
-        ids: int64 (B, T), padded on the right.
+        ids: int64 (B, T), right-padded.
         mask: float (B, T), 1 on tokens.
         logp: float (B, T) log-probabilities of the tokens at the recipe's temperature, with gradient.
-        old: float (B, T) those under which they were drawn, without.
+        old: float (B, T) log-probabilities they were sampled under, without gradient.
         logits: float (B, T, V), with gradient.
-        mass: float (B, T) attention on the watched modality's tokens in [0, 1], with gradient.
-        advantages: float (B,) of :meth:`Algorithm.advantages`.
+        mass: float (B, T) attention mass on the watched modality's tokens in [0, 1], with gradient.
+        advantages: float (B,), from :meth:`Algorithm.advantages`.
         accuracy: float (B,) the accuracy reward.
-        gate: float (B, T) of :meth:`Algorithm.gate`.
-        kl: scalar, the KL term to the reference; 0 where the recipe's ``beta`` is.
-        entropy_without: gives float (B, T), the reference's next-token entropy where a modality's tokens are taken out.
+        gate: float (B, T), from :meth:`Algorithm.gate`.
+        kl: scalar KL term against the reference; 0 if the recipe's ``beta`` is 0.
+        entropy_without: returns float (B, T), the reference's next-token entropy with a modality's tokens removed.
         record: logs the mean of a tensor under a name.
     """
 
@@ -56,10 +56,10 @@ class Algorithm(ABC):
     """One way to train. A plug-in registers its class under ``avcurate.algorithms``.
 
     Attributes:
-        about: what it is, for ``avcurate plugins``.
-        columns: columns of the shards that it reads beside the questions.
-        reads_reference: whether :meth:`loss` asks for ``entropy_without``.
-        rolls_out: whether the model writes completions that are rewarded.
+        about: a short description, for ``avcurate plugins``.
+        columns: shard columns that it reads besides the questions.
+        reads_reference: whether :meth:`loss` calls ``entropy_without``.
+        rolls_out: whether the model samples completions that are rewarded.
     """
 
     about: ClassVar[str] = ""
@@ -71,7 +71,7 @@ class Algorithm(ABC):
         self.recipe = recipe
 
     def advantages(self, rewards: Tensor) -> Tensor:
-        """(B,) from rewards (B,), completions of a question next to each other."""
+        """Advantages (B,) from rewards (B,), a question's completions adjacent."""
         from avcurate.train.core.objective import group_advantages
 
         return group_advantages(rewards, self.recipe.group)
@@ -79,17 +79,17 @@ class Algorithm(ABC):
     def gate(
         self, written: list[list[int]], decode: Callable[[Sequence[int]], str], record: Callable[[str, Tensor], None]
     ) -> list[list[float]] | None:
-        """Which tokens of each completion a part of the objective looks at; ``None``: all."""
+        """Which tokens of each completion the gated part of the objective uses; ``None``: all."""
         return None
 
     @abstractmethod
     def loss(self, batch: Completions) -> Tensor:
-        """The objective, a scalar with gradient, the KL term in it."""
+        """The objective: a scalar with gradient, KL term included."""
 
     def make_trainer(self, parts: Parts) -> Any | None:
-        """A Trainer of transformers of its own; ``None``: the one that rolls out, rewards and minimises :meth:`loss`.
+        """A transformers Trainer of its own; ``None``: the one that rolls out, rewards and minimises :meth:`loss`.
 
         Raises:
-            UserError: sizes of the recipe that do not go together.
+            UserError: the recipe's sizes do not fit together.
         """
         return None

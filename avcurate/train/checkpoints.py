@@ -1,4 +1,4 @@
-"""Checkpoints of a training: sealed when they are whole, and the newest whole one to go on from."""
+"""Training checkpoints: sealed once complete, and the newest complete one to resume from."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def checkpoint_folder(out: Path, step: int) -> Path:
 
 
 def step_of(checkpoint: Path) -> int:
-    """The step after which it was written."""
+    """The step after which the checkpoint was written."""
     return int(checkpoint.name.rsplit("-", 1)[1])
 
 
 def seal_checkpoint(out: Path, step: int) -> None:
-    """Mark a checkpoint as written to its end."""
+    """Mark a checkpoint as complete."""
     seal(checkpoint_folder(out, step))
 
 
 def newest_whole(out: Path) -> Path | None:
-    """The newest checkpoint whose every file is what was written; ``None``: training begins from its first step.
+    """The newest checkpoint with all files intact; ``None``: training starts from its first step.
 
-    Newer ones are removed: those that a kill cut off without a word, damaged ones with a warning that names the file.
+    Newer ones are removed: unfinished ones silently, damaged ones with a warning that names the file.
     """
     folders = (out / CHECKPOINTS).glob("checkpoint-*")
     numbered = [p for p in folders if p.name.rsplit("-", 1)[1].isdigit()]
@@ -39,6 +39,6 @@ def newest_whole(out: Path) -> Path | None:
         if not wrong:
             return folder
         if sealed(folder):
-            _log.warning("%s is damaged (%s %s); going on from an earlier one.", folder, *wrong[0])
+            _log.warning("%s is damaged (%s %s); resuming from an earlier one.", folder, *wrong[0])
         shutil.rmtree(folder)
     return None

@@ -1,6 +1,6 @@
 """The consistency reward (MAPO Appendix B): does the reasoning lead to the answer? A language model says yes or no.
 
-Any engine that answers text can be the judge; a server's retries and time-outs are the engine's. Wording is our own.
+Any engine that answers text can be the judge; retries and time-outs are the engine's. The wording is our own.
 """
 
 from __future__ import annotations
@@ -33,30 +33,30 @@ _ANSWER = re.compile(rf"<(?:{'|'.join(ANSWER_TAGS)})>", re.IGNORECASE)
 
 
 def split_response(text: str) -> tuple[str, str] | None:
-    """(reasoning, answer) of a response; ``None`` where it has not one answer, or nothing before it."""
-    # the answer is the one that accuracy is told of; a second one would have the first count as its reason
+    """(reasoning, answer) of a response; ``None`` unless it has exactly one answer, with reasoning before it."""
+    # the same answer that accuracy scores; with a second answer, the first would count as part of its reasons
     rest = without_reasoning(text)
-    found = list(_ANSWER.finditer(rest))
+    openings = list(_ANSWER.finditer(rest))
     answer = tagged(rest, ANSWER_TAGS)
-    if len(found) != 1 or answer is None or not answer.strip():
+    if len(openings) != 1 or answer is None or not answer.strip():
         return None
-    reasoning = _TAGS.sub(" ", text[: len(text) - len(rest) + found[0].start()]).strip()
+    reasoning = _TAGS.sub(" ", text[: len(text) - len(rest) + openings[0].start()]).strip()
     return (reasoning, answer.strip()) if reasoning else None
 
 
 def said_yes(reply: str) -> bool | None:
-    """Yes or no of a judge's reply: the first word of its last line; ``None`` where it is neither."""
+    """Whether a judge's reply says yes: the first word of its last line; ``None`` if that is neither yes nor no."""
     lines = [line for line in without_reasoning(reply).splitlines() if line.strip()]
     word = re.match(r"\W*(yes|no)\b", lines[-1], re.IGNORECASE) if lines else None
     return None if word is None else word[1].casefold() == "yes"
 
 
 class ConsistencyJudge:
-    """Asks whether answers follow from their reasoning.
+    """Judges whether answers follow from their reasoning.
 
     Args:
         engine: answers text; set up by :meth:`setup`.
-        max_tokens: longest reply, with its reasoning.
+        max_tokens: longest reply, reasoning included.
     """
 
     def __init__(self, engine: Engine, max_tokens: int = 512) -> None:
@@ -79,36 +79,36 @@ class ConsistencyJudge:
         Raises:
             UserError: the judge cannot be reached after its retries.
         """
-        said: list[float | None] = [0.0] * len(texts)
+        scores: list[float | None] = [0.0] * len(texts)
         requests = []
         for i, (question, text) in enumerate(zip(questions, texts, strict=True)):
-            both = split_response(text)
-            if both is None:
+            reasons_and_answer = split_response(text)
+            if reasons_and_answer is None:
                 continue
-            said[i] = None
-            # what was written must not close the marks around it
-            fields = [re.sub(r"<{2,}|>{2,}", " ", part) for part in (question, *both)]
+            scores[i] = None
+            # the text must not be able to close the delimiters around it
+            fields = [re.sub(r"<{2,}|>{2,}", " ", part) for part in (question, *reasons_and_answer)]
             prompt = _PROMPT.format(question=fields[0], reasoning=fields[1], answer=fields[2])
             requests.append(Request(str(i), prompt, None, None, 1.0, 1, 0, self._sampling))
         for reply in self.engine.generate(ListSource(requests)) if requests else ():
             if isinstance(reply, Failure):
                 continue
             yes = said_yes(reply.responses[0].text)
-            said[int(reply.key)] = None if yes is None else float(yes)
-        return said
+            scores[int(reply.key)] = None if yes is None else float(yes)
+        return scores
 
 
 class Consistency(Reward):
     """1 where the judge says that the reasons lead to the answer."""
 
-    about = "the reasons lead to the answer, says a judge (MAPO Appendix B)"
+    about = "a judge says that the reasons lead to the answer (MAPO Appendix B)"
     judged = True
 
     def __init__(self, recipe: TrainRecipe, judge: ConsistencyJudge | None = None) -> None:
         super().__init__(recipe)
         if judge is None and not recipe.judge.urls:
             raise UserError(
-                f"recipe {recipe.name!r} rewards consistency, for which it needs a judge.",
+                f"recipe {recipe.name!r} rewards consistency, which needs a judge.",
                 "Give --judge-url http://host:8000/v1, or leave rewards.consistency out of the recipe.",
             )
         self._judge = judge
@@ -123,11 +123,11 @@ class Consistency(Reward):
         return self._judge
 
     def setup(self) -> None:
-        """Reach the judge."""
+        """Load or reach the judge."""
         self.judge.setup()
 
     def close(self) -> None:
-        """Let it go."""
+        """Close the judge."""
         self.judge.engine.close()
 
     def __call__(self, rows: Sequence[dict[str, Any]], texts: Sequence[str]) -> list[float | None]:

@@ -1,4 +1,4 @@
-"""Questions that are trained on and their clips; what cannot be read is written down and stops nobody."""
+"""Training questions and their clips; what cannot be read is recorded and does not stop training."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ LATELY = 64
 
 
 class Rows:
-    """Reads clips of rows.
+    """Reads the clips of rows.
 
     Args:
-        clips: decodes and keeps clips.
-        dead: gets a line for each question that cannot be trained on, once.
+        clips: decodes and caches clips.
+        dead: file that gets one line for each question that cannot be trained on.
     """
 
     def __init__(self, clips: ClipCache, dead: Path) -> None:
         self._clips, self._file = clips, dead
-        self._dead = {told["question_id"] for told in read_dead(dead)}
+        self._dead = {entry["question_id"] for entry in read_dead(dead)}
         self._lately: deque[str] = deque(maxlen=LATELY)
 
     def ahead(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Begin to decode."""
+        """Start decoding."""
         for row in rows:
             with suppress(MediaError):
                 refuse_name(row["media"])
@@ -41,33 +41,33 @@ class Rows:
         """A row's clip, or ``None`` where it cannot be read or is not the one that was labelled."""
         try:
             refuse_name(row["media"])
-            found = self._clips.get(row["media"], row["start"], row["end"]).result()
+            clip = self._clips.get(row["media"], row["start"], row["end"]).result()
             labelled = row.get("media_sha256")
-            if labelled and labelled != found.sha256:
-                raise MediaError("media_changed", f"{row['media']} is not the file that the labels were made of.")
+            if labelled and labelled != clip.sha256:
+                raise MediaError("media_changed", f"{row['media']} is not the file that was labelled.")
             self._lately.append(row["question_id"])
-            return found
+            return clip
         except MediaError as e:
             self.leave_out(row, e.reason, str(e))
             return None
 
     def lately(self, count: int) -> list[str]:
-        """The ids of the last questions whose clips were read, at most 64, each once, oldest first."""
+        """Ids of the last questions whose clips were read, at most 64, without repeats, oldest first."""
         return list(dict.fromkeys(self._lately))[-count:]
 
     def leave_out(self, row: dict[str, Any], reason: str, message: str) -> None:
-        """Write down that a question is not trained on."""
+        """Record that a question is not trained on."""
         if row["question_id"] in self._dead:
             return
         self._dead.add(row["question_id"])
-        told = {"question_id": row["question_id"], "media": row["media"], "reason": reason, "message": message}
-        # a line that a crash cut off must not swallow this one
+        entry = {"question_id": row["question_id"], "media": row["media"], "reason": reason, "message": message}
+        # a line cut off by a crash must not swallow this one
         torn = self._file.is_file() and not self._file.read_bytes().endswith(b"\n") and self._file.stat().st_size > 0
         with self._file.open("a", encoding="ascii") as f:
-            f.write(("\n" if torn else "") + json.dumps(told) + "\n")
+            f.write(("\n" if torn else "") + json.dumps(entry) + "\n")
 
     def readable(self, items: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], DecodedClip]]:
-        """Items (with a ``row``) whose clip can be read, with it."""
+        """Items (with a ``row``) whose clip can be read, each with its clip."""
         for item in items:
             clip = self.clip(item["row"])
             if clip is not None:
@@ -75,11 +75,11 @@ class Rows:
 
 
 def read_dead(file: Path) -> list[dict[str, Any]]:
-    """Questions that were not trained on; a line that a crash cut off is left out."""
-    found = []
+    """Questions that were not trained on; a line cut off by a crash is skipped."""
+    entries = []
     for line in file.read_text("ascii", errors="replace").split("\n") if file.is_file() else ():
         try:
-            found.append(json.loads(line))
+            entries.append(json.loads(line))
         except ValueError:
             continue
-    return found
+    return entries

@@ -1,7 +1,7 @@
-"""A Qwen-Omni thinker while it trains: rollouts, and forward passes that hear and see what the rollouts did.
+"""A Qwen-Omni thinker in training: rollouts, and forward passes that hear and see what the rollouts did.
 
-Everything that depends on processors and model classes is the transformers engine's; here its prompts get completions
-appended, on the right, and the modality taken out for the reference.
+Everything that depends on processors and model classes is in the transformers engine; here completions are appended to
+its prompts, on the right, and the modality is removed for the reference.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Omni:
     """The engine's model and processor, for training.
 
     Args:
-        engine: set up already; its model is the one that is trained.
+        engine: already set up; its model is the one that is trained.
     """
 
     def __init__(self, engine: TransformersEngine) -> None:
@@ -56,31 +56,31 @@ class Omni:
         return self.engine.decode(ids)
 
     def rollouts(self, requests: list[Request]) -> list[list[int]]:
-        """Token ids of all responses, requests in order and their responses next to each other.
+        """Token ids of all responses, in request order, a request's responses adjacent.
 
-        Placeholder ids cannot be drawn; each response has its own seed.
+        Placeholder ids are never sampled; each response has its own seed.
         """
         model = self.engine.model
         training = model.training
         model.eval()
-        found: list[list[int]] = []
+        responses: list[list[int]] = []
         try:
             for group in _alike(requests):
                 count = max(1, self.engine.max_sequences // max(r.n for r in group))
                 for first in range(0, len(group), count):
-                    found += self.engine.sample(group[first : first + count]).written
+                    responses += self.engine.sample(group[first : first + count]).written
         finally:
             model.train(training)
-        return found
+        return responses
 
     def prompts(self, requests: list[Request]) -> list[list[int]]:
         """Token ids of the prompts, media included, as :meth:`forward` reads them."""
-        found: list[list[int]] = []
+        token_ids: list[list[int]] = []
         for group in _alike(requests):
             inputs = self.engine.inputs(group)
             for ids, mask in zip(inputs["input_ids"], inputs["attention_mask"], strict=True):
-                found.append(ids[mask.bool()].tolist())
-        return found
+                token_ids.append(ids[mask.bool()].tolist())
+        return token_ids
 
     def forward(
         self,
@@ -93,13 +93,13 @@ class Omni:
         """Logits that predict the completions' tokens, and the attention mass of their queries.
 
         Args:
-            model: the trained model, maybe wrapped, or a reference; called with keyword arguments.
-            requests: the prompts, one per completion, all of one frame rate.
-            completions: int64 (B, T), padded on the right; mask: (B, T).
+            model: the trained model, possibly wrapped, or a reference; called with keyword arguments.
+            requests: the prompts, one per completion, all at one frame rate.
+            completions: int64 (B, T), right-padded; mask: (B, T).
             capture: modality and layers whose attention is watched.
 
         Returns:
-            (B, T, V), and (B, T) in [0, 1], empty without ``capture``. Under MAAM where the engine decodes under it.
+            (B, T, V), and (B, T) in [0, 1], empty without ``capture``. Under MAAM if the engine decodes under it.
         """
         inputs = self.batch(requests, completions, mask, captured=capture is not None)
         prompt = inputs["input_ids"].shape[1] - completions.shape[1]
@@ -114,7 +114,7 @@ class Omni:
     def batch(
         self, requests: list[Request], completions: Tensor, mask: Tensor, *, captured: bool = False
     ) -> dict[str, Any]:
-        """What the model is given for prompts with completions (B, T): tokens, media, positions and mask.
+        """Model inputs for prompts with completions (B, T): tokens, media, positions and mask.
 
         ``captured``: the mask is for the capturing attention, whatever the model's own is.
         """
@@ -130,7 +130,7 @@ class Omni:
         return inputs
 
     def _masked(self, ids: Tensor, mask: Tensor, prompt: int, scope: Scope) -> Tensor:
-        """MAAM of prompts with completions, as they were decoded under it."""
+        """The MAAM mask of prompts with completions, as in decoding."""
         traces = []
         for row, count in zip(ids[:, prompt:].tolist(), mask[:, prompt:].sum(1).tolist(), strict=True):
             text, ends = offsets_of(row[: int(count)], self.decode)
@@ -139,7 +139,7 @@ class Omni:
         return batch_mask(mask, audio, video, traces, scope)
 
     def _inputs(self, requests: list[Request]) -> dict[str, Any]:
-        """What the engine makes of the requests; rollouts of one question go through the processor once."""
+        """The engine's inputs for the requests; rollouts of one question go through the processor once."""
         distinct = list({id(r): r for r in requests}.values())
         place = {id(r): i for i, r in enumerate(distinct)}
         return repeated(self.engine.inputs(distinct), distinct, [place[id(r)] for r in requests])
@@ -149,7 +149,7 @@ class Omni:
     ) -> Tensor:
         """Entropies (B, T) of a model that reads the same completions after prompts without a modality.
 
-        The prompt is made anew without it, so neither its placeholders nor its marks are left, and what stays keeps the
+        The prompt is rebuilt without it, so neither its placeholders nor its markers are left, and the rest keeps the
         positions it would have had.
         """
         drop_audio, drop_video = modality in ("audio", "both"), modality in ("video", "both")
@@ -167,33 +167,33 @@ class Omni:
 
 
 def repeated(inputs: dict[str, Any], requests: list[Request], owner: list[int]) -> dict[str, Any]:
-    """A processor's output for ``requests``, as it would be for ``requests[i]`` for each i of ``owner``.
+    """Repeat a processor's output for ``requests`` as if it were given ``requests[i]`` for each i of ``owner``.
 
-    Rows of tokens and of audio features are taken by index; a video's patches, which lie end to end, as one piece.
+    Rows of tokens and of audio features are taken by index; a video's patches, stored end to end, as one piece.
     """
-    have = {
+    holders = {
         "audio": [i for i, r in enumerate(requests) if r.audio is not None],
         "video": [i for i, r in enumerate(requests) if r.frames is not None],
     }
-    place = {kind: {i: n for n, i in enumerate(rows)} for kind, rows in have.items()}
+    place = {kind: {i: n for n, i in enumerate(rows)} for kind, rows in holders.items()}
     taken = {kind: [where[i] for i in owner if i in where] for kind, where in place.items()}
-    found: dict[str, Any] = {}
+    output: dict[str, Any] = {}
     for name, value in inputs.items():
         if name == "pixel_values_videos":
             pieces = value.split(inputs["video_grid_thw"].prod(-1).tolist())
-            found[name] = torch.cat([pieces[i] for i in taken["video"]])
+            output[name] = torch.cat([pieces[i] for i in taken["video"]])
         elif name in _OF:
             rows = taken[_OF[name]]
-            found[name] = value[rows] if hasattr(value, "shape") else [value[i] for i in rows]
+            output[name] = value[rows] if hasattr(value, "shape") else [value[i] for i in rows]
         elif name in ("input_ids", "attention_mask"):
-            found[name] = value[owner]
+            output[name] = value[owner]
         else:
-            raise RuntimeError(f"the processor gave {name}, which this trainer does not know how to repeat.")
-    return found
+            raise RuntimeError(f"the processor returned {name}, which this trainer does not know how to repeat.")
+    return output
 
 
 def _alike(requests: list[Request]) -> list[list[Request]]:
-    """Runs of neighbours of one frame rate."""
+    """Runs of consecutive requests with one frame rate and sampling."""
     runs: list[list[Request]] = []
     for r in requests:
         if runs and (runs[-1][0].fps, runs[-1][0].sampling) == (r.fps, r.sampling):
@@ -204,6 +204,6 @@ def _alike(requests: list[Request]) -> list[list[Request]]:
 
 
 def log_probabilities(logits: Tensor, tokens: Tensor, temperature: float = 1.0) -> Tensor:
-    """Log-probabilities (B, T) of the sampled tokens from logits (B, T, V), at the temperature they were drawn with."""
+    """Log-probabilities (B, T) of the sampled tokens from logits (B, T, V), at the temperature they were drawn at."""
     scaled = logits.float() / temperature
     return scaled.gather(-1, tokens[..., None]).squeeze(-1) - scaled.logsumexp(-1)

@@ -1,4 +1,4 @@
-"""What every trainer is made of: shared arguments, LoRA, and where checkpoints and log lie."""
+"""What trainers share: arguments, LoRA, and where checkpoints and the log are."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ class Parts:
         }
 
     def passes(self, count: int) -> int:
-        """Micro-batches of a step.
+        """Micro-batches per step.
 
         Raises:
-            UserError: they do not divide it.
+            UserError: ``micro_batch`` does not divide the step.
         """
         if count % self.recipe.micro_batch:
             raise UserError(
-                f"a step of {count} completions is no multiple of micro_batch {self.recipe.micro_batch}.",
+                f"a step of {count} completions is not a multiple of micro_batch {self.recipe.micro_batch}.",
                 "Change prompts, group or micro_batch in the recipe.",
             )
         return count // self.recipe.micro_batch
@@ -78,7 +78,7 @@ class Parts:
 
 
 def lora(rank: int) -> Any:
-    """LoRA on the linear layers of the text decoder; towers and head stay as they are. ``None`` for rank 0."""
+    """LoRA on the linear layers of the text decoder; towers and head are unchanged. ``None`` for rank 0."""
     if not rank:
         return None
     from peft import LoraConfig

@@ -20,24 +20,30 @@ _RENAMED = {f"{n}_weight": n for n in ("accuracy", "preference", "format", "cons
 class MapoSpec(Strict):
     """What MAPO adds to GRPO; defaults are the paper's Table 5."""
 
-    modality: Literal["audio", "video", "both"] = Field("audio", description="Whose tokens are taken out and watched.")
-    gate: Literal["pos", "none"] = Field("pos", description="Attention is asked of content words only, or of all.")
+    modality: Literal["audio", "video", "both"] = Field(
+        "audio", description="Modality that is removed for the reference and whose attention is watched."
+    )
+    gate: Literal["pos", "none"] = Field(
+        "pos", description="`pos`: attention loss on content words only; `none`: on all tokens."
+    )
     base: float = Field(1.0, gt=0, description="τ_base of the length-scaled temperature.")
-    cap: float = Field(5.0, ge=0, description="C_mask, cap of both weights; 0: none.")
+    cap: float = Field(5.0, ge=0, description="C_mask, cap on both weights; 0: none.")
     eta: float = Field(0.1, ge=0, description="Weight of the attention loss.")
     exponent: float = Field(1.0, ge=0, description="κ of the temporal weight.")
-    floor: float = Field(0.1, ge=0, le=1, description="α, what the failure gate leaves to right answers.")
-    fail_at: float = Field(0.0, description="A completion failed whose accuracy reward is at most this.")
-    prefactor_cap: float = Field(3.0, gt=0, description="C_pref.")
-    layers: int = Field(5, ge=1, description="Deepest layers whose attention is watched.")
+    floor: float = Field(0.1, ge=0, le=1, description="α, the failure gate's weight for right answers.")
+    fail_at: float = Field(0.0, description="A completion has failed if its accuracy reward is at most this.")
+    prefactor_cap: float = Field(3.0, gt=0, description="C_pref, cap on the prefactor.")
+    layers: int = Field(5, ge=1, description="Number of deepest layers whose attention is watched.")
 
 
 class TrainInput(Strict):
-    """Shards, and where their clips lie."""
+    """Shards, and where their clips are."""
 
-    shards: Annotated[Path | None, Argument(), Required()] = Field(None, description="Folder of `avcurate export`.")
+    shards: Annotated[Path | None, Argument(), Required()] = Field(
+        None, description="Folder written by `avcurate export`."
+    )
     media: Annotated[Path | None, Flag("--media")] = Field(
-        None, description="Folder of the clips; by default the one the shards name."
+        None, description="Folder of the clips; by default the one named in the shards."
     )
 
 
@@ -46,12 +52,12 @@ class ConsistencyModel(ModelSpec):
 
     engine: str = Field("server", description="How the judge is run.")
     model: Annotated[str, Flag("--judge-model")] = Field(
-        "Qwen/Qwen3-30B-A3B-Instruct-2507", description="The judge, by the name that its server has for it."
+        "Qwen/Qwen3-30B-A3B-Instruct-2507", description="The judge, by its name on the server."
     )
     urls: Annotated[tuple[str, ...], Flag("--judge-url")] = Field(
         (), description="OpenAI-compatible server that judges consistency; repeatable."
     )
-    served_name: str | None = Field(None, description="The judge's name at its server, where that is an alias.")
+    served_name: str | None = Field(None, description="The judge's name on its server, if that is an alias.")
 
 
 class TrainRecipe(TaskRecipe):
@@ -68,34 +74,34 @@ class TrainRecipe(TaskRecipe):
     )
     judge: ConsistencyModel = ConsistencyModel()
     rollout_url: Annotated[str | None, Flag("--rollout-url")] = Field(
-        None, description="vLLM server that samples rollouts; it is given the weights each step."
+        None, description="vLLM server that samples rollouts; it receives the weights each step."
     )
     report_to: Annotated[tuple[str, ...], Flag("--report-to")] = Field(
         (), description="trackio, tensorboard or wandb; repeatable."
     )
     algo: Annotated[str, Flag("--algo")] = Field(
-        "grpo", description="grpo, mapo, sft or one of a plug-in; `avcurate plugins` lists them."
+        "grpo", description="grpo, mapo, sft or a plug-in's; `avcurate plugins` lists them."
     )
     prompt: Annotated[PromptField, Flag("--prompt", help="Prompt by name, or a .yaml file of your own.")] = Field(
-        "separate-then-fuse@1", description="Prompt by name, or fields or file of your own."
+        "separate-then-fuse@1", description="Prompt by name, or your own fields or file."
     )
     rewards: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = Field(
-        STAGE_2, description="Weight of each reward by its name; `avcurate plugins` lists them."
+        STAGE_2, description="Weight of each reward, by name; `avcurate plugins` lists them."
     )
     options: dict[str, Any] = Field(
-        default_factory=dict, description="For algorithms and rewards of plug-ins, which read what is theirs."
+        default_factory=dict, description="Options of plug-in algorithms and rewards; each reads its own."
     )
     steps: Annotated[int, Flag("--steps")] = Field(100, ge=1, description="Optimiser steps.")
-    prompts: int = Field(12, ge=1, description="Questions of one step.")
-    group: int = Field(4, ge=2, description="Rollouts of one question.")
-    micro_batch: int = Field(16, ge=1, description="Completions of one forward pass with gradients.")
+    prompts: int = Field(12, ge=1, description="Questions per step.")
+    group: int = Field(4, ge=2, description="Rollouts per question.")
+    micro_batch: int = Field(16, ge=1, description="Completions per forward pass with gradients.")
     learning_rate: float = Field(1e-5, gt=0, description="Learning rate after a short warm-up; constant.")
     beta: float = Field(0.002, ge=0, description="Weight of the KL term.")
     clip: float = Field(0.2, gt=0, description="ε of the clipped surrogate.")
     temperature: float = Field(1.0, gt=0, description="Temperature of rollouts.")
-    top_p: float = Field(1.0, gt=0, le=1, description="Share of probability that rollouts are drawn from.")
-    top_k: int = Field(0, ge=0, description="0: off.")
-    max_tokens: int = Field(1200, ge=1, description="Longest completion.")
+    top_p: float = Field(1.0, gt=0, le=1, description="Probability mass that rollouts are sampled from.")
+    top_k: int = Field(0, ge=0, description="Likeliest tokens that rollouts are sampled from; 0: all.")
+    max_tokens: int = Field(1200, ge=1, description="Longest completion, tokens.")
     lora_rank: Annotated[int, Flag("--lora")] = Field(
         0, ge=0, description="Rank of LoRA on all linear layers of the decoder; 0: full training."
     )
@@ -103,7 +109,8 @@ class TrainRecipe(TaskRecipe):
         False, description="Rollouts and losses under the modality-asymmetric attention mask."
     )
     maam_scope: Literal["inner", "inner+open_tag", "span"] = Field(
-        "inner+open_tag", description="Which tokens of a part query under the mask; `inner` is the paper's letter."
+        "inner+open_tag",
+        description="Which query tokens of a part the mask applies to; `inner` is the paper to the letter.",
     )
     save_every: int = Field(50, ge=1, description="Steps between checkpoints.")
     seed: Annotated[int, Flag("--seed")] = Field(0, description="Seed of the training.")
@@ -113,7 +120,7 @@ class TrainRecipe(TaskRecipe):
     @model_validator(mode="before")
     @classmethod
     def _stage_sets_weights(cls, data: Any) -> Any:
-        """``stage`` stands for SFFL's reward of that stage and its prompt."""
+        """``stage`` is short for SFFL's rewards and prompt of that stage."""
         old = next((k for k in _RENAMED if isinstance(data, dict) and k in data), None)
         if old is not None:
             raise ValueError(f"{old} is now written rewards: {{{_RENAMED[old]}: WEIGHT}}")

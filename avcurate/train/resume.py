@@ -1,4 +1,4 @@
-"""Checkpoints of thinkers, loaded for what they are."""
+"""Loads checkpoints of thinkers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class ThinkerCheckpoints:
     model: Any
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """Weights of a checkpoint. The Trainer's own way reads tensors by the names on disk, which are those of the
-        whole omni model and not of its thinker, and goes on without a word when none fits.
+        """Load a checkpoint's weights. The Trainer matches tensors by their names on disk, which are those of the whole
+        omni model and not of its thinker, and silently continues when none matches.
         """
         model = self.model if model is None else model
         bare = self.accelerator.unwrap_model(model)

@@ -1,4 +1,4 @@
-"""Rewards by name: what recipes weigh, ours and those of plug-ins. Needs neither torch nor a trainer."""
+"""Rewards by name, built in or from plug-ins, as weighted by recipes. Needs neither torch nor a trainer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Reward(ABC):
 
     Attributes:
         about: what it rewards, for ``avcurate plugins``.
-        judged: whether its values come from a model that may say none; how many did not is then logged.
+        judged: whether its values come from a model that may give none; how many are missing is then logged.
     """
 
     about: ClassVar[str] = ""
@@ -32,28 +32,28 @@ class Reward(ABC):
         """Load or reach what it needs, before training begins.
 
         Raises:
-            UserError: it cannot be had.
+            UserError: it is not available.
         """
 
     def close(self) -> None:  # noqa: B027
-        """Free it."""
+        """Free what it holds."""
 
     @abstractmethod
     def __call__(self, rows: Sequence[Row], texts: Sequence[str]) -> list[float | None]:
         """A value for each text.
 
         Args:
-            rows: for each text the shard's row that it answers: ``question``, ``choices``, ``answer``, ``pem``, …
-            texts: responses, special tokens left out.
+            rows: for each text, the shard row that it answers: ``question``, ``choices``, ``answer``, ``pem``, …
+            texts: responses, without special tokens.
 
         Returns:
-            One finite value a text; ``None`` where none could be had, which counts as 0.
+            One finite value per text; ``None`` if there is none, which counts as 0.
         """
 
 
-def _of_text(says: str, value: Callable[[Row, str], float]) -> type[Reward]:
+def _of_text(description: str, value: Callable[[Row, str], float]) -> type[Reward]:
     class OfText(Reward):
-        about = says
+        about = description
 
         def __call__(self, rows: Sequence[Row], texts: Sequence[str]) -> list[float | None]:
             """A pure function of row and text."""
@@ -76,4 +76,4 @@ PemMatch = _of_text("the PEM is named", lambda r, t: rewards.pem_match(t, r["pem
 Format = _of_text("<think> and <answer>, each once (MAPO)", lambda r, t: rewards.think_format(t))
 
 LOGGED = ("accuracy", "preference", "structure", "pem", "format")
-"""Rewards that cost nothing, and are logged whether they are weighed or not."""
+"""Rewards that cost nothing, logged whether weighted or not."""

@@ -30,23 +30,23 @@ def structure(text: str) -> float:
 
     The modality named is one of the three; ``<answer>`` stands for ``<ans>`` as in the paper's published outputs.
     """
-    found = sequence(text, _STRUCTURE_TAGS)
-    if found is None or tuple("ans" if tag == "answer" else tag for tag, _ in found) != _PARTS:
+    blocks = sequence(text, _STRUCTURE_TAGS)
+    if blocks is None or tuple("ans" if tag == "answer" else tag for tag, _ in blocks) != _PARTS:
         return 0.0
-    named, *parts = (inside for _, inside in found)
-    said = said_pem(text)
-    return float(said is not None and said in _exact(named) and all(part.strip() for part in parts))
+    named, *parts = (inside for _, inside in blocks)
+    pem = said_pem(text)
+    return float(pem is not None and pem in _exact(named) and all(part.strip() for part in parts))
 
 
 def _exact(named: str) -> tuple[PEM, ...]:
-    """The PEM that is named in the paper's own words; "View" or "both" is no label of the format."""
+    """The PEM that is named in the paper's own words; "View" and "both" are not labels of the format."""
     return tuple(p for p in PEM if named.strip().casefold() == str(p).casefold())
 
 
 def pem_match(text: str, pem: str) -> float:
     """1 where the response names the question's PEM inside ``<mod>``."""
-    said = said_pem(text)
-    return float(said is not None and str(said) == pem)
+    named = said_pem(text)
+    return float(named is not None and str(named) == pem)
 
 
 def preference_and_structure(text: str, pem: str, form: Form = "conjunction") -> float:
@@ -64,13 +64,13 @@ def answer_accuracy(text: str, answer: str, choices: Sequence[str] = ()) -> floa
     """R_acc (SFFL Eq. 8): 1 where the answer inside the answer tag is the right one, exactly and not by prefix."""
     if tagged(without_reasoning(text), ANSWER_TAGS) is None:
         return 0.0
-    found = parse_answer(text, choices)
-    return float(found is not None and fold(found) == fold(answer))
+    parsed = parse_answer(text, choices)
+    return float(parsed is not None and fold(parsed) == fold(answer))
 
 
 def think_format(text: str) -> float:
     """1 where a response is a filled ``<think>`` or ``<reasoning>`` and a filled ``<answer>``, each once (MAPO)."""
-    found = sequence(text, _FORMAT_TAGS)
-    if found is None or [tag for tag, _ in found] not in (["think", "answer"], ["reasoning", "answer"]):
+    blocks = sequence(text, _FORMAT_TAGS)
+    if blocks is None or [tag for tag, _ in blocks] not in (["think", "answer"], ["reasoning", "answer"]):
         return 0.0
-    return float(all(inside.strip() for _, inside in found))
+    return float(all(inside.strip() for _, inside in blocks))

@@ -1,4 +1,4 @@
-"""A trainer for algorithms that roll out, from a recipe."""
+"""The trainer of algorithms with rollouts, from a recipe."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from avcurate.train.trainer import OmniTrainer
 
 
 def make_trainer(parts: Parts, algorithm: Algorithm, scorer: Scorer, served: ServedRollouts | None) -> Any:
-    """A trainer of an algorithm that roll outs are made for.
+    """A trainer for an algorithm with rollouts.
 
     Raises:
-        UserError: too few questions, or sizes of the recipe that do not divide each other.
+        UserError: too few questions, or recipe sizes that do not divide evenly.
     """
     recipe = parts.recipe
     if len(parts.rows) < recipe.prompts:

@@ -1,4 +1,4 @@
-"""Trained weights as a folder that every engine loads: whole, or for the servers that sample rollouts."""
+"""Trained weights as a folder that every engine loads, to keep or for the servers that sample rollouts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ PARTIAL = ".partial"
 
 
 def save_model(model: Any, processor: Any, checkpoint: Checkpoint, target: Path) -> Path:
-    """Write weights and the processor's files; a folder that is there is replaced when the new one is whole.
+    """Write weights and the processor's files; an existing folder is replaced once the new one is complete.
 
     Args:
-        model: the thinker, maybe with LoRA, which is merged in the copy that is written and not in the model.
-        checkpoint: what training began from; its small files come along.
+        model: the thinker, possibly with LoRA, which is merged into the written copy but not into the model.
+        checkpoint: what training started from; its small files are copied too.
     """
     partial = target.with_name(target.name + PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
@@ -30,9 +30,9 @@ def save_model(model: Any, processor: Any, checkpoint: Checkpoint, target: Path)
         _lay_out_as_released(partial, checkpoint, checkpoint.family)
     if checkpoint.folder is not None:
         for file in checkpoint.folder.iterdir():
-            # an index of the base's shards would send readers to files that are not there
-            wanted = file.suffix in (".json", ".jinja", ".txt") and not file.name.endswith(".index.json")
-            if wanted and not (partial / file.name).exists():
+            # an index of the base's shards would point readers to missing files
+            small = file.suffix in (".json", ".jinja", ".txt") and not file.name.endswith(".index.json")
+            if small and not (partial / file.name).exists():
                 shutil.copy2(file, partial / file.name)
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
@@ -42,8 +42,8 @@ def save_model(model: Any, processor: Any, checkpoint: Checkpoint, target: Path)
 def _lay_out_as_released(folder: Path, checkpoint: Checkpoint, family: Family) -> None:
     """Name weights and configuration as the released checkpoint does.
 
-    transformers saves the thinker alone and loads either layout; vLLM knows the whole model's. Speech output is
-    switched off: its weights are not there.
+    transformers saves the thinker alone and loads either layout; vLLM only the whole model's. Speech output is
+    switched off: its weights are missing.
     """
     from safetensors import safe_open
     from safetensors.torch import save_file
@@ -71,7 +71,7 @@ def _prefixed(name: str, prefix: str) -> str:
 
 
 def merged(model: Any) -> tuple[Any, dict[str, Any] | None]:
-    """The bare model, and its weights with LoRA's added; ``None``: its own, it has no LoRA."""
+    """The bare model, and its weights with LoRA merged; ``None``: the model's own, without LoRA."""
     if not hasattr(model, "get_base_model"):
         return model, None
     bare = model.get_base_model()

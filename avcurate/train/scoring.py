@@ -18,7 +18,7 @@ from avcurate.train.reward import LOGGED
 class Scored:
     """Rewards of rollouts, in their order; ``parts`` by name, of equal lengths.
 
-    ``unread`` counts, for each judged reward, rollouts of which the judge said nothing: they get 0 for that part.
+    ``unread`` counts, for each judged reward, rollouts without a verdict: they get 0 for that part.
     """
 
     total: list[float]
@@ -27,10 +27,10 @@ class Scored:
 
 
 class Scorer:
-    """Scores rollouts as a recipe says.
+    """Scores rollouts with a recipe's rewards.
 
     Raises:
-        UserError: the recipe weighs a reward that is not known, or one lacks what it needs.
+        UserError: the recipe weights an unknown reward, or one lacks what it needs.
     """
 
     def __init__(self, recipe: TrainRecipe) -> None:
@@ -43,22 +43,22 @@ class Scorer:
         """Load or reach judges.
 
         Raises:
-            UserError: one cannot be had.
+            UserError: one is not available.
         """
         for reward in self.rewards.values():
             reward.setup()
 
     def close(self) -> None:
-        """Free them."""
+        """Free what they hold."""
         for reward in self.rewards.values():
             reward.close()
 
     def __call__(self, rows: Sequence[dict[str, Any]], texts: Sequence[str]) -> Scored:
-        """Rewards of each text, which answers the row of the same place.
+        """Rewards of each text, which answers the row at the same index.
 
         Raises:
-            UserError: a judge cannot be reached, or a reward gives something else than a value for each text; the run
-                stops and can be resumed.
+            UserError: a judge cannot be reached, or a reward does not give one value per text; the run stops and can be
+                resumed.
         """
         texts = [self._prompt.read(text) for text in texts]
         parts: dict[str, list[float]] = {}
@@ -67,8 +67,8 @@ class Scorer:
             values = reward(rows, texts)
             if len(values) != len(texts) or not all(v is None or math.isfinite(v) for v in values):
                 raise UserError(
-                    f"the reward {name!r} gave {len(values)} values for {len(texts)} responses, or no finite ones.",
-                    "It has to give one finite number, or None, for each.",
+                    f"the reward {name!r} gave {len(values)} values for {len(texts)} responses, or not all finite.",
+                    "It must return one finite number, or None, for each.",
                 )
             parts[name] = [0.0 if v is None else float(v) for v in values]
             if reward.judged:

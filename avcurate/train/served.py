@@ -1,7 +1,7 @@
-"""Rollouts from a vLLM server that is given the policy's weights before each step.
+"""Rollouts from a vLLM server that receives the policy's weights before each step.
 
-The weights are written as a checkpoint to a folder that both sides see, and the server is told to load them in place;
-no process group spans the two, so they need not share an environment, only a file system.
+The weights are written as a checkpoint to a folder that both sides see, and the server reloads them in place; no
+process group spans the two, so they share only a file system, not an environment.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class ServedRollouts(ServerEngine):
 
     Args:
         url: the server's address, ending in ``/v1``; one server, started with ``VLLM_SERVER_DEV_MODE=1``.
-        checkpoint: what training began from.
+        checkpoint: what training started from.
         folder: where weights go; the server must see it under the same path.
         banned: token ids that must not be drawn (placeholders of media).
         parallel: requests in flight.
@@ -42,16 +42,16 @@ class ServedRollouts(ServerEngine):
         self._base = checkpoint
 
     def _name_at(self, url: str, served: list[str]) -> str:
-        """Any name will do: the server is given the weights that answer."""
+        """Any name will do: the server runs the weights it is given."""
         if len(served) != 1:
-            raise UserError(f"{url} serves {', '.join(served) or 'no model'}.", "Give a server of one model.")
+            raise UserError(f"{url} serves {', '.join(served) or 'no model'}.", "Give a server with exactly one model.")
         return served[0]
 
     def load(self, model: Any, processor: Any) -> None:
-        """Give the server the policy as it is now.
+        """Load the current policy into the server.
 
         Raises:
-            UserError: the server does not let weights be loaded, or failed to.
+            UserError: the server does not allow loading weights, or failed to load them.
         """
         folder = save_model(model, processor, self._base, self._folder)
         root = self.urls[0].removesuffix("/v1")
@@ -60,7 +60,7 @@ class ServedRollouts(ServerEngine):
             reply = self._client.post(f"{root}/collective_rpc", json=call)
             if reply.status_code == 404:
                 raise UserError(
-                    f"the server at {root} does not let its weights be replaced.",
+                    f"the server at {root} does not allow its weights to be replaced.",
                     "Start it with VLLM_SERVER_DEV_MODE=1 in its environment, on an address only you can reach.",
                 )
             reply.raise_for_status()
@@ -69,20 +69,20 @@ class ServedRollouts(ServerEngine):
         except httpx.HTTPError as e:
             raise UserError(
                 f"the server at {root} did not load the policy: {e}",
-                f"See its log; it must see {folder}. Then run the same command again.",
+                f"See its log; it must be able to read {folder}. Then run the same command again.",
             ) from None
 
     def rollouts(self, requests: Sequence[Request], prompts: Sequence[Sequence[int]]) -> list[list[int]]:
-        """Token ids of all responses, requests in order and their responses next to each other.
+        """Token ids of all responses, in request order, a request's responses adjacent.
 
         Args:
-            requests: what to ask; prompts: the token ids the training forward will read, media included.
+            requests: what to sample; prompts: the token ids that training will read, media included.
 
         Raises:
-            UserError: the server is gone, refuses, or reads other tokens than training does.
+            UserError: the server is gone, refuses, or reads different tokens from training.
         """
         futures = [self._pool.submit(self._rollout, r) for r in requests]
-        found: list[list[int]] = []
+        rollouts: list[list[int]] = []
         for request, prompt, future in zip(requests, prompts, futures, strict=True):
             answer = future.result()
             try:
@@ -92,18 +92,18 @@ class ServedRollouts(ServerEngine):
             except (KeyError, TypeError) as e:
                 raise UserError(
                     f"the server's answer has no {e}: it must return token ids.",
-                    "vLLM 0.32 does; use that or a newer one.",
+                    "Use vLLM 0.32 or newer.",
                 ) from None
             if list(theirs) != list(prompt):
                 raise UserError(
                     f"question {request.key}: the server reads {len(theirs)} prompt tokens, training {len(prompt)}, or "
-                    "others: rollouts would answer another prompt than the one they train.",
-                    "Give server and training the same processor files, and the server --trust-request-mm-kwargs.",
+                    "they differ: rollouts would answer a different prompt from the one trained on.",
+                    "Give both the same processor files, and start the server with --trust-request-mm-kwargs.",
                 )
             if len(written) != request.n or not all(written):
                 raise UserError(f"question {request.key}: {len(written)} of {request.n} rollouts came back.")
-            found += written
-        return found
+            rollouts += written
+        return rollouts
 
     def _rollout(self, request: Request) -> dict[str, Any]:
         body = self._body(request)

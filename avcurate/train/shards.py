@@ -1,4 +1,4 @@
-"""Exported shards as questions to train on; what does not fit the model is refused, both sides named."""
+"""Exported shards as training questions; those that do not fit the model are refused, naming both sides."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ TYPES = {
 }
 REQUIRED = ("question_id", "media", "question", "choices", "answer")
 MEDIA_DIGEST = "media_sha256"
-AGAIN = "Export the run again with this avcurate."
+AGAIN = "Export the run again with this version of avcurate."
 SFT_COLUMNS = ("av_responses", "av_correct")
 
 
 @dataclass(frozen=True)
 class Shards:
-    """Questions of one split, and where their media lie."""
+    """Questions of one split, and where their media are."""
 
     rows: list[dict[str, Any]]
     media: Path
@@ -40,7 +40,7 @@ class Shards:
 
 
 def read_shards(folder: Path, split: str = "train", columns: Sequence[str] = ()) -> Shards:
-    """The questions of a split, in the order of the shards; ``columns`` come along.
+    """The questions of a split, in shard order, with extra ``columns``.
 
     Raises:
         UserError: the folder holds no shards of this version, none of this split, or a row without a PEM.
@@ -48,7 +48,7 @@ def read_shards(folder: Path, split: str = "train", columns: Sequence[str] = ())
     facts = _facts(folder)
     files = sorted((folder / "data").glob(f"{split}-*.parquet"))
     if not files:
-        raise UserError(f"{folder} holds no Parquet shard of the split {split!r}.", "Export with --to parquet.")
+        raise UserError(f"{folder} holds no Parquet shard of split {split!r}.", "Export with --to parquet.")
     listed = facts.get("files") or {}
     stray = next((f for f in files if listed and f.relative_to(folder).as_posix() not in listed), None)
     if stray is not None:
@@ -62,7 +62,7 @@ def read_shards(folder: Path, split: str = "train", columns: Sequence[str] = ())
 
 
 class _Facts(BaseModel):
-    """What ``shards.json`` has to say."""
+    """What ``shards.json`` must hold."""
 
     media: str
     fps: float = Field(gt=0, allow_inf_nan=False)
@@ -76,19 +76,18 @@ class _Facts(BaseModel):
 
 
 def _facts(folder: Path) -> dict[str, Any]:
-    """``shards.json``, with what training reads of it.
+    """``shards.json``, checked for what training reads.
 
     Raises:
-        UserError: it cannot be read, is of another version or does not say what it has to; or a shard is not what was
-            exported.
+        UserError: it cannot be read, is of another version or lacks a field; or a shard is not what was exported.
     """
     file = folder / "shards.json"
     try:
         facts = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as e:
-        raise UserError(f"{folder} holds no shards: {e}", "Make them with `avcurate export RUN -o SHARDS`.") from None
+        raise UserError(f"{folder} holds no shards: {e}", "Create them with `avcurate export RUN -o SHARDS`.") from None
     if not isinstance(facts, dict):
-        raise UserError(f"{file} is broken.", AGAIN)
+        raise UserError(f"{file} is damaged.", AGAIN)
     if facts.get("schema_version") != SCHEMA_VERSION:
         raise UserError(
             f"{folder} has schema version {facts.get('schema_version')}, this avcurate has {SCHEMA_VERSION}.", AGAIN
@@ -106,31 +105,31 @@ def _facts(folder: Path) -> dict[str, Any]:
 
 
 def _rows(file: Path, columns: list[str], optional: str) -> list[dict[str, Any]]:
-    """Rows of one shard, each column of its type and none missing that every row has.
+    """Rows of one shard, with column types checked and no required value missing.
 
     Raises:
-        UserError: it cannot be read, or is no shard.
+        UserError: it cannot be read, or is not a shard.
     """
     try:
-        there = pq.read_schema(file)
-        absent = [c for c in columns if c not in there.names]
-        if absent:
-            raise UserError(f"{file} has no column {absent[0]!r}.", AGAIN)
-        table = pq.read_table(file, columns=[*columns, *({optional} & set(there.names))])
-        for name, wanted in TYPES.items():
-            column = table.column(name).cast(wanted)
+        schema = pq.read_schema(file)
+        missing = [c for c in columns if c not in schema.names]
+        if missing:
+            raise UserError(f"{file} has no column {missing[0]!r}.", AGAIN)
+        table = pq.read_table(file, columns=[*columns, *({optional} & set(schema.names))])
+        for name, type_ in TYPES.items():
+            column = table.column(name).cast(type_)
             if name in REQUIRED and column.null_count:
                 raise UserError(f"{file}: {column.null_count} rows have no {name}.", AGAIN)
-        found: list[dict[str, Any]] = table.to_pylist()
+        rows: list[dict[str, Any]] = table.to_pylist()
     except (OSError, ValueError, pa.ArrowException) as e:
         raise UserError(f"{file} cannot be read: {' '.join(str(e).split())[:200]}", AGAIN) from None
-    return found
+    return rows
 
 
 def refuse_mismatch(facts: dict[str, Any], recipe: TrainRecipe, checkpoint: Checkpoint) -> None:
-    """Refuse shards that were labelled on other media values than the model is trained on.
+    """Refuse shards that were labelled with other media settings than training uses.
 
-    Labels say what this model's family could hear and see at one frame rate; at another they say nothing.
+    Labels say what this model family could hear and see at one frame rate; at another they say nothing.
 
     Raises:
         UserError: frame rate, sample rate or the processor's family differ; the message names both sides.

@@ -1,8 +1,7 @@
 """Which completion tokens belong to words that say something: the part-of-speech gate (MAPO §3.5).
 
-Words are found in the decoded text, tagged, and projected back to every token that holds a part of them. Structure tags
-(``<v>``, ``</ans>``) are no words. The tagger works offline: TextBlob's pattern tagger, whose lexicon is in its
-package.
+Words are found in the decoded text, tagged, and mapped back to every token that holds part of them. Structure tags
+(``<v>``, ``</ans>``) are not words. The tagger works offline: TextBlob's pattern tagger ships its lexicon.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from avcurate.maam.traces import offsets_of
 
 Tagger = Callable[[str], list[tuple[str, str]]]
 
-# Penn tags of nouns, verbs, adjectives, adverbs and numbers; what else is no punctuation and no function word is X
+# Penn tags of nouns, verbs, adjectives, adverbs and numbers; anything else but punctuation and function words is X
 _KEPT = ("NN", "VB", "JJ", "RB", "CD", "FW", "UH", "MD", "EX")
 _TAG = re.compile(r"</?[a-z]+>", re.IGNORECASE)
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
@@ -24,7 +23,7 @@ _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
 @dataclass(frozen=True)
 class Gate:
-    """A gate over tokens; ``fallback`` where the tagger failed and every token counts."""
+    """A gate over tokens; ``fallback``: the tagger failed, so every token counts."""
 
     tokens: list[int]
     fallback: bool = False
@@ -48,7 +47,7 @@ def pattern_tagger() -> Tagger:
 
 
 def gate_of(ids: Sequence[int], decode: Callable[[Sequence[int]], str], tagger: Tagger) -> Gate:
-    """1 for each token that holds a part of a noun, verb, adjective, adverb, number or other content word.
+    """1 for each token that holds part of a noun, verb, adjective, adverb, number or other content word.
 
     Args:
         ids: a completion's tokens.
@@ -56,8 +55,7 @@ def gate_of(ids: Sequence[int], decode: Callable[[Sequence[int]], str], tagger: 
         tagger: text to (word, Penn tag).
 
     Returns:
-        as many 0s and 1s as there are ids. A tagger that fails, or gives back other words than it was given, gives all
-        ones and ``fallback``.
+        a 0 or 1 per id. If the tagger fails, or returns other words than it was given: all ones, with ``fallback``.
     """
     text, ends = offsets_of(ids, decode)
     bare = _TAG.sub(lambda m: " " * len(m.group(0)), text)

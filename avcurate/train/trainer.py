@@ -1,8 +1,8 @@
 """Rollouts, rewards and an algorithm's loss on omni thinkers: a thin subclass of TRL's GRPOTrainer.
 
-TRL's own rollouts and losses know images only: with an audio prompt its rollout hears and its loss is deaf, without an
-error. So both are replaced here, by :mod:`avcurate.train.omni` and :mod:`avcurate.train.core`; the loop, the sampler of
-groups, checkpoints, resume, logging, accelerate and LoRA are TRL's. Written against TRL 1.16.
+TRL's own rollouts and losses handle images only: with an audio prompt its rollout hears and its loss is silently deaf.
+So both are replaced here, by :mod:`avcurate.train.omni` and :mod:`avcurate.train.core`; the loop, the group sampler,
+checkpoints, resume, logging, accelerate and LoRA are TRL's. Written against TRL 1.16.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
         self.omni, self.recipe, self.rows, self._scorer, self._served = omni, recipe, rows, scorer, served
         self._algorithm = algorithm
         self._held: dict[int, Request] = {}
-        # before TRL's: it may put a forward of its own on the model, which a copy would share
+        # before TRL's __init__: it may replace the model's forward, which a copy would share
         self._reference = self._frozen_copy()
         super().__init__(model=omni.engine.model, reward_funcs=[_rewarded_here], args=args, **kwargs)
 
     def _frozen_copy(self) -> Any:
-        """What the policy is held to, and what reads without the modality: the model as it was, or LoRA's base."""
+        """The reference, a copy of the initial model; ``None`` if unused, or if LoRA's base is the reference."""
         if self.recipe.beta == 0 and not self._algorithm.reads_reference:
             return None
         if self.recipe.lora_rank:
@@ -75,7 +75,7 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
         return copy.deepcopy(self.omni.engine.model).eval().requires_grad_(False)
 
     def _base(self) -> Any:
-        """A context in which the reference answers, and the reference."""
+        """A context in which the reference runs, and the reference."""
         if self._reference is not None:
             return nullcontext(), self._reference
         bare = self.accelerator.unwrap_model(self.model)
@@ -85,14 +85,14 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
         self._signature_columns = ["prompt", "row"]
 
     def _readable(self, rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Request]]:
-        """The step's questions and their requests; one whose clip cannot be read gives its place to another."""
-        told = list(self.rows.readable({"row": row} for row in rows))
-        self._record("media/unreadable", torch.tensor(1 - len(told) / len(rows)))
-        told = told or list(itertools.islice(self.rows.readable(self.train_dataset), 1))
-        if not told:
-            raise UserError("no clip of the shards can be read.", "See dead.jsonl beside the log, and --media.")
-        told = [told[i % len(told)] for i in range(len(rows))]
-        return [item["row"] for item, _ in told], [self._request(item["row"], clip) for item, clip in told]
+        """The step's questions and their requests; one whose clip cannot be read is replaced by another."""
+        readable = list(self.rows.readable({"row": row} for row in rows))
+        self._record("media/unreadable", torch.tensor(1 - len(readable) / len(rows)))
+        readable = readable or list(itertools.islice(self.rows.readable(self.train_dataset), 1))
+        if not readable:
+            raise UserError("none of the shards' clips can be read.", "See dead.jsonl next to the log; check --media.")
+        readable = [readable[i % len(readable)] for i in range(len(rows))]
+        return [item["row"] for item, _ in readable], [self._request(item["row"], clip) for item, clip in readable]
 
     def _request(self, row: dict[str, Any], clip: DecodedClip) -> Request:
         recipe = self.recipe
@@ -108,7 +108,7 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
         )
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Tensor]:
-        """Rollouts of a step's questions, their rewards and advantages; groups lie next to each other."""
+        """Rollouts of a step's questions, their rewards and advantages; groups are adjacent."""
         rows = [item["row"] for item in inputs[:: self.recipe.group]]
         self.rows.ahead(rows)
         rows, requests = self._readable(rows)
@@ -117,17 +117,17 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
         longest = max(map(len, written))
         ids = torch.zeros(len(written), longest, dtype=torch.long)
         mask = torch.zeros(len(written), longest)
-        for i, one in enumerate(written):
-            ids[i, : len(one)] = torch.tensor(one)
-            mask[i, : len(one)] = 1
-        texts = [self.omni.decode(one) for one in written]
+        for i, completion in enumerate(written):
+            ids[i, : len(completion)] = torch.tensor(completion)
+            mask[i, : len(completion)] = 1
+        texts = [self.omni.decode(completion) for completion in written]
         rewards, accuracy = self._score([r for r in rows for _ in range(self.recipe.group)], texts, mask)
         owner = torch.arange(len(written)) // self.recipe.group
         self._held = dict(enumerate(requests))
         gate = mask.clone()
         chosen = self._algorithm.gate(written, self.omni.decode, self._record)
-        for i, found in enumerate(chosen or ()):
-            gate[i, : len(found)] = torch.tensor(found, dtype=gate.dtype)
+        for i, tokens in enumerate(chosen or ()):
+            gate[i, : len(tokens)] = torch.tensor(tokens, dtype=gate.dtype)
         batch = {
             "gate": gate,
             "slot": owner,
@@ -165,7 +165,7 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
         )
 
     def _compute_loss(self, model: Any, inputs: dict[str, Tensor]) -> Tensor:
-        """The objective on one micro-batch; completions of other frame rates go through the model apart."""
+        """The objective on one micro-batch; completions of different frame rates go through the model separately."""
         slots = inputs["slot"].tolist()
         rates = sorted({self._held[s].fps for s in slots})
         losses = []
@@ -174,7 +174,7 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
             part = {k: v[rows] for k, v in inputs.items()}
             requests = [self._held[s] for s in part["slot"].tolist()]
             losses.append(self._loss(model, requests, part) * len(rows) / len(slots))
-        # TRL has the Trainer leave the division by accumulated passes to the loss
+        # under TRL the Trainer leaves division by accumulated passes to the loss
         passes = self.current_gradient_accumulation_steps if self.model.training else 1
         return torch.stack(losses).sum() / passes
 
@@ -192,8 +192,10 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
         if recipe.beta:
             context, reference = self._base()
             with torch.no_grad(), context:
-                other = log_probabilities(self.omni.forward(reference, requests, ids, mask)[0], ids, recipe.temperature)
-            kl = kl_k3(logp, other, mask)
+                reference_logp = log_probabilities(
+                    self.omni.forward(reference, requests, ids, mask)[0], ids, recipe.temperature
+                )
+            kl = kl_k3(logp, reference_logp, mask)
             self._record("kl", kl)
 
         def entropy_without(modality: Modality) -> Tensor:
@@ -205,7 +207,7 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
             ids=ids,
             mask=mask,
             logp=logp,
-            # one step on each rollout: the old policy is this one
+            # one step per rollout: the old policy is the current one
             old=logp.detach(),
             logits=logits,
             mass=mass,
@@ -221,13 +223,15 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
     def _watch_mass(self, mass: Tensor, mask: Tensor) -> None:
         """Attention mass by quarter of the completion."""
         tokens = mask.bool()
-        place = (torch.arange(mask.shape[1], device=mask.device)[None] / mask.sum(1, keepdim=True) * QUARTERS).floor()
+        quarter_of = (
+            torch.arange(mask.shape[1], device=mask.device)[None] / mask.sum(1, keepdim=True) * QUARTERS
+        ).floor()
         for quarter in range(QUARTERS):
-            there = tokens & (place == quarter)
-            if there.any():
-                self._record(f"mass/quarter_{quarter + 1}", mass[there].mean())
+            in_quarter = tokens & (quarter_of == quarter)
+            if in_quarter.any():
+                self._record(f"mass/quarter_{quarter + 1}", mass[in_quarter].mean())
 
 
 def _rewarded_here(**_: Any) -> list[float]:
-    """TRL wants a reward function; rewards are computed with the rollouts, so it is never called."""
-    raise RuntimeError("TRL's own rewards were asked for: this trainer is written against another version of TRL.")
+    """TRL requires a reward function; rewards are computed with the rollouts, so it is never called."""
+    raise RuntimeError("TRL called its own reward function: this trainer is written against another version of TRL.")

@@ -84,11 +84,11 @@ def test_audioset_keeps_clips_with_one_most_specific_source(shared, audioset):
     assert {"Dog", "Bark"} < tree.below(["Animal"]) and tree.most_specific(["Animal", "Dog", "Car"]) == ["Car", "Dog"]
 
 
-def test_unknown_branches_are_said(shared, audioset):
+def test_unknown_branches_are_named(shared, audioset):
     from avcurate.errors import UserError
 
     recipe = BenchmarkRecipe(kind="benchmark", name="x", branches=("Dragons",))
-    with pytest.raises(UserError, match="'Dragons' is no class"):
+    with pytest.raises(UserError, match="'Dragons' is not a class"):
         select_audioset(
             recipe, audioset / "seg.csv", audioset / "classes.csv", shared / "annotations/audioset_ontology.json"
         )

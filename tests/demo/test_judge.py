@@ -30,7 +30,7 @@ def test_verdicts_by_hand():
     assert "up down no" in reply and reply.count(" yes") == 3
 
 
-def test_lessons_are_the_prompts_that_judge_sends_and_tell_right_from_wrong():
+def test_lessons_are_the_prompts_that_judge_sends_and_separate_right_from_wrong():
     rng = random.Random(5)
     lessons = [lesson(m, rng) for m in ("audio", "video") for _ in range(300)]
     scores = np.array([x.score for x in lessons])
@@ -46,9 +46,9 @@ def captions_of(items, rng, sounds=None):
         heard = (sounds or {}).get(clip.name, clip.sound)
         truth = {"audio_caption": hear(heard), "video_caption": see(clip.picture)}
         other = clips[(i + 7) % len(clips)]
-        for name, told in (("true", clip), ("false", other)):
-            said = caption(told.picture, told.sound, rng)
-            rows.append({"clip": f"{clip.name}/{name}", "caption": said, **truth})
+        for name, captioned in (("true", clip), ("false", other)):
+            text = caption(captioned.picture, captioned.sound, rng)
+            rows.append({"clip": f"{clip.name}/{name}", "caption": text, **truth})
     return rows
 
 
@@ -75,7 +75,7 @@ def test_true_captions_are_told_from_false_ones_and_a_swapped_sound_from_its_own
         above = (true[:, None] > false).mean() + 0.5 * (true[:, None] == false).mean()
         assert above > 0.95 and true.mean() > 0.9 > 0.5 > false.mean(), (modality, above, true.mean(), false.mean())
     assert summarise_judge(run)["audio"]["unparsed"] == 0
-    # the same captions, while another sound of no common part lies under the pictures
+    # the same captions, while the pictures have another sound with no part in common
     swapped = {}
     for i in items:
         own = i.clip.sound

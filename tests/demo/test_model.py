@@ -79,10 +79,10 @@ def test_it_says_which_modality_was_not_given(engine, clips):
     prompt = COT.render(q.text, q.choices)
     shown = {"a": (media.audio, None), "v": (None, media.frames), "av": (media.audio, media.frames)}
     replies = ask(engine, [Request(k, prompt, a, f, media.fps, 1, 0, GREEDY) for k, (a, f) in shown.items()])
-    said = {k: replies[k].responses[0].text for k in shown}
-    assert "no picture" in said["a"] and "no sound" in said["v"]
-    assert "There is no" not in said["av"]
-    assert all(x.startswith("<think>") and x.rstrip().endswith("</answer>") for x in said.values())
+    texts = {k: replies[k].responses[0].text for k in shown}
+    assert "no picture" in texts["a"] and "no sound" in texts["v"]
+    assert "There is no" not in texts["av"]
+    assert all(x.startswith("<think>") and x.rstrip().endswith("</answer>") for x in texts.values())
 
 
 def test_the_checkpoint_is_small_and_in_the_layout_of_the_full_model():

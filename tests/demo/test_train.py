@@ -28,7 +28,7 @@ def weights(folder):
 
 
 @pytest.mark.slow
-def test_a_training_stopped_in_every_phase_ends_with_the_weights_of_an_unbroken_one(tmp_path):
+def test_a_training_stopped_in_every_phase_ends_with_the_weights_of_an_uninterrupted_one(tmp_path):
     bank = build_bank(tmp_path / "clips", SPEC.clips, SPEC.seed, 1)
     assert len(bank.pictures) == 20 and len(bank.sounds) == 60 and len(bank.audio) == 60
     train(bank, tmp_path / "whole", tmp_path / "w1", SPEC, lambda *a: None)
@@ -46,9 +46,9 @@ def test_a_training_stopped_in_every_phase_ends_with_the_weights_of_an_unbroken_
         with pytest.raises(Killed):
             train(bank, tmp_path / "broken", tmp_path / "w2", SPEC, report)
     train(bank, tmp_path / "broken", tmp_path / "w2", SPEC, report)
-    one, other = weights(tmp_path / "whole"), weights(tmp_path / "broken")
-    assert one.keys() == other.keys() and len(one) > 20
-    assert all(torch.equal(one[k], other[k]) for k in one)
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "broken")
+    assert whole.keys() == resumed.keys() and len(whole) > 20
+    assert all(torch.equal(whole[k], resumed[k]) for k in whole)
     with pytest.raises(UserError, match="another recipe"):
         train(bank, tmp_path / "x", tmp_path / "w2", TrainSpec(seed=6), report)
 

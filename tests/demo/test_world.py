@@ -10,8 +10,8 @@ from avcurate.demo.questions import N_CHOICES
 
 def test_the_same_seed_gives_the_same_world_and_another_seed_shares_no_clip(tmp_path):
     assert draw_world(50, 3) == draw_world(50, 3)
-    one, other = ({i.clip.seed for i in draw_world(200, s)} for s in (3, 4))
-    assert not one & other
+    seeds, other_seeds = ({i.clip.seed for i in draw_world(200, s)} for s in (3, 4))
+    assert not seeds & other_seeds
     clip = draw_world(1, 3)[0].clip
     write_clip(clip, tmp_path / "a.mp4")
     write_clip(clip, tmp_path / "b.mp4")
@@ -46,7 +46,7 @@ def test_a_reader_of_the_text_alone_stays_at_chance():
             assert abs(right[evidence, name] / n - 1 / N_CHOICES) < 0.06, (evidence, name, right[evidence, name] / n)
 
 
-def test_annotations_say_nothing_of_the_truth():
+def test_annotations_do_not_reveal_the_truth():
     for item in draw_world(30, 5):
         assert set(item.annotation()) == {
             "id", "video_name", "video_id", "question_text", "multi_choice", "answer", "question_type",

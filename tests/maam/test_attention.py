@@ -1,4 +1,4 @@
-"""The mask of a padded batch, what takes it, and a model that decodes under it."""
+"""The mask of a padded batch, the attention that takes it, and a model that decodes under it."""
 
 from dataclasses import replace
 
@@ -19,18 +19,18 @@ from avcurate.train.omni import Omni, log_probabilities
 SCOPE = "inner+open_tag"
 
 
-def test_padding_is_read_by_nobody_and_no_row_is_empty():
+def test_no_token_attends_to_padding_and_no_row_is_empty():
     tokens = torch.tensor([[0, 0, 1, 1, 1, 1, 1, 0], [1] * 8])
     audio, video = torch.zeros(2, 8).bool(), torch.zeros(2, 8).bool()
     audio[:, 2] = True
     traces = [Traces(visual=Span(3, 4, 6, 7)), Traces()]
-    found = batch_mask(tokens, audio, video, traces, SCOPE)
-    assert found.shape == (2, 1, 8, 8) and found.dtype == torch.bool and found.any(-1).all()
-    first = found[0, 0]
+    masks = batch_mask(tokens, audio, video, traces, SCOPE)
+    assert masks.shape == (2, 1, 8, 8) and masks.dtype == torch.bool and masks.any(-1).all()
+    first = masks[0, 0]
     whole = maam(8, traces[0], audio[0], video[0], scope=SCOPE)
     assert (first[2:7, 2:7] == whole[2:7, 2:7]).all() and not first[3, 2] and first[6, 2]
     assert not first[2:7, :2].any() and not first[2:7, 7].any()
-    assert (found[1, 0] == torch.ones(8, 8).tril().bool()).all()
+    assert (masks[1, 0] == torch.ones(8, 8).tril().bool()).all()
 
 
 @pytest.mark.parametrize("name", ["eager", "flash_attention_2", "flash_attention_3"])
@@ -43,33 +43,33 @@ def test_attention_that_would_be_silently_wrong_is_refused(name):
 
 @pytest.fixture(scope="module")
 def engines():
-    made = [TransformersEngine(Checkpoint("embedded"), maam=m) for m in (None, SCOPE)]
-    for engine in made:
+    both = [TransformersEngine(Checkpoint("embedded"), maam=m) for m in (None, SCOPE)]
+    for engine in both:
         engine.setup()
-    return made
+    return both
 
 
 def requests_of(world, count, **sampling):
     folder, items = world
-    how = Sampling(**{"temperature": 0.0, "max_tokens": 160, **sampling})
-    found = []
+    settings = Sampling(**{"temperature": 0.0, "max_tokens": 160, **sampling})
+    requests = []
     for item in items[:count]:
         clip = decode(folder / "clips" / f"{item.clip.name}.mp4", DecodeSpec(max_frames=32, max_pixels=50176))
         prompt = get_prompt("separate-then-fuse@1").render(item.draft.text, item.draft.choices)
-        found.append(Request(f"{item.number}", prompt, clip.audio, clip.frames, clip.fps, 1, item.number, how))
-    return found
+        requests.append(Request(f"{item.number}", prompt, clip.audio, clip.frames, clip.fps, 1, item.number, settings))
+    return requests
 
 
 def completions_of(written):
     longest = max(map(len, written))
     ids, mask = torch.zeros(len(written), longest, dtype=torch.long), torch.zeros(len(written), longest)
-    for i, one in enumerate(written):
-        ids[i, : len(one)], mask[i, : len(one)] = torch.tensor(one), 1
+    for i, response in enumerate(written):
+        ids[i, : len(response)], mask[i, : len(response)] = torch.tensor(response), 1
     return ids, mask
 
 
 def test_what_is_decoded_row_by_row_is_likeliest_under_the_whole_mask(engines, world):
-    """Prompts of other lengths in one batch, so positions are padded; responses end at other steps."""
+    """Prompts of different lengths in one batch, so positions are padded; responses end at different steps."""
     plain, masked = engines
     requests = requests_of(world, 4)
     written = masked.sample(requests).written

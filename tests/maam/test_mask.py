@@ -61,19 +61,19 @@ def test_parts_are_found_on_the_models_own_tokens():
     tok = tokenizer()
     ids = tok.encode(TEXT)
     text, ends = offsets_of(ids, tok.decode)
-    found = find_traces(text, ends, 100)
-    assert found.malformed == ""
-    inside = tok.decode(ids[found.traces.visual.begin - 100 : found.traces.visual.end - 100])
+    parts = find_traces(text, ends, 100)
+    assert parts.malformed == ""
+    inside = tok.decode(ids[parts.traces.visual.begin - 100 : parts.traces.visual.end - 100])
     assert inside.strip() == "a red ring"
-    assert tok.decode(ids[found.traces.audio.open - 100 : found.traces.audio.close - 100]).strip() == "<a>two bells</a>"
+    assert tok.decode(ids[parts.traces.audio.open - 100 : parts.traces.audio.close - 100]).strip() == "<a>two bells</a>"
 
 
 @pytest.mark.parametrize("shift", range(4))
 def test_tags_that_share_tokens_with_their_neighbours(shift):
     ids, decode = split_oddly("x" * shift + TEXT)
     text, ends = offsets_of(ids, decode)
-    found = find_traces(text, ends, 0)
-    v = found.traces.visual
+    parts = find_traces(text, ends, 0)
+    v = parts.traces.visual
     inner = decode(range(v.begin, v.end))
     # nothing of another part is among the inner tokens, and at most the edge letters are left out
     assert "red rin" in inner and inner.lstrip("> ") in "a red ring</v>"
@@ -87,8 +87,8 @@ def test_tags_that_share_tokens_with_their_neighbours(shift):
 def test_malformed_parts_get_no_mask(text):
     ids, decode = split_oddly(text)
     whole, ends = offsets_of(ids, decode)
-    found = find_traces(whole, ends, 0)
-    assert found.malformed and found.traces == Traces()
+    parts = find_traces(whole, ends, 0)
+    assert parts.malformed and parts.traces == Traces()
 
 
 def test_a_response_is_under_the_mask_whatever_the_case_of_its_tags_and_counted_where_it_is_not():
@@ -118,9 +118,9 @@ def test_the_loss_reads_broken_responses_as_they_were_decoded(text, shift):
     video = torch.tensor([i in (1, 2) for i in range(length)])
     whole = maam(length, decoded_traces(*offsets_of(ids, decode), first), audio, video)
     for written in range(1, len(ids) + 1):
-        found = find_traces(*offsets_of(ids[:written], decode), first, complete=False)
+        parts = find_traces(*offsets_of(ids[:written], decode), first, complete=False)
         at = first + written - 1
-        row = maam_row(at, found.traces, audio[: at + 1], video[: at + 1])
+        row = maam_row(at, parts.traces, audio[: at + 1], video[: at + 1])
         assert (row == whole[at, : at + 1]).all(), (written, decode(ids[:written]))
 
 
@@ -138,9 +138,9 @@ def test_decoding_one_token_at_a_time_sees_the_rows_of_the_finished_mask(shift):
     whole = maam(length, find_traces(text, ends, first).traces, audio, video)
     for written in range(1, len(ids) + 1):
         text, ends = offsets_of(ids[:written], decode)
-        found = find_traces(text, ends, first, complete=False)
+        parts = find_traces(text, ends, first, complete=False)
         at = first + written - 1
-        row = maam_row(at, found.traces, audio[: at + 1], video[: at + 1])
+        row = maam_row(at, parts.traces, audio[: at + 1], video[: at + 1])
         assert (row == whole[at, : at + 1]).all(), (written, text)
 
 

@@ -19,10 +19,10 @@ def costs(n, seed, refused=0.2):
 @pytest.mark.parametrize("seed", range(8))
 def test_small_sets_are_solved_exactly(seed):
     matrix = costs(6, seed, 0.45)
-    found = assign(lambda t, d: matrix[np.ix_(t, d)], np.arange(6), block=10, rounds=3, seed=0)
-    pairs = [(t, d) for t, d in enumerate(found) if d != NONE]
+    donors = assign(lambda t, d: matrix[np.ix_(t, d)], np.arange(6), block=10, rounds=3, seed=0)
+    pairs = [(t, d) for t, d in enumerate(donors) if d != NONE]
     assert len({d for _, d in pairs}) == len(pairs) and all(np.isfinite(matrix[p]) for p in pairs)
-    # of all ways: most pairs, then least cost
+    # of all ways: most pairs, then minimum cost
     ways = ([matrix[t, d] for t, d in enumerate(way)] for way in itertools.permutations(range(6)))
     best = min((-sum(map(np.isfinite, way)), sum(c for c in way if np.isfinite(c))) for way in ways)
     assert (-len(pairs), sum(matrix[p] for p in pairs)) == (best[0], pytest.approx(best[1]))
@@ -35,20 +35,20 @@ def test_blocks_come_near_the_whole_and_rounds_never_hurt():
     exact = assign(cost, members, block=300, rounds=1, seed=0)
     totals = []
     for rounds in (1, 2, 4, 8):
-        found = assign(cost, members, block=64, rounds=rounds, seed=3)
-        assert sorted(found.tolist()) == sorted(set(found.tolist())) and (found != NONE).all()
-        totals.append(matrix[members, found].sum())
+        donors = assign(cost, members, block=64, rounds=rounds, seed=3)
+        assert sorted(donors.tolist()) == sorted(set(donors.tolist())) and (donors != NONE).all()
+        totals.append(matrix[members, donors].sum())
     assert totals == sorted(totals, reverse=True)
     assert matrix[members, exact].sum() <= totals[-1] < totals[0]
     again = assign(cost, members, block=64, rounds=8, seed=3)
-    assert (again == found).all()
-    assert (assign(cost, members, block=64, rounds=8, seed=4) != found).any()
+    assert (again == donors).all()
+    assert (assign(cost, members, block=64, rounds=8, seed=4) != donors).any()
 
 
-def test_donors_that_nobody_took_come_back_into_play():
+def test_free_donors_come_back_into_play():
     # 0 and 1 fit only each other; in blocks of two they rarely meet at once
     matrix = np.full((8, 8), np.inf)
     for t, d in ((0, 1), (1, 0), (2, 3), (3, 2), (4, 5), (5, 4), (6, 7), (7, 6)):
         matrix[t, d] = 0.5
-    found = assign(lambda t, d: matrix[np.ix_(t, d)], np.arange(8), block=4, rounds=60, seed=0)
-    assert found.tolist() == [1, 0, 3, 2, 5, 4, 7, 6]
+    donors = assign(lambda t, d: matrix[np.ix_(t, d)], np.arange(8), block=4, rounds=60, seed=0)
+    assert donors.tolist() == [1, 0, 3, 2, 5, 4, 7, 6]

@@ -15,27 +15,27 @@ def score(caption, *truth):
 
 
 def test_mentions_count_for_chair_and_types_for_f1():
-    # dog, dog, cat, person: one dog too many as a type, cat is invented; truth has a frisbee nobody names
-    one = score("A dog chases a dog and a cat past a man", "dog", "person", "frisbee")
-    assert one.counts() == (4, 1, 1, 2, 2, 3, 3)
+    # dog, dog, cat, person: one dog too many as a type, cat is invented; truth has a frisbee that is not named
+    first = score("A dog chases a dog and a cat past a man", "dog", "person", "frisbee")
+    assert first.counts() == (4, 1, 1, 2, 2, 3, 3)
     # nothing invented
-    two = score("A bus", "bus")
+    second = score("A bus", "bus")
     # nothing named
-    three = score("It is quiet", "bus")
-    found = measures(as_counts([one, two, three]))
-    assert found["chair_i"] == pytest.approx(1 / 5) and found["chair_s"] == pytest.approx(1 / 3)
-    assert found["precision"] == pytest.approx(3 / 4) and found["recall"] == pytest.approx(3 / 5)
-    assert found["f1"] == pytest.approx(2 * 0.75 * 0.6 / 1.35)
+    third = score("It is quiet", "bus")
+    result = measures(as_counts([first, second, third]))
+    assert result["chair_i"] == pytest.approx(1 / 5) and result["chair_s"] == pytest.approx(1 / 3)
+    assert result["precision"] == pytest.approx(3 / 4) and result["recall"] == pytest.approx(3 / 5)
+    assert result["f1"] == pytest.approx(2 * 0.75 * 0.6 / 1.35)
 
 
 def test_precision_is_not_the_complement_of_chair():
-    found = measures(as_counts([score("a cat and a cat and a cat beside a dog", "dog")]))
-    assert found["chair_i"] == 0.75 and found["precision"] == 0.5
+    result = measures(as_counts([score("a cat and a cat and a cat beside a dog", "dog")]))
+    assert result["chair_i"] == 0.75 and result["precision"] == 0.5
 
 
 def test_a_general_word_is_right_and_finds_its_kind():
-    one = score("a bird sings", "parrot")
-    assert not any(one.invented) and (one.right, one.found, one.named, one.truth) == (1, 1, 1, 1)
+    bird = score("a bird sings", "parrot")
+    assert not any(bird.invented) and (bird.right, bird.found, bird.named, bird.truth) == (1, 1, 1, 1)
     assert score("a parrot sings", "bird").invented == (True,)
 
 

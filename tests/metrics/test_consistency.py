@@ -20,9 +20,9 @@ def test_equals_the_loop_for_any_grouping(sizes, seed):
     groups = np.repeat(np.arange(len(sizes)), sizes)
     vectors = rng.normal(size=(len(groups), 12)).astype(np.float32) + 0.1
     order = rng.permutation(len(groups))
-    found = mean_pairwise_cosine(vectors[order], groups[order], len(sizes))
-    wanted = [loop(vectors[groups == g].astype(np.float64)) for g in range(len(sizes))]
-    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    means = mean_pairwise_cosine(vectors[order], groups[order], len(sizes))
+    expected = [loop(vectors[groups == g].astype(np.float64)) for g in range(len(sizes))]
+    np.testing.assert_allclose(means, expected, atol=1e-6)
 
 
 def test_hand_worked():
@@ -30,9 +30,9 @@ def test_hand_worked():
     across = np.array([[1.0, 0.0], [0.0, 3.0]], np.float32)
     against = np.array([[1.0, 0.0], [-1.0, 0.0], [1.0, 0.0]], np.float32)
     vectors = np.concatenate([same, across, against])
-    found = mean_pairwise_cosine(vectors, np.array([0, 0, 1, 1, 2, 2, 2]), 4)
-    np.testing.assert_allclose(found[:3], [1, 0, -1 / 3], atol=1e-9)
-    assert np.isnan(found[3])
+    means = mean_pairwise_cosine(vectors, np.array([0, 0, 1, 1, 2, 2, 2]), 4)
+    np.testing.assert_allclose(means[:3], [1, 0, -1 / 3], atol=1e-9)
+    assert np.isnan(means[3])
 
 
 def test_a_zero_vector_is_an_error_not_a_number():

@@ -32,9 +32,9 @@ def test_by_prediction(a, v, av, expected):
 
 
 def test_by_correctness_names_every_case():
-    found = {case: by_correctness(*case) for case in product((False, True), repeat=3)}
-    assert found[True, False, True] == ("audio", None) and found[False, True, True] == ("video", None)
-    assert {c: r for c, (d, r) in found.items() if d is None} == {
+    labels = {case: by_correctness(*case) for case in product((False, True), repeat=3)}
+    assert labels[True, False, True] == ("audio", None) and labels[False, True, True] == ("video", None)
+    assert {c: r for c, (d, r) in labels.items() if d is None} == {
         (False, False, False): "all_wrong", (False, False, True): "only_together", (True, True, True): "all_right",
         (True, False, False): "lost_together", (False, True, False): "lost_together",
         (True, True, False): "lost_together",

@@ -41,8 +41,8 @@ def test_the_papers_averages(row):
 
 
 def test_measures_by_hand():
-    found = answer_measures(["Yes", "Yes", "No", None, "Yes"], ["Yes", "No", "No", "Yes", "Yes"])
-    assert found == {
+    measures = answer_measures(["Yes", "Yes", "No", None, "Yes"], ["Yes", "No", "No", "Yes", "Yes"])
+    assert measures == {
         "n": 5,
         "accuracy": 3 / 5,
         "unparseable": 1 / 5,

@@ -27,8 +27,8 @@ def test_sampling_stops_exactly_when_the_threshold_is_out_of_reach():
 
 @pytest.mark.parametrize(("k", "asked"), [(0, 3), (6, 8), (8, 8), (2, 5)])
 def test_p_solvable_is_the_beta_binomial_tail(k, asked):
-    wanted = betabinom(8, k + 0.5, asked - k + 0.5).sf(needed(0.75, 8) - 1)
-    assert p_solvable(k, asked, 8, 0.75) == pytest.approx(wanted, abs=1e-12)
+    expected = betabinom(8, k + 0.5, asked - k + 0.5).sf(needed(0.75, 8) - 1)
+    assert p_solvable(k, asked, 8, 0.75) == pytest.approx(expected, abs=1e-12)
 
 
 def test_p_solvable_against_simulation():

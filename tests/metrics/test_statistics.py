@@ -42,6 +42,8 @@ def test_mcnemar_by_hand():
 
 
 def test_ranks():
-    found = rank_correlations(np.array([1.0, 2, 3, 4]), np.array([1.0, 2, 4, 3]))
-    assert found["spearman"]["value"] == pytest.approx(0.8) and found["kendall"]["value"] == pytest.approx(2 / 3)
+    correlations = rank_correlations(np.array([1.0, 2, 3, 4]), np.array([1.0, 2, 4, 3]))
+    assert correlations["spearman"]["value"] == pytest.approx(0.8) and correlations["kendall"][
+        "value"
+    ] == pytest.approx(2 / 3)
     assert rank_correlations(np.ones(5), np.arange(5.0))["kendall"] == {"value": None, "interval": None}

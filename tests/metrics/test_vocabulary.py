@@ -25,9 +25,9 @@ V = load_vocabulary()
     ],
 )
 def test_mentions(text, nodes):
-    found = V.mentions(text)
-    assert [m.node for m in found] == nodes
-    assert all(text.lower()[m.start : m.end] == m.words for m in found)
+    mentions = V.mentions(text)
+    assert [m.node for m in mentions] == nodes
+    assert all(text.lower()[m.start : m.end] == m.words for m in mentions)
 
 
 def test_kinds():
@@ -82,11 +82,11 @@ def test_audioset_classes_are_objects_or_sounds_without_one(shared):
 def test_a_name_with_two_meanings_is_refused():
     with pytest.raises(UserError, match="already means 'dog'"):
         Vocabulary(["dog: hound", "wolf: hounds"], "x")
-    with pytest.raises(UserError, match="'beast' is a kind but no node"):
+    with pytest.raises(UserError, match="'beast' is used as a kind but is not a node"):
         Vocabulary(["dog < beast:"], "x")
 
 
-def test_places_are_those_of_the_text_even_where_letters_grow():
+def test_offsets_are_those_of_the_text_even_where_letters_grow():
     text = "İİ a DOG"
-    (found,) = V.mentions(text)
-    assert text[found.start : found.end] == "DOG"
+    (mention,) = V.mentions(text)
+    assert text[mention.start : mention.end] == "DOG"

@@ -1,4 +1,4 @@
-"""The split: by source video, of the share that was asked for, and by the seed."""
+"""The split: by source video, of the requested share, and by the seed."""
 
 import pytest
 
@@ -8,13 +8,13 @@ VIDEOS = [f"video-{i}" for i in range(4000)]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.1, 0.5, 1.0])
-def test_the_share_is_what_was_asked_for(share):
-    found = sum(split_of(v, share, 0) == "validation" for v in VIDEOS) / len(VIDEOS)
-    assert found == pytest.approx(share, abs=0.025)
-    assert share not in (0.0, 1.0) or found == share
+def test_the_share_is_the_requested_one(share):
+    actual = sum(split_of(v, share, 0) == "validation" for v in VIDEOS) / len(VIDEOS)
+    assert actual == pytest.approx(share, abs=0.025)
+    assert share not in (0.0, 1.0) or actual == share
 
 
 def test_another_seed_is_another_split_and_a_larger_share_keeps_the_smaller():
-    one = {v for v in VIDEOS if split_of(v, 0.1, 0) == "validation"}
-    assert one != {v for v in VIDEOS if split_of(v, 0.1, 1) == "validation"}
-    assert one < {v for v in VIDEOS if split_of(v, 0.2, 0) == "validation"}
+    tenth = {v for v in VIDEOS if split_of(v, 0.1, 0) == "validation"}
+    assert tenth != {v for v in VIDEOS if split_of(v, 0.1, 1) == "validation"}
+    assert tenth < {v for v in VIDEOS if split_of(v, 0.2, 0) == "validation"}

@@ -55,7 +55,7 @@ def test_rows_name_media_that_exist_and_answers_that_rewards_accept(exported):
 
 @pytest.mark.slow
 def test_the_plugin_gives_the_trainers_own_rewards(exported, monkeypatch):
-    """ms-swift cannot live beside this environment; its registry is a base class and a dictionary."""
+    """ms-swift cannot be installed in this environment; its registry is a base class and a dictionary."""
     out, _ = exported
     rewards = types.ModuleType("swift.rewards")
     rewards.ORM, rewards.orms = type("ORM", (), {"__init__": lambda self, args=None, **_: None}), {}
@@ -65,11 +65,13 @@ def test_the_plugin_gives_the_trainers_own_rewards(exported, monkeypatch):
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
     row = {"solution": ["bell", "drum"], "pem": ["Audio", "Visual"], "choices": [["bell", "drum"]] * 2, "extra": [1, 2]}
     texts = [GOOD, GOOD]
-    found = {name: made()(texts, **row) for name, made in rewards.orms.items()}
-    assert found["avcurate_accuracy"] == [answer_accuracy(GOOD, a, ["bell", "drum"]) for a in row["solution"]] == [1, 0]
-    assert found["avcurate_preference"] == [preference_and_structure(GOOD, p) for p in row["pem"]] == [1, 0]
-    assert found["avcurate_structure"] == [structure(GOOD)] * 2 and found["avcurate_pem"] == [1, 0]
-    assert found["avcurate_format"] == [0, 0]
+    rewarded = {name: reward()(texts, **row) for name, reward in rewards.orms.items()}
+    assert (
+        rewarded["avcurate_accuracy"] == [answer_accuracy(GOOD, a, ["bell", "drum"]) for a in row["solution"]] == [1, 0]
+    )
+    assert rewarded["avcurate_preference"] == [preference_and_structure(GOOD, p) for p in row["pem"]] == [1, 0]
+    assert rewarded["avcurate_structure"] == [structure(GOOD)] * 2 and rewarded["avcurate_pem"] == [1, 0]
+    assert rewarded["avcurate_format"] == [0, 0]
 
 
 def test_the_rewards_need_neither_torch_nor_transformers():

@@ -1,4 +1,4 @@
-"""Blind review: in a browser by keyboard, hostile requests refused, verdicts as columns, κ as worked out."""
+"""Blind review: in a browser by keyboard, hostile requests refused, verdicts as columns, κ by hand."""
 
 import json
 import threading
@@ -53,14 +53,14 @@ def test_the_page_never_learns_what_is_expected(run):
     shown = {seed: tuple(i.media.parent.name for i in load_items(run, 0, seed)) for seed in range(12)}
     assert len(set(shown.values())) > 1 and load_items(run, 0, 3) == load_items(run, 0, 3)
     with serving(run, items, "ann") as url:
-        told = [ask(f"{url}item/0"), ask(url)]
-        assert all(b"counterfactual" not in body and b"expected" not in body for _, body, _ in told)
+        replies = [ask(f"{url}item/0"), ask(url)]
+        assert all(b"counterfactual" not in body and b"expected" not in body for _, body, _ in replies)
         assert ask(f"{url}clip/0", headers={"Range": "bytes=0-9"})[0] == 206
         assert len(ask(f"{url}clip/0")[1]) == items[0].media.stat().st_size
-        assert "default-src 'none'" in told[1][2]["Content-Security-Policy"]
+        assert "default-src 'none'" in replies[1][2]["Content-Security-Policy"]
 
 
-def test_what_is_no_verdict_is_refused(run):
+def test_anything_but_a_verdict_is_refused(run):
     items = load_items(run, 0, 0)
     with serving(run, items, "ann") as url:
         host = url.rsplit("/", 2)[0]
@@ -71,7 +71,7 @@ def test_what_is_no_verdict_is_refused(run):
         for body in ({}, {"key": "z", "seconds": 1}, {"key": "y", "seconds": "x"}, [], "y" * 9000):
             assert ask(f"{url}verdict/0", body)[0] in (400, 404)
         assert not (run.root / "review").exists()
-    with pytest.raises(UserError, match="no reviewer's name"):
+    with pytest.raises(UserError, match="is not a reviewer's name"):
         make_server(run, items, "../ann")
 
 
@@ -88,9 +88,9 @@ def test_verdicts_survive_a_crash_become_columns_and_are_compared(run):
     table = pq.read_table(export_verdicts(run)).to_pylist()
     assert {r["item"]: r["verdict_ann"] for r in table} == {i.id: i.expected for i in items}
     assert {r["verdict_bob"] for r in table} == {"cannot tell", items[0].expected}
-    found = agreement(run)
-    assert found["reviewers"]["ann"]["agree"] == 1 and found["reviewers"]["ann"]["rejected"] == []
-    assert found["reviewers"]["bob"]["rejected"] == [items[1].id] and found["between"]["ann, bob"]["agree"] == 0.5
+    result = agreement(run)
+    assert result["reviewers"]["ann"]["agree"] == 1 and result["reviewers"]["ann"]["rejected"] == []
+    assert result["reviewers"]["bob"]["rejected"] == [items[1].id] and result["between"]["ann, bob"]["agree"] == 0.5
     with serving(run, items, "bob") as url:
         assert ask(f"{url}item/0")[0] == 404
 
@@ -115,8 +115,8 @@ def test_a_person_reviews_by_keyboard(run):
                 time.sleep(0.05)
         assert "Done" in browser.find_element("id", "left").text
         assert not [e for e in browser.get_log("browser") if e["level"] == "SEVERE" and "item/2" not in e["message"]]
-    said = read_verdicts(run)["carl"]
-    assert [said[i.id]["verdict"] for i in items] == ["as described", "something else"]
+    verdicts = read_verdicts(run)["carl"]
+    assert [verdicts[i.id]["verdict"] for i in items] == ["as described", "something else"]
 
 
 def test_a_torn_line_costs_no_later_verdict(run):

@@ -1,4 +1,4 @@
-"""A training as tests ask for it: shards, a folder and a recipe."""
+"""A training run for tests: shards, a folder and a recipe."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ def load_train(name, changes=None) -> TrainRecipe:
 
 @dataclass(frozen=True)
 class TrainJob:
-    """One training."""
+    """One training run."""
 
     shards: Path
     out: Path

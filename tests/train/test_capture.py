@@ -39,16 +39,16 @@ def eager_mass(model, ids, mask, keys, rows, layers, reduce):
 @pytest.mark.parametrize("reduce", ["max", "mean"])
 def test_mass_logits_and_gradients_are_those_of_eager_attention(reduce):
     model, (ids, mask, keys), layers = model_of(), inputs(), frozenset({1, 2})
-    wanted, logits = eager_mass(model, ids, mask, keys, 8, layers, reduce)
+    expected, logits = eager_mass(model, ids, mask, keys, 8, layers, reduce)
     capture = Capture(keys, 8, layers, reduce)
     switch_on(model)
     out = model(input_ids=ids, attention_mask=mask, capture=capture)
     assert torch.allclose(out.logits[mask.bool()], logits[mask.bool()], atol=1e-5)
-    assert torch.allclose(capture.mass(), wanted, atol=1e-5) and capture.mass().shape == (2, 4)
+    assert torch.allclose(capture.mass(), expected, atol=1e-5) and capture.mass().shape == (2, 4)
     loss = lambda mass: -(mass + 1e-6).log().mean()  # noqa: E731
     names, parameters = zip(*model.named_parameters(), strict=True)
     ours = torch.autograd.grad(loss(capture.mass()), parameters, allow_unused=True)
-    theirs = torch.autograd.grad(loss(wanted), parameters, allow_unused=True)
+    theirs = torch.autograd.grad(loss(expected), parameters, allow_unused=True)
     for name, a, b in zip(names, ours, theirs, strict=True):
         if a is None or b is None:
             assert (a is None or not a.any()) and (b is None or not b.any()), name

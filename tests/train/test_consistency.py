@@ -1,4 +1,4 @@
-"""Does the answer follow from its reasons: what is asked, how the reply is read, and a judge that fails."""
+"""Does the answer follow from its reasons: the question, how the reply is read, and a judge that fails."""
 
 import pytest
 
@@ -75,7 +75,7 @@ def test_scores_and_replies_that_cannot_be_read():
         judge.engine.close()
 
 
-def test_what_was_written_cannot_close_the_marks_around_it():
+def test_a_response_cannot_close_the_delimiters_around_it():
     plan = Plan(says=says)
     with serve(plan) as url:
         judge = judge_at(url)
@@ -87,7 +87,7 @@ def test_what_was_written_cannot_close_the_marks_around_it():
     assert text.count("<<<") == text.count(">>>") == 2
 
 
-def test_a_judge_that_stumbles_is_asked_again_and_one_that_is_gone_stops_the_run():
+def test_a_judge_that_stumbles_is_retried_and_one_that_is_gone_stops_the_run():
     with serve(Plan(503, "slow", "cut", says=says)) as url:
         judge = judge_at(url, attempts=6)
         assert judge(["How many?"] * 4, TEXTS) == [1.0, 0.0, None, 0.0]
@@ -104,7 +104,7 @@ def test_a_judge_that_stumbles_is_asked_again_and_one_that_is_gone_stops_the_run
 ROW = {"question": "How many?", "answer": "two", "choices": ["two", "three"], "pem": "Audio"}
 
 
-def test_the_total_is_weighed_and_unread_replies_are_counted():
+def test_the_total_is_weighted_and_unread_replies_are_counted():
     recipe = load_train("train-mapo")
     assert recipe.rewards == {"accuracy": 2.0, "format": 1.0, "consistency": 1.0}
     with pytest.raises(UserError, match="rewards consistency"):

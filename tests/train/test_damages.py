@@ -1,4 +1,4 @@
-"""Damaged checkpoints, shards and models: training ends as it would have without, or says one sentence."""
+"""Damaged checkpoints, shards and models: training ends as it would have without, or raises a clear error."""
 
 import json
 import logging
@@ -33,8 +33,8 @@ def damaged(path, damage):
     path.unlink() if change is None else path.write_bytes(change(before))
 
 
-def sampled(todo, seed):
-    return todo if LONG else random.Random(seed).sample(todo, SAMPLE)
+def sampled(cases, seed):
+    return cases if LONG else random.Random(seed).sample(cases, SAMPLE)
 
 
 @pytest.mark.slow
@@ -45,24 +45,24 @@ def test_a_damaged_checkpoint_is_named_and_an_earlier_one_taken(shards, tmp_path
         run_training(job, cut_off)
     shutil.copytree(job.out, tmp_path / "kept")
     newest = tmp_path / "kept/checkpoints/checkpoint-2"
-    todo = [(f.name, d) for f in sorted(newest.iterdir()) for d in DAMAGES]
-    todo = sampled(todo, "checkpoint")
-    for name, damage in todo:
+    cases = [(f.name, d) for f in sorted(newest.iterdir()) for d in DAMAGES]
+    cases = sampled(cases, "checkpoint")
+    for name, damage in cases:
         shutil.rmtree(job.out)
         shutil.copytree(tmp_path / "kept", job.out)
         damaged(job.out / "checkpoints/checkpoint-2" / name, damage)
         caplog.clear()
         with caplog.at_level(logging.WARNING):
             assert weights(run_training(job)) == whole, (name, damage)
-        # a manifest that is gone is a checkpoint that was never finished
+        # a missing manifest means a checkpoint that was never finished
         assert "checkpoint-2 is damaged" in caplog.text or (name, damage) == ("files.json", "gone"), (name, damage)
         assert [line["step"] for line in read_metrics(job.out / "metrics.jsonl")] == [1, 2, 3, 4]
     with capsys.disabled():
-        print(f"\n{len(todo)} damages to checkpoints: each noticed, training ended with the same weights")
+        print(f"\n{len(cases)} damages to checkpoints: each noticed, training ended with the same weights")
 
 
 @pytest.mark.slow
-def test_without_any_whole_checkpoint_training_begins_anew(shards, tmp_path):
+def test_without_any_whole_checkpoint_training_starts_over(shards, tmp_path):
     whole = weights(run_training(TrainJob(shards, tmp_path / "whole", load_train("train-demo-stage-1", TINY))))
     job = TrainJob(shards, tmp_path / "out", load_train("train-demo-stage-1", TINY))
     with pytest.raises(KeyboardInterrupt):
@@ -83,11 +83,11 @@ def shards_of(shards, folder):
     return folder
 
 
-def test_damaged_shards_are_a_sentence(shards, tmp_path, capsys):
+def test_damaged_shards_are_a_clear_error(shards, tmp_path, capsys):
     kept = shards_of(shards, tmp_path / "kept")
     recipe = load_train("train-demo-stage-1", TINY)
-    todo = [(f.relative_to(kept), d) for f in sorted(kept.rglob("*")) if f.is_file() for d in DAMAGES]
-    for name, damage in todo:
+    cases = [(f.relative_to(kept), d) for f in sorted(kept.rglob("*")) if f.is_file() for d in DAMAGES]
+    for name, damage in cases:
         folder = tmp_path / "shards"
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(kept, folder)
@@ -95,8 +95,8 @@ def test_damaged_shards_are_a_sentence(shards, tmp_path, capsys):
         with pytest.raises(AvcurateError):
             run_training(TrainJob(folder, tmp_path / "out", recipe))
     with capsys.disabled():
-        print(f"\n{len(todo)} damages to shards: each a sentence")
-    assert len(todo) >= 10
+        print(f"\n{len(cases)} damages to shards: each a clear error")
+    assert len(cases) >= 10
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_damaged_shards_are_a_sentence(shards, tmp_path, capsys):
     ],
     ids=str,
 )
-def test_odd_facts_are_a_sentence(shards, tmp_path, facts):
+def test_odd_facts_are_a_clear_error(shards, tmp_path, facts):
     folder = tmp_path / "s"
     shutil.copytree(shards, folder)
     whole = json.loads((folder / "shards.json").read_text())
@@ -129,7 +129,7 @@ def test_odd_facts_are_a_sentence(shards, tmp_path, facts):
 
 @pytest.mark.parametrize("damage", sorted(DAMAGES))
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "processor_config.json"])
-def test_a_damaged_model_is_a_sentence(shards, tmp_path, name, damage):
+def test_a_damaged_model_is_a_clear_error(shards, tmp_path, name, damage):
     from avcurate.engines.checkpoint import EMBEDDED_FOLDER
 
     model = tmp_path / "model"
@@ -142,7 +142,7 @@ def test_a_damaged_model_is_a_sentence(shards, tmp_path, name, damage):
         run_training(TrainJob(shards, tmp_path / "out", recipe))
 
 
-def test_an_adapter_given_for_a_model_is_a_sentence(shards, tmp_path):
+def test_an_adapter_given_as_a_model_is_a_clear_error(shards, tmp_path):
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter/adapter_config.json").write_text("{}")
     recipe = load_train("train-demo-stage-1", TINY | {"model": str(tmp_path / "adapter")})

@@ -1,4 +1,4 @@
-"""What reaches the loss: audio and video here; in TRL's own trainer neither, without a word."""
+"""What reaches the loss: audio and video here; in TRL's own trainer neither, silently."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ TOWERS = {"audio": "audio_tower", "video": "visual"}
 
 
 def watch(model, seen):
-    """Note for each pass over a whole prompt which towers ran in it, and whether its gradient is wanted."""
+    """Record for each pass over a whole prompt which towers ran in it, and whether it needs a gradient."""
     ran = set()
     modules = {name.rsplit(".", 1)[-1]: module for name, module in reversed(list(model.named_modules()))}
     for media, name in TOWERS.items():

@@ -1,4 +1,4 @@
-"""A training killed with SIGKILL, most often while it saves, and begun again: the weights of an unbroken one."""
+"""A training killed with SIGKILL, most often while saving, and restarted: the weights of an uninterrupted one."""
 
 import multiprocessing
 import os
@@ -35,7 +35,7 @@ def work(job):
 @pytest.mark.slow
 @pytest.mark.parametrize("lora", [0, 4], ids=["all weights", "lora"])
 def test_a_killed_training_ends_with_the_same_weights(shards, tmp_path, capsys, lora):
-    # children begin with the imports done, and without the threads of this process
+    # children start with the imports done, and without this process's threads
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(["tests.train.test_kills", "avcurate.train.trainer", "avcurate.train.rl"])
     recipe = load_train("train-demo-stage-1", TINY | {"lora_rank": lora})

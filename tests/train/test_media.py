@@ -1,18 +1,18 @@
-"""Questions that cannot be trained on are written down once, whatever a crash left behind."""
+"""Questions that cannot be trained on are recorded once, whatever a crash left behind."""
 
 import json
 
 from avcurate.train.media import Rows, read_dead
 
 
-def test_a_line_that_a_crash_cut_off_does_not_swallow_the_next(tmp_path):
+def test_a_line_cut_off_by_a_crash_does_not_swallow_the_next(tmp_path):
     file = tmp_path / "dead.jsonl"
     first = {"question_id": "a", "media": "a.mp4", "reason": "media_missing", "message": "gone"}
     file.write_text(json.dumps(first) + '\n{"question_id": "b", "med')
     rows = Rows(None, file)
     rows.leave_out({"question_id": "a", "media": "a.mp4"}, "media_missing", "gone")
     rows.leave_out({"question_id": "b", "media": "b.mp4"}, "media_missing", "gone")
-    assert [told["question_id"] for told in read_dead(file)] == ["a", "b"]
+    assert [entry["question_id"] for entry in read_dead(file)] == ["a", "b"]
 
 
 def test_shards_cannot_name_clips_outside_the_media_folder(tmp_path):

@@ -1,4 +1,4 @@
-"""Rewards: a table of cases each."""
+"""Rewards, each with a table of cases."""
 
 import pytest
 

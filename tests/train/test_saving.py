@@ -22,19 +22,19 @@ GREEDY = Sampling(temperature=0.0, max_tokens=24)
 
 
 def answers(engine, requests):
-    # half a character at the end is shown by one engine and not by another
+    # engines differ in showing half a character at the end
     replies = engine.generate(ListSource(requests))
     return {r.key: [[x.text.rstrip("\ufffd"), x.tokens] for x in r.responses] for r in replies}
 
 
 def requests_on(clip):
-    found = decode(clip, DecodeSpec(max_frames=4, max_pixels=4096))
-    media = {"a": (found.audio, None), "v": (None, found.frames), "av": (found.audio, found.frames)}
-    return [Request(k, f"What is it, {k}?", a, f, found.fps, 1, 0, GREEDY) for k, (a, f) in media.items()]
+    decoded = decode(clip, DecodeSpec(max_frames=4, max_pixels=4096))
+    media = {"a": (decoded.audio, None), "v": (None, decoded.frames), "av": (decoded.audio, decoded.frames)}
+    return [Request(k, f"What is it, {k}?", a, f, decoded.fps, 1, 0, GREEDY) for k, (a, f) in media.items()]
 
 
 def trained(folder, base):
-    """A model that is no longer its base, saved as training saves it; returns the engine that holds it, too."""
+    """A model that differs from its base, saved as training saves it; also returns the engine that holds it."""
     import torch
 
     checkpoint = Checkpoint(str(base))
@@ -65,7 +65,7 @@ def test_a_trained_model_answers_alike_in_every_engine(kind, tmp_path, tiny_clip
     again = TransformersEngine(Checkpoint(str(folder)))
     again.setup()
     assert answers(again, requests) == wanted
-    # trained on from there: the layout is kept
+    # trained further from there: the layout is kept
     twice = save_model(again.model, again.processor, Checkpoint(str(folder)), tmp_path / "twice")
     assert json.loads((twice / "config.json").read_text())["model_type"] == released["model_type"]
     pytest.importorskip("vllm", reason="vLLM is not installed here; `make test` runs this where it is")
@@ -85,7 +85,7 @@ print("ANSWERS", json.dumps(answers(engine, requests_on(Path(sys.argv[2])))))
 
 
 def by_vllm(folder, clip):
-    """In a process of its own: one that has held a dense model cannot hold one of experts."""
+    """In a separate process: one that has held a dense model cannot hold a mixture of experts."""
     done = subprocess.run([sys.executable, "-c", VLLM, folder, clip], capture_output=True, text=True, cwd=REPO)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.split("ANSWERS", 1)[1])

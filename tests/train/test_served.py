@@ -1,4 +1,4 @@
-"""Rollouts from a real vLLM server that is given the policy each step, in an environment of its own."""
+"""Rollouts from a real vLLM server, in its own environment, that receives the policy each step."""
 
 import os
 import subprocess
@@ -28,11 +28,11 @@ SMALL = {"prompts": 2, "group": 2, "micro_batch": 4, "max_tokens": 24, "steps": 
 
 
 def python_with_vllm():
-    """The interpreter of the other environment; vLLM and TRL want different transformers."""
+    """The interpreter of the other environment; vLLM and TRL require different transformers."""
     for python in (os.environ.get("AVCURATE_VLLM_PYTHON"), REPO / ".venv/bin/python"):
         if python and Path(python).exists():
-            found = subprocess.run([python, "-c", "import importlib.util as i, sys; sys.exit(not i.find_spec('vllm'))"])
-            if found.returncode == 0:
+            probe = subprocess.run([python, "-c", "import importlib.util as i, sys; sys.exit(not i.find_spec('vllm'))"])
+            if probe.returncode == 0:
                 return str(python)
     pytest.skip("no environment with vLLM beside this one (make setup-test, or name one in AVCURATE_VLLM_PYTHON)")
 
@@ -46,15 +46,15 @@ def server(tmp_path_factory):
 
 def requests_of(world, count, n):
     folder, items = world
-    found = []
+    requests = []
     for item in items[:count]:
         clip = decode(folder / "clips" / f"{item.clip.name}.mp4", DecodeSpec(max_frames=32, max_pixels=50176))
-        how = Sampling(temperature=0.0, max_tokens=24)
-        found.append(Request(f"{item.number}", item.draft.text, clip.audio, clip.frames, clip.fps, n, 7, how))
-    return found
+        sampling = Sampling(temperature=0.0, max_tokens=24)
+        requests.append(Request(f"{item.number}", item.draft.text, clip.audio, clip.frames, clip.fps, n, 7, sampling))
+    return requests
 
 
-def test_the_server_writes_what_the_policy_would_also_after_its_weights_changed(server, world, tmp_path):
+def test_the_server_samples_what_the_policy_would_even_after_its_weights_changed(server, world, tmp_path):
     from peft import LoraConfig, get_peft_model
 
     engine = TransformersEngine(Checkpoint("embedded"))

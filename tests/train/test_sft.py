@@ -1,4 +1,4 @@
-"""The supervised baseline: which response is the target, what the loss reads, and that it learns it."""
+"""The supervised baseline: which response is the target, what the loss reads, and that it is learned."""
 
 import json
 
@@ -25,9 +25,9 @@ SMALL = {"algo": "sft", "prompts": 4, "micro_batch": 2, "steps": 4, "save_every"
 
 
 @pytest.fixture(scope="module")
-def told(shards, tmp_path_factory):
+def shards_with_responses(shards, tmp_path_factory):
     """The shards with responses under audio and video, as exports have them."""
-    out = tmp_path_factory.mktemp("told")
+    out = tmp_path_factory.mktemp("shards_with_responses")
     (out / "data").mkdir()
     (out / "shards.json").write_text((shards / "shards.json").read_text())
     table = pq.read_table(shards / "data/train-00000.parquet")
@@ -39,8 +39,8 @@ def told(shards, tmp_path_factory):
     return out
 
 
-def test_the_target_is_one_of_the_right_responses_by_the_questions_own_seed(told):
-    rows = read_shards(told, columns=SFT_COLUMNS).rows
+def test_the_target_is_one_of_the_right_responses_by_the_questions_own_seed(shards_with_responses):
+    rows = read_shards(shards_with_responses, columns=SFT_COLUMNS).rows
     picked = [pick_target(r, 0) for r in rows]
     assert {p.split(".")[0][-5:] for p in picked} == {"Way 1", "Way 2"}
     assert picked == [pick_target(r, 0) for r in rows] and picked != [pick_target(r, 1) for r in rows]
@@ -50,18 +50,18 @@ def test_the_target_is_one_of_the_right_responses_by_the_questions_own_seed(told
     assert pick_target(rows[0] | {"av_responses": cut}, 0) is None
 
 
-def test_the_loss_is_on_the_target_alone_and_media_are_there(told, tmp_path):
+def test_the_loss_is_on_the_target_alone_and_media_are_there(shards_with_responses, tmp_path):
     engine = TransformersEngine(Checkpoint("embedded"))
     engine.setup()
-    shards = read_shards(told, columns=SFT_COLUMNS)
+    shards = read_shards(shards_with_responses, columns=SFT_COLUMNS)
     recipe = load_train("train-demo-sft")
     clips = ClipCache(shards.media, DecodeSpec(**recipe.media.model_dump()), 2)
     items = [{"row": r, "target": t} for r, t in zip(shards.rows[:2], ("short", "a longer target"), strict=True)]
     batch = OmniCollator(Omni(engine), recipe, Rows(clips, tmp_path / "dead.jsonl"), items)(items)
     clips.close()
     for row, item in enumerate(items):
-        told_ids = batch["labels"][row][batch["labels"][row] != -100].tolist()
-        assert engine.processor.tokenizer.decode(told_ids) == item["target"] + "<|im_end|>"
+        target_ids = batch["labels"][row][batch["labels"][row] != -100].tolist()
+        assert engine.processor.tokenizer.decode(target_ids) == item["target"] + "<|im_end|>"
         where = (batch["labels"][row] != -100).nonzero().flatten()
         assert torch.equal(batch["input_ids"][row][where], batch["labels"][row][where])
         assert batch["attention_mask"][row][where].all()
@@ -71,9 +71,10 @@ def test_the_loss_is_on_the_target_alone_and_media_are_there(told, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 8])
-def test_sft_learns_its_targets_resumes_exactly_and_logs_to_tensorboard(told, tmp_path, rank):
-    def job(out, **more):
-        return TrainJob(told, tmp_path / out, load_train("train-demo-sft", {**SMALL, "lora_rank": rank}), **more)
+def test_sft_learns_its_targets_resumes_exactly_and_logs_to_tensorboard(shards_with_responses, tmp_path, rank):
+    def job(out, **fields):
+        recipe = load_train("train-demo-sft", {**SMALL, "lora_rank": rank})
+        return TrainJob(shards_with_responses, tmp_path / out, recipe, **fields)
 
     whole = run_training(job("whole", report_to=("tensorboard",)))
     lines = read_metrics(tmp_path / "whole/metrics.jsonl")
@@ -89,16 +90,16 @@ def test_sft_learns_its_targets_resumes_exactly_and_logs_to_tensorboard(told, tm
     resumed = run_training(job("cut"))
     from safetensors.torch import load_file
 
-    one, two = (load_file(p / "model.safetensors") for p in (whole, resumed))
-    assert all(torch.equal(one[k], two[k]) for k in one)
+    expected, actual = (load_file(p / "model.safetensors") for p in (whole, resumed))
+    assert all(torch.equal(expected[k], actual[k]) for k in expected)
 
 
-def test_shards_without_right_responses_are_refused(told, shards, tmp_path):
+def test_shards_without_right_responses_are_refused(shards_with_responses, shards, tmp_path):
     out = tmp_path / "wrong"
     (out / "data").mkdir(parents=True)
-    (out / "shards.json").write_text(json.dumps(json.loads((told / "shards.json").read_text())))
-    table = pq.read_table(told / "data/train-00000.parquet").drop(["av_correct"])
+    (out / "shards.json").write_text(json.dumps(json.loads((shards_with_responses / "shards.json").read_text())))
+    table = pq.read_table(shards_with_responses / "data/train-00000.parquet").drop(["av_correct"])
     table = table.append_column("av_correct", pa.array([[False] * 4] * table.num_rows))
     pq.write_table(table, out / "data/train-00000.parquet")
-    with pytest.raises(UserError, match="no question of the shards has a right response"):
+    with pytest.raises(UserError, match="no question in the shards has a right response"):
         run_training(TrainJob(out, tmp_path / "o", load_train("train-demo-sft", SMALL)))

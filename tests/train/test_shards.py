@@ -1,4 +1,4 @@
-"""Shards are read whole, and what does not fit the model is refused with both sides named."""
+"""Shards are read whole, and those that do not fit the model are refused, naming both sides."""
 
 import json
 import shutil
@@ -13,14 +13,14 @@ from tests.train.jobs import load_train
 
 def changed(shards, tmp_path, **facts):
     shutil.copytree(shards, tmp_path / "s")
-    held = json.loads((tmp_path / "s/shards.json").read_text())
-    (tmp_path / "s/shards.json").write_text(json.dumps(held | facts))
+    original = json.loads((tmp_path / "s/shards.json").read_text())
+    (tmp_path / "s/shards.json").write_text(json.dumps(original | facts))
     return tmp_path / "s"
 
 
 def test_rows_come_in_order_and_missing_splits_are_named(shards):
-    found = read_shards(shards)
-    assert len(found.rows) > 30 and found.rows == sorted(found.rows, key=lambda r: r["question_id"])
+    whole = read_shards(shards)
+    assert len(whole.rows) > 30 and whole.rows == sorted(whole.rows, key=lambda r: r["question_id"])
     with pytest.raises(UserError, match="validation"):
         read_shards(shards, "validation")
     with pytest.raises(UserError, match="holds no shards"):
@@ -36,9 +36,9 @@ def test_rows_come_in_order_and_missing_splits_are_named(shards):
     ],
 )
 def test_other_media_values_are_refused(shards, tmp_path, facts, says):
-    found = read_shards(changed(shards, tmp_path, **facts))
+    altered = read_shards(changed(shards, tmp_path, **facts))
     with pytest.raises(UserError, match=says):
-        refuse_mismatch(found.facts, load_train("train-demo-stage-1"), Checkpoint("embedded"))
+        refuse_mismatch(altered.facts, load_train("train-demo-stage-1"), Checkpoint("embedded"))
 
 
 def test_another_schema_or_family_is_refused(shards, tmp_path):

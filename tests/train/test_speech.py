@@ -11,14 +11,14 @@ def pieces(*parts):
     return list(range(len(parts))), lambda ids: "".join(parts[i] for i in ids)
 
 
-def test_words_are_projected_to_all_their_tokens_and_tags_are_no_words():
+def test_words_map_to_all_their_tokens_and_tags_are_not_words():
     parts = ("<v>", "two", " lo", "ud", " bells", " in", " the", " dark", "</v>", "<sum", "> so", " it", " stops", ".")
     ids, decode = pieces(*parts)
     gate = gate_of(ids, decode, pattern_tagger())
-    said = {p: g for p, g in zip(parts, gate.tokens, strict=True)}
+    gated = {p: g for p, g in zip(parts, gate.tokens, strict=True)}
     assert not gate.fallback
-    assert all(said[p] for p in ("two", " lo", "ud", " bells", " dark", " stops"))
-    assert not any(said[p] for p in ("<v>", " in", " the", "</v>", "<sum", " it", "."))
+    assert all(gated[p] for p in ("two", " lo", "ud", " bells", " dark", " stops"))
+    assert not any(gated[p] for p in ("<v>", " in", " the", "</v>", "<sum", " it", "."))
 
 
 @pytest.mark.parametrize("tagger", [lambda text: [("one", "NN")], lambda text: 1 / 0])
@@ -27,6 +27,6 @@ def test_a_tagger_that_fails_gates_nothing_and_says_so(tagger):
     assert gate.tokens == [1, 1] and gate.fallback
 
 
-def test_nothing_said_is_no_fallback():
+def test_no_words_is_not_a_fallback():
     gate = gate_of(*pieces("<v>", "</v>"), pattern_tagger())
     assert gate.tokens == [0, 0] and not gate.fallback

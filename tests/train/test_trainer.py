@@ -1,6 +1,6 @@
 """Training for real on the embedded model: it hears in the loss, resumes exactly, and what it saves answers.
 
-Runs where TRL is installed (`make train-test`): the vLLM of the other tests wants another transformers.
+Runs where TRL is installed (`make train-test`): the vLLM of the other tests requires another transformers.
 """
 
 import json
@@ -46,27 +46,29 @@ def engine():
 
 def requests_of(world, count, n=1):
     folder, items = world
-    how = Sampling(temperature=1.0, max_tokens=40)
-    found = []
+    sampling = Sampling(temperature=1.0, max_tokens=40)
+    requests = []
     for item in items[:count]:
         clip = decode(folder / "clips" / f"{item.clip.name}.mp4", DecodeSpec(max_frames=32, max_pixels=50176))
-        found.append(Request(f"{item.number}", item.draft.text, clip.audio, clip.frames, clip.fps, n, item.number, how))
-    return found
+        requests.append(
+            Request(f"{item.number}", item.draft.text, clip.audio, clip.frames, clip.fps, n, item.number, sampling)
+        )
+    return requests
 
 
-def test_the_loss_reads_what_the_rollout_wrote_with_the_same_ears_and_eyes(engine, world):
-    """Log-probabilities of the training forward are those the rollout drew from; without media they are not."""
+def test_the_loss_sees_and_hears_what_the_rollout_did(engine, world):
+    """Log-probabilities of the training forward are those the rollout sampled from; without media they are not."""
     omni, requests = Omni(engine), requests_of(world, 3)
     written = omni.rollouts(requests)
     longest = max(map(len, written))
     ids, mask = torch.zeros(3, longest, dtype=torch.long), torch.zeros(3, longest)
-    for i, one in enumerate(written):
-        ids[i, : len(one)], mask[i, : len(one)] = torch.tensor(one), 1
+    for i, response in enumerate(written):
+        ids[i, : len(response)], mask[i, : len(response)] = torch.tensor(response), 1
     with torch.no_grad():
         logits, _ = omni.forward(engine.model, requests, ids, mask)
         alone, _ = omni.forward(engine.model, requests[1:2], ids[1:2], mask[1:2])
     assert torch.allclose(logits[1][mask[1].bool()], alone[0][mask[1].bool()], atol=2e-4)
-    # greedy decoding again, one token at a time through the cache, takes what the training forward thinks likeliest
+    # greedy decoding again, one token at a time through the cache, picks what the training forward finds likeliest
     from dataclasses import replace
 
     greedy = [replace(r, sampling=Sampling(temperature=0.0, max_tokens=12)) for r in requests]
@@ -93,12 +95,12 @@ def test_the_reference_reads_no_placeholder(engine, world):
         return engine.model(**inputs)
 
     ids = torch.tensor([[5, 6, 7]])
-    found = omni.entropy_without(spy, [request], ids, torch.ones(1, 3), "audio")
+    entropies = omni.entropy_without(spy, [request], ids, torch.ones(1, 3), "audio")
     tokens = omni.tokens
-    assert found.shape == (1, 3) and "input_features" not in seen and "pixel_values_videos" in seen
+    assert entropies.shape == (1, 3) and "input_features" not in seen and "pixel_values_videos" in seen
     assert not torch.isin(seen["input_ids"], torch.tensor(sorted(tokens.of("audio")))).any()
     assert (seen["input_ids"] == tokens.video).any()
-    # a prompt made anew without a modality is the prompt with its tokens taken out by id
+    # a prompt rebuilt without a modality is the prompt with its tokens removed by id
     whole = engine.inputs([request])
     bare, _ = without(whole["input_ids"], whole["attention_mask"], tokens, "audio", 0)
     assert torch.equal(seen["input_ids"][:, :-3], bare)
@@ -121,12 +123,12 @@ def test_a_training_that_was_cut_off_ends_with_the_same_weights(shards, tmp_path
     resumed = run_training(job)
     a, b = weights(whole), weights(resumed)
     assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
-    one, two = (read_metrics(tmp_path / n / "metrics.jsonl") for n in ("whole", "cut"))
+    expected, actual = (read_metrics(tmp_path / n / "metrics.jsonl") for n in ("whole", "cut"))
     names = ("reward/total", "kl", "grad_norm", "completion/length")
-    assert [[x.get(n) for n in names] for x in one[:4]] == [[x.get(n) for n in names] for x in two[:4]]
-    assert [x["step"] for x in two[:4]] == [1, 2, 3, 4]
+    assert [[x.get(n) for n in names] for x in expected[:4]] == [[x.get(n) for n in names] for x in actual[:4]]
+    assert [x["step"] for x in actual[:4]] == [1, 2, 3, 4]
     # the reference stays what it was: the policy has left it
-    assert one[0]["kl"] == 0 and one[3]["kl"] > 1e-7
+    assert expected[0]["kl"] == 0 and expected[3]["kl"] > 1e-7
     with pytest.raises(RecipeChanged, match="learning_rate"):
         run_training(job_of(shards, tmp_path / "cut", learning_rate=1e-3))
 
@@ -152,8 +154,8 @@ def test_mapo_trains_and_what_it_saves_answers(shards, world, tmp_path, over):
     trained.close()
 
 
-def test_checkpointed_layers_run_again_as_they_ran_before(engine, world):
-    """On a GPU layers are run again in ``backward``, long after the forward pass."""
+def test_checkpointed_layers_rerun_as_they_ran_before(engine, world):
+    """On a GPU layers are rerun in ``backward``, long after the forward pass."""
     import copy
 
     omni, requests = Omni(engine), requests_of(world, 2)
@@ -170,7 +172,7 @@ def test_checkpointed_layers_run_again_as_they_ran_before(engine, world):
     assert all(torch.allclose(g, grads[1][n], atol=1e-5) for n, g in grads[0].items())
 
 
-def test_no_mark_of_media_can_be_drawn(engine):
+def test_no_media_marker_can_be_sampled(engine):
     tokens = Omni(engine).tokens
     assert tokens.of("both") <= set(engine.banned)
 
@@ -180,7 +182,7 @@ def test_what_cannot_be_trained_says_so(shards, tmp_path):
         run_training(job_of(shards, tmp_path / "few", prompts=500))
     with pytest.raises(UserError, match="MAAM masks separate-then-fuse"):
         run_training(job_of(shards, tmp_path / "cot", maam=True, prompt="cot@1"))
-    with pytest.raises(UserError, match="no multiple of micro_batch"):
+    with pytest.raises(UserError, match="is not a multiple of micro_batch"):
         run_training(job_of(shards, tmp_path / "r", micro_batch=3))
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no shards"):
@@ -197,15 +199,15 @@ def test_rollouts_of_one_question_are_processed_once_and_repeated_exactly(engine
     b, c = replace(b, frames=None), replace(c, audio=None)
     distinct, owner = [a, b, c], [0, 0, 2, 1, 1, 2]
     expected = engine.inputs([distinct[i] for i in owner])
-    found = repeated(engine.inputs(distinct), distinct, owner)
-    assert found.keys() == expected.keys()
+    inputs = repeated(engine.inputs(distinct), distinct, owner)
+    assert inputs.keys() == expected.keys()
     for name, value in expected.items():
-        assert torch.equal(torch.as_tensor(found[name]), torch.as_tensor(value)), name
+        assert torch.equal(torch.as_tensor(inputs[name]), torch.as_tensor(value)), name
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("algo", ["grpo", "sft"])
-def test_a_clip_that_cannot_be_read_is_written_down_and_stops_nobody(shards, tmp_path, algo):
+def test_a_clip_that_cannot_be_read_is_recorded_and_does_not_stop_training(shards, tmp_path, algo):
     """Half the clips are gone; the other questions are trained on."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -259,8 +261,8 @@ def test_a_question_that_holds_a_placeholder_is_left_out_by_name(shards, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_gradient_that_is_no_number_stops_before_it_is_saved(shards, tmp_path, monkeypatch):
-    """The step is named with its questions, no checkpoint holds such weights, and the same command goes on."""
+def test_a_nan_gradient_stops_training_before_it_is_saved(shards, tmp_path, monkeypatch):
+    """The step is named with its questions, no checkpoint holds such weights, and the same command resumes."""
     import pyarrow.parquet as pq
     from transformers import TrainerCallback
 
@@ -291,7 +293,7 @@ def test_a_gradient_that_is_no_number_stops_before_it_is_saved(shards, tmp_path,
     assert (run_training(job) / "model.safetensors").is_file()
 
 
-def test_shards_without_a_column_are_a_sentence(shards, tmp_path):
+def test_shards_without_a_column_are_a_clear_error(shards, tmp_path):
     import pyarrow.parquet as pq
 
     with pytest.raises(UserError, match="has no column"):
@@ -314,7 +316,7 @@ def test_shards_without_a_column_are_a_sentence(shards, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_training_is_finished_verified_and_its_model_watched(shards, tmp_path):
+def test_a_training_finishes_and_verifies_and_its_model_is_checked(shards, tmp_path):
     from avcurate.errors import RunLocked
     from avcurate.runner.rundir import RunDir
     from avcurate.runner.status import run_status
@@ -327,8 +329,8 @@ def test_a_training_is_finished_verified_and_its_model_watched(shards, tmp_path)
     weights = run_training(job) / "model.safetensors"
     run = RunDir(tmp_path / "out")
     assert run_status(run)["state"] == "finished"
-    found = verify_run(run)
-    assert found["files"] >= 3 and found["damaged"] == []
+    report = verify_run(run)
+    assert report["files"] >= 3 and report["damaged"] == []
     whole = weights.read_bytes()
     weights.write_bytes(weights.read_bytes()[:-8] + b"damaged!")
     assert [d["path"] for d in verify_run(run)["damaged"]] == ["model/model.safetensors"]
@@ -340,7 +342,7 @@ def test_a_training_is_finished_verified_and_its_model_watched(shards, tmp_path)
 
 @pytest.mark.slow
 def test_a_reward_and_an_algorithm_of_another_package_train(shards, tmp_path, monkeypatch):
-    """Those of docs/examples/plugin, found by their entry points."""
+    """Those of docs/examples/plugin, found by entry points."""
     from avcurate.train.names import ALGORITHMS, REWARDS
     from tests.example_package import install_example
 
@@ -351,11 +353,11 @@ def test_a_reward_and_an_algorithm_of_another_package_train(shards, tmp_path, mo
     run_training(job_of(shards, tmp_path / "r", steps=2, **over))
     lines = read_metrics(tmp_path / "r/metrics.jsonl")
     assert all(0 < x["reward/brevity"] <= 1 and x["grad_norm"] > 0 for x in lines[:2])
-    wanted = [x["reward/preference"] + 0.5 * x["reward/brevity"] for x in lines[:2]]
-    assert [x["reward/total"] for x in lines[:2]] == pytest.approx(wanted)
+    expected = [x["reward/preference"] + 0.5 * x["reward/brevity"] for x in lines[:2]]
+    assert [x["reward/total"] for x in lines[:2]] == pytest.approx(expected)
 
 
-def test_names_that_are_not_known_and_old_ones_are_a_sentence():
+def test_unknown_names_and_old_ones_are_a_clear_error():
     for over, says in (
         ({"algo": "ppo"}, "there is no algorithm 'ppo'"),
         ({"rewards": {"beauty": 1.0}}, "there is no reward 'beauty'"),
@@ -368,7 +370,7 @@ def test_names_that_are_not_known_and_old_ones_are_a_sentence():
 
 @pytest.mark.slow
 def test_some_questions_other_settings_and_too_many_dead(shards, tmp_path):
-    """The options that every run has mean for a training what they mean elsewhere."""
+    """The options common to all runs mean the same for training."""
     import pyarrow.parquet as pq
 
     from avcurate.errors import TooManyDead
@@ -415,7 +417,7 @@ def test_some_questions_other_settings_and_too_many_dead(shards, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_moved_training_is_looked_at_where_it_is(shards, tmp_path, monkeypatch):
+def test_a_moved_training_is_read_where_it_is(shards, tmp_path, monkeypatch):
     from typer.testing import CliRunner
 
     from avcurate.cli.app import app
@@ -424,6 +426,6 @@ def test_a_moved_training_is_looked_at_where_it_is(shards, tmp_path, monkeypatch
     moved = shutil.move(tmp_path / "here", tmp_path / "there")
     monkeypatch.chdir(tmp_path)
     for command in ("status", "report", "verify"):
-        found = CliRunner().invoke(app, [command, "there"])
-        assert found.exit_code == 0, (command, found.exception)
+        result = CliRunner().invoke(app, [command, "there"])
+        assert result.exit_code == 0, (command, result.exception)
     assert (moved / "report.html").is_file()

@@ -1,1 +1,1 @@
-"""The algorithms of ``train``, one a file."""
+"""The algorithms of ``train``, one per file."""

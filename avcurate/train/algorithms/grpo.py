@@ -10,12 +10,12 @@ from avcurate.train.core.objective import clipped_surrogate, reweighted_policy_l
 
 
 class Grpo(Algorithm):
-    """Every token of a completion weighs the same."""
+    """Every token of a completion has the same weight."""
 
-    about = "group-relative advantages, every token alike"
+    about = "group-relative advantages, all tokens weighted equally"
 
     def loss(self, batch: Completions) -> Tensor:
-        """Clipped surrogate, mean over tokens and completions, and the KL term."""
+        """Clipped surrogate, mean over tokens and completions, plus the KL term."""
         clip = self.recipe.clip
         surrogate = clipped_surrogate((batch.logp - batch.old).exp(), batch.advantages, low=clip, high=clip)
         policy = reweighted_policy_loss(surrogate, torch.ones_like(batch.mask), batch.mask)

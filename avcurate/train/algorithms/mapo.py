@@ -1,4 +1,4 @@
-"""MAPO (§2, Algorithm 1): tokens weighed by what the modality changes; attention asked of those that it does not."""
+"""MAPO (§2, Algorithm 1): tokens weighted by modality relevance, with an attention loss on the less relevant."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from avcurate.train.speech import gate_of, pattern_tagger
 
 
 class Mapo(Algorithm):
-    """The relevance mask over GRPO's surrogate, and the attention loss (Eq. 2, 4 and 5)."""
+    """The relevance mask over GRPO's surrogate, plus the attention loss (Eq. 2, 4 and 5)."""
 
-    about = "GRPO weighed by modality relevance, with an attention loss (MAPO)"
+    about = "GRPO weighted by modality relevance, with an attention loss (MAPO)"
     reads_reference = True
 
     def __init__(self, recipe: TrainRecipe) -> None:
@@ -33,10 +33,10 @@ class Mapo(Algorithm):
     def gate(
         self, written: list[list[int]], decode: Callable[[Sequence[int]], str], record: Callable[[str, Tensor], None]
     ) -> list[list[float]] | None:
-        """Content words alone, by their part of speech."""
+        """Content words only, by part of speech."""
         if self._tagger is None:
             return None
-        gates = [gate_of(one, decode, self._tagger) for one in written]
+        gates = [gate_of(ids, decode, self._tagger) for ids in written]
         chosen = [[float(x) for x in g.tokens] for g in gates]
         record("gate/share", torch.tensor(sum(map(sum, chosen)) / sum(map(len, written))))
         record("gate/fallback", torch.tensor(sum(g.fallback for g in gates) / len(gates)))
@@ -49,8 +49,8 @@ class Mapo(Algorithm):
         delta = differential_entropy(text_only, entropy(batch.logits.detach()), mask)
         omega = relevance_mask(delta, mask, base=mapo.base, cap=mapo.cap)
         inverse = inverse_relevance(delta, mask, batch.gate, base=mapo.base, cap=mapo.cap)
-        how = AttentionLoss(mapo.exponent, mapo.floor, mapo.fail_at, mapo.prefactor_cap)
-        attention = attention_loss(batch.mass, inverse, mask, batch.gate, batch.advantages, batch.accuracy, how)
+        settings = AttentionLoss(mapo.exponent, mapo.floor, mapo.fail_at, mapo.prefactor_cap)
+        attention = attention_loss(batch.mass, inverse, mask, batch.gate, batch.advantages, batch.accuracy, settings)
         batch.record("delta_h/mean_abs", delta.abs()[mask.bool()].mean())
         batch.record("omega/max", omega[mask.bool()].max())
         batch.record("loss/attention", attention)

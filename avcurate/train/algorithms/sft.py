@@ -1,6 +1,6 @@
-"""Supervised fine-tuning, the baseline: one stored chain of thought of each question is the target.
+"""Supervised fine-tuning, the baseline: the target is one stored chain of thought per question.
 
-TRL's SFTTrainer, given batches that hold audio and video: its own collators know images only.
+TRL's SFTTrainer, fed batches with audio and video: its own collators handle images only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ IGNORED = -100
 
 
 def pick_target(row: dict[str, Any], seed: int) -> str | None:
-    """One of the right responses under audio and video, by the question's own seed; ``None`` where there is none."""
+    """One of the right responses under audio and video, by the question's own seed; ``None`` if there is none."""
     texts = [
         r["text"]
         for r, right in zip(row["av_responses"], row["av_correct"], strict=False)
@@ -39,27 +39,27 @@ def pick_target(row: dict[str, Any], seed: int) -> str | None:
 
 
 class OmniCollator:
-    """Rows with a ``target`` as the model's inputs, with labels on the target alone.
+    """Turn rows with a ``target`` into model inputs, with labels on the target only.
 
     Args:
-        omni: the model; recipe: prompt; rows: reads the rows' media; everyone: all items, for a batch without a clip.
+        omni: the model; recipe: prompt; rows: reads media; everyone: all items, for a batch with no readable clip.
     """
 
     def __init__(self, omni: Omni, recipe: TrainRecipe, rows: Rows, everyone: list[dict[str, Any]]) -> None:
         self.omni, self.recipe, self.rows, self.everyone = omni, recipe, rows, everyone
 
     def __call__(self, items: list[dict[str, Any]]) -> dict[str, Any]:
-        """A batch: tokens padded on the left before the response and on the right after it.
+        """A batch: prompts left-padded, responses right-padded.
 
-        Rows whose clip cannot be read are left out; where none is left, another of all items stands in.
+        Rows whose clip cannot be read are skipped; if none is left, another item takes their place.
 
         Raises:
-            UserError: none is left, or clips are shown at several frame rates.
+            UserError: no clip can be read, or clips have different frame rates.
         """
         self.rows.ahead(item["row"] for item in items)
         read = list(self.rows.readable(items)) or list(itertools.islice(self.rows.readable(self.everyone), 1))
         if not read:
-            raise UserError("no clip of the shards can be read.", "See dead.jsonl beside the log, and --media.")
+            raise UserError("none of the shards' clips can be read.", "See dead.jsonl next to the log; check --media.")
         items, requests = [item for item, _ in read], list[Request]()
         for item, clip in read:
             row = item["row"]
@@ -79,7 +79,7 @@ class OmniCollator:
         rates = {r.fps for r in requests}
         if len(rates) > 1:
             raise UserError(
-                f"clips of one batch are shown at {' and '.join(f'{x:.3g}' for x in sorted(rates))} frames per second.",
+                f"clips of one batch are sampled at {' and '.join(f'{x:.3g}' for x in sorted(rates))} frames a second.",
                 "Set micro_batch to 1, or raise media.max_frames so that no clip needs a lower rate.",
             )
         batch = self.omni.batch(requests, ids, mask)
@@ -96,21 +96,23 @@ class OmniSftTrainer(ThinkerCheckpoints, SFTTrainer):  # type: ignore[misc]
 
 
 def make_trainer(parts: Parts) -> Any:
-    """A trainer on one chain of thought of each question.
+    """A trainer on one chain of thought per question.
 
     Raises:
-        UserError: no question has a right response under audio and video, or sizes do not divide each other.
+        UserError: no question has a right response under audio and video, or sizes do not divide evenly.
     """
     recipe = parts.recipe
     pairs = [(row, pick_target(row, recipe.seed)) for row in parts.rows]
     for row, target in pairs:
         if target is None:
             parts.media.leave_out(
-                row, "no_right_response", "no right, finished response under audio and video to learn from"
+                row, "no_right_response", "no right, finished response under audio and video to train on"
             )
     items = [{"row": {k: v for k, v in r.items() if not k.startswith("av_")}, "target": t} for r, t in pairs if t]
     if not items:
-        raise UserError("no question of the shards has a right response under audio and video.", "Label more.")
+        raise UserError(
+            "no question in the shards has a right response under audio and video.", "Label more questions."
+        )
     args = SFTConfig(
         **parts.arguments(),
         gradient_accumulation_steps=parts.passes(recipe.prompts),
@@ -131,13 +133,13 @@ def make_trainer(parts: Parts) -> Any:
 class Sft(Algorithm):
     """The baseline: no rollouts, no rewards."""
 
-    about = "supervised on one stored right chain of thought of each question"
+    about = "supervised on one stored right chain of thought per question"
     columns = SFT_COLUMNS
     rolls_out = False
 
     def loss(self, batch: Completions) -> torch.Tensor:
-        """The Trainer's own: cross-entropy on the targets."""
-        raise TypeError("SFT has no completions of its own")
+        """Not used: the Trainer's own is cross-entropy on the targets."""
+        raise TypeError("SFT does not sample completions")
 
     def make_trainer(self, parts: Parts) -> Any:
         """A supervised trainer."""

@@ -1,7 +1,7 @@
-"""A prompt without a modality: its tokens taken out by id, so that the reference reads text and not placeholders.
+"""A prompt without a modality: its tokens are removed by id, so that the reference reads text, not placeholders.
 
-MAPO's reference "receives only the text prompt" (§3.3). Dropping the features alone would leave a run of placeholder
-embeddings for it to read; taking out a span would fail where audio and video interleave.
+MAPO's reference "receives only the text prompt" (§3.3). Dropping the features alone would leave it a run of placeholder
+embeddings; removing a span would fail where audio and video interleave.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Modality = Literal["audio", "video", "both"]
 
 @dataclass(frozen=True)
 class MediaTokens:
-    """Token ids of a tokenizer: what stands for a modality, and what encloses it; ``None`` where there is none."""
+    """A tokenizer's media token ids: placeholders, and the markers around them; ``None`` where there is none."""
 
     audio: int
     video: int
@@ -27,31 +27,31 @@ class MediaTokens:
     vision_end: int | None = None
 
     def of(self, modality: Modality) -> set[int]:
-        """Ids that go when the modality goes, its marks included."""
+        """Ids removed with the modality, markers included."""
         audio = {self.audio, self.audio_start, self.audio_end}
         video = {self.video, self.vision_start, self.vision_end}
         return {i for i in {"audio": audio, "video": video, "both": audio | video}[modality] if i is not None}
 
     def pads(self, modality: Modality) -> set[int]:
-        """Ids of the modality's own tokens, without its marks: the keys that attention mass is counted over."""
+        """Ids of the modality's placeholders, without markers: the keys that attention mass is summed over."""
         return {"audio": {self.audio}, "video": {self.video}, "both": {self.audio, self.video}}[modality]
 
 
 def without(ids: Tensor, mask: Tensor, tokens: MediaTokens, modality: Modality, pad: int) -> tuple[Tensor, Tensor]:
-    """Sequences with a modality's tokens taken out, padded on the left again.
+    """Remove a modality's tokens from sequences and left-pad them again.
 
     Args:
         ids: int64 (B, L); mask: (B, L), 1 on tokens.
         tokens: the tokenizer's media tokens.
-        modality: which goes.
-        pad: id of padding.
+        modality: the one to remove.
+        pad: the padding id.
 
     Returns:
-        int64 (B, L') and int64 (B, L'), L' the longest that is left. Order is kept; positions are the caller's to
-        derive anew, since time positions of what stays do not depend on what went.
+        int64 (B, L') and int64 (B, L'), L' the longest remaining. Order is kept; the caller recomputes
+        positions, since time positions of the remaining tokens do not depend on the removed ones.
     """
-    gone = torch.isin(ids, torch.tensor(sorted(tokens.of(modality)), device=ids.device))
-    keep = mask.bool() & ~gone
+    removed = torch.isin(ids, torch.tensor(sorted(tokens.of(modality)), device=ids.device))
+    keep = mask.bool() & ~removed
     lengths = keep.sum(1)
     longest = int(lengths.max()) if len(lengths) else 0
     out = ids.new_full((len(ids), longest), pad)

@@ -1,6 +1,6 @@
 """GRPO and MAPO objectives (MAPO §2, Eq. 2, 4 and 5), in plain torch.
 
-All tensors are (B, T), B completions padded on the right, or (B,) per completion; ``mask`` is 1 on tokens. Advantages
+All tensors are (B, T), B completions, right-padded, or (B,) per completion; ``mask`` is 1 on tokens. Advantages
 and weights are constants: they are detached here. With ω̃ = 1 everywhere the objective is plain GRPO.
 """
 
@@ -16,15 +16,15 @@ MASS_EPS = 1e-6
 
 @dataclass(frozen=True)
 class AttentionLoss:
-    """Values of the attention branch (MAPO Eq. 4, Table 5).
+    """Hyper-parameters of the attention branch (MAPO Eq. 4, Table 5).
 
     Attributes:
         exponent: κ ≥ 0 of the temporal weight (t/T)^κ.
-        floor: α in [0, 1], what the failure gate leaves to completions that succeeded.
-        fail_at: θ_fail; a completion failed where its accuracy reward is at most this.
+        floor: α in [0, 1], the failure gate's weight for completions that succeeded.
+        fail_at: θ_fail; a completion has failed if its accuracy reward is at most this.
         prefactor_cap: C_pref, over gate · \\|advantage\\|.
-        eps: added to the mass inside the logarithm. The paper has one ε for this and for an advantage floor; they are
-            two quantities, and the latter is not used.
+        eps: added to the mass inside the logarithm. The paper uses one ε for this and for an advantage floor; they are
+            different quantities, and the latter is not used.
     """
 
     exponent: float = 1.0
@@ -38,17 +38,17 @@ def group_advantages(rewards: Tensor, group: int, *, eps: float = 1e-4) -> Tenso
     """(r - mean) / (std + eps) inside each group of completions of one prompt (SFFL Eq. 11, MAPO §2).
 
     Args:
-        rewards: (B,), completions of a prompt next to each other.
+        rewards: (B,), a prompt's completions adjacent.
         group: G ≥ 2 completions per prompt; the standard deviation is the sample's (n - 1).
 
     Returns:
-        (B,); 0 where a whole group earns the same.
+        (B,); 0 where all of a group earns the same.
 
     Raises:
-        ValueError: B is no multiple of G, or a reward is not finite.
+        ValueError: B is not a multiple of G, or a reward is not finite.
     """
     if group < 2 or len(rewards) % group:
-        raise ValueError(f"{len(rewards)} rewards are no whole groups of {group}.")
+        raise ValueError(f"{len(rewards)} rewards do not form whole groups of {group}.")
     if not torch.isfinite(rewards).all():
         raise ValueError("a reward is not finite.")
     grouped = rewards.view(-1, group)
@@ -109,7 +109,7 @@ def attention_loss(
         inverse: (B, T) ν̃ of :func:`relevance.inverse_relevance`.
         mask: (B, T); gate: (B, T) part-of-speech gate.
         advantage: (B,) sequence-level Â, not reweighted.
-        accuracy: (B,) the accuracy reward; what is not finite counts as failed.
+        accuracy: (B,) the accuracy reward; a value that is not finite counts as failed.
         how: exponents, gates and caps.
 
     Returns:

@@ -1,7 +1,7 @@
 """Which tokens depend on a modality: differential entropy, the relevance mask and its inverse (MAPO §3.3, Eq. 1 and 3).
 
-The modality may be audio, video or both; the paper speaks of audio and names the others as future work. All tensors are
-(B, T): B completions, T tokens each, padded on the right; ``mask`` is 1 on tokens of a completion and 0 on padding.
+The modality may be audio, video or both; the paper covers audio and leaves the others to future work. All tensors are
+(B, T): B completions, T tokens each, right-padded; ``mask`` is 1 on tokens of a completion and 0 on padding.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ def entropy(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """Entropy over the full vocabulary, in nats.
 
     Args:
-        logits: float (..., T, V), T in the second-last place; any float type, reckoned in float32 at least.
-        temperature: logits are divided by it, as they were for sampling.
+        logits: float (..., T, V), T second to last; any float type, computed in at least float32.
+        temperature: logits are divided by it, as in sampling.
 
     Returns:
         (..., T) in [0, log V]. Differentiable.
@@ -34,17 +34,17 @@ def differential_entropy(text_only: Tensor, full: Tensor, mask: Tensor) -> Tenso
     """Δh = H(reference without the modality) - H(policy), detached; 0 on padding (MAPO §3.3).
 
     Args:
-        text_only: (B, T) entropies of the reference, which read the prompt with the modality's tokens taken out.
+        text_only: (B, T) entropies of the reference, which reads the prompt with the modality's tokens removed.
         full: (B, T) entropies of the policy.
         mask: (B, T).
 
     Raises:
-        ValueError: an entropy on a token is not finite; a masked weight would hide it.
+        ValueError: a token's entropy is not finite; a masked weight would hide it.
     """
-    found = (text_only - full).detach()
-    if not torch.isfinite(found[mask.bool()]).all():
+    delta = (text_only - full).detach()
+    if not torch.isfinite(delta[mask.bool()]).all():
         raise ValueError("an entropy is not finite: the model's logits are broken.")
-    return torch.where(mask.bool(), found, torch.zeros_like(found))
+    return torch.where(mask.bool(), delta, torch.zeros_like(delta))
 
 
 def scaled_temperature(mask: Tensor, base: float) -> Tensor:

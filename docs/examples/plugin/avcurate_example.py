@@ -1,7 +1,7 @@
 """One of each thing that a package can add: dataset format, engine, model family, task, reward, algorithm.
 
 ``pip install ./docs/examples/plugin``, then ``avcurate plugins`` lists them, and recipes and commands can name them.
-No file of avcurate is touched; the entry points stand in ``pyproject.toml``.
+No file of avcurate is touched; the entry points are in ``pyproject.toml``.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-# A dataset format: which fields tell it apart, and how a record becomes a question.
+# A dataset format: which fields identify it, and how a record becomes a question.
 def read_pub_quiz(raw: dict[str, Any]) -> Question:
-    """``{"clip", "ask", "options", "solution"}``, the solution by its index."""
+    """``{"clip", "ask", "options", "solution"}``, the solution as an index."""
     choices = choice_list(raw.get("options"))
     answer, index = choice(choices, raw.get("solution"))
     name = text(raw, "clip")
@@ -47,7 +47,7 @@ PUB_QUIZ = Format("pub-quiz", "the quiz of our pub", frozenset({"clip", "ask", "
 
 # An engine: requests in, replies out.
 class FirstChoice(Engine):
-    """Says the first option of every question: a baseline that needs no model."""
+    """Answers with the first option of every question: a baseline that needs no model."""
 
     name = "first-choice"
     perceives = False
@@ -63,9 +63,13 @@ class FirstChoice(Engine):
         """The text after ``A. `` in every prompt."""
         while (request := source.take(wait=True)) is not None:
             first = next((x[3:] for x in request.prompt.splitlines() if x.startswith("A. ")), "")
-            said = f"<think>The first one.</think><answer>{first}</answer>"
+            response = f"<think>The first one.</think><answer>{first}</answer>"
             yield Reply(
-                request.key, tuple(Response(request.seed + i, said, "stop", 8) for i in range(request.n)), -1, -1, -1
+                request.key,
+                tuple(Response(request.seed + i, response, "stop", 8) for i in range(request.n)),
+                -1,
+                -1,
+                -1,
             )
 
     def perceive(self, request: Request) -> Perception:
@@ -119,7 +123,7 @@ class LengthsStage(RecordStage):
         return {"least": self.least}
 
     def process(self, rows: Iterator[Row], log: WorkLog) -> Iterator[tuple[str, Outcome]]:
-        """One outcome a row; whatever goes wrong with one is that row's."""
+        """One outcome per row; an error stays with its row."""
         isolation = Isolation()
         for row in rows:
             yield self.row_id(row), guarded(isolation, lambda row=row: self._count(self.raw(row)))
@@ -127,7 +131,7 @@ class LengthsStage(RecordStage):
     def _count(self, record: dict[str, Any]) -> Outcome:
         words = len(str(record["caption"]).split())
         if words < self.least:
-            raise RowError("too_short", f"{words} words, {self.least} are needed.")
+            raise RowError("too_short", f"{words} words, at least {self.least} are required.")
         return Kept({"clip": str(record["clip"]), "words": words})
 
 
@@ -151,16 +155,16 @@ class Lengths(Task[LengthsRecipe]):
         return {"run": str(run.root), "mean_words": sum(words) / max(1, len(words))}
 
 
-# A reward, which recipes weigh by its name: ``rewards: {accuracy: 1.0, brevity: 0.1}``.
+# A reward, which recipes weight by name: ``rewards: {accuracy: 1.0, brevity: 0.1}``.
 class Brevity(Reward):
-    """1 for a response of no more words than ``options.brevity_words``, less in proportion for a longer one."""
+    """1 for a response of at most ``options.brevity_words`` words, proportionally less for a longer one."""
 
     about = "few words"
 
     def __call__(self, rows: Sequence[Row], texts: Sequence[str]) -> list[float | None]:
-        """One value a text."""
-        most = int(self.recipe.options.get("brevity_words", 100))
-        return [min(1.0, most / max(1, len(text.split()))) for text in texts]
+        """One value per text."""
+        maximum = int(self.recipe.options.get("brevity_words", 100))
+        return [min(1.0, maximum / max(1, len(text.split()))) for text in texts]
 
 
 # A training algorithm: advantages and a loss; rollouts, rewards, the KL term, checkpoints and resume come with it.
@@ -170,12 +174,12 @@ class Reinforce(Algorithm):
     about = "REINFORCE, leave-one-out baseline"
 
     def advantages(self, rewards: Tensor) -> Tensor:
-        """r less the mean reward of the others of its group."""
+        """r minus the mean reward of the others in its group."""
         grouped = rewards.view(-1, self.recipe.group)
         others = (grouped.sum(1, keepdim=True) - grouped) / (self.recipe.group - 1)
         return (grouped - others).flatten()
 
     def loss(self, batch: Completions) -> Tensor:
-        """-A log π of whole completions, and the KL term."""
+        """-A log π of whole completions, plus the KL term."""
         whole = (batch.logp * batch.mask).sum(1)
         return -(batch.advantages.detach() * whole).mean() + self.recipe.beta * batch.kl

@@ -1,4 +1,4 @@
-"""A modality taken out of a prompt by token id."""
+"""A modality removed from a prompt by token id."""
 
 import torch
 
@@ -7,7 +7,7 @@ from avcurate.train.core.ablate import MediaTokens, media_keys, without
 IDS = MediaTokens(audio=90, video=80, audio_start=91, audio_end=92, vision_start=81, vision_end=82)
 
 
-def test_a_modality_is_taken_out_by_id_even_where_both_interleave():
+def test_a_modality_is_removed_by_id_even_where_both_interleave():
     ids = torch.tensor([[0, 5, 81, 91, 80, 90, 80, 90, 92, 82, 6, 7], [5, 91, 90, 90, 92, 6, 7, 8, 9, 81, 80, 82]])
     mask = torch.ones_like(ids)
     mask[0, 0] = 0

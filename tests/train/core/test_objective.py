@@ -22,9 +22,9 @@ MASS = torch.tensor([[0.4, 0.2, 0.05, 0.01]])
 
 
 def test_group_advantages_by_hand():
-    found = group_advantages(torch.tensor([1.0, 0, 0, 1, 2, 2, 2, 2]), 4)
-    assert found[:4].tolist() == pytest.approx([0.865875, -0.865875, -0.865875, 0.865875], abs=1e-6)
-    assert found[4:].tolist() == [0, 0, 0, 0]
+    advantages = group_advantages(torch.tensor([1.0, 0, 0, 1, 2, 2, 2, 2]), 4)
+    assert advantages[:4].tolist() == pytest.approx([0.865875, -0.865875, -0.865875, 0.865875], abs=1e-6)
+    assert advantages[4:].tolist() == [0, 0, 0, 0]
     for rewards, group in ((torch.ones(5), 4), (torch.ones(4), 1), (torch.tensor([1.0, float("nan")]), 2)):
         with pytest.raises(ValueError):
             group_advantages(rewards, group)
@@ -45,7 +45,7 @@ def test_the_reweighted_policy_loss_by_hand(advantage, tokens, loss):
     assert plain == pytest.approx(sum(tokens) / 4)
 
 
-def test_weights_may_as_well_be_put_into_the_advantage():
+def test_weights_can_be_put_into_the_advantage():
     g = torch.Generator().manual_seed(0)
     mask = (torch.arange(7)[None] < torch.tensor([[7], [4], [2]])).double()
     logp = torch.randn(3, 7, generator=g, dtype=torch.float64, requires_grad=True)
@@ -53,20 +53,20 @@ def test_weights_may_as_well_be_put_into_the_advantage():
     advantage = torch.tensor([1.3, -0.7, 0.2], dtype=torch.float64)
     omega = relevance_mask(torch.randn(3, 7, generator=g, dtype=torch.float64), mask)
     ours = reweighted_policy_loss(clipped_surrogate((logp - old).exp(), advantage), omega, mask)
-    # the surrogate is positively homogeneous in the advantage: weights may as well be put into it, one for each token
+    # the surrogate is positively homogeneous in the advantage: weights can be put into it, one per token
     per_token = clipped_surrogate(
         (logp - old).exp(), advantage[:, None] * omega * mask.sum(1, keepdim=True) / omega.sum(1, keepdim=True)
     )
     grpo = ((per_token * mask).sum(1) / mask.sum(1)).mean()
     assert float(ours) == pytest.approx(float(grpo), abs=1e-12)
-    one, other = (torch.autograd.grad(x, logp, retain_graph=True)[0] for x in (ours, grpo))
-    assert torch.allclose(one, other, atol=1e-12) and (one[mask == 0] == 0).all()
+    gradient, expected = (torch.autograd.grad(x, logp, retain_graph=True)[0] for x in (ours, grpo))
+    assert torch.allclose(gradient, expected, atol=1e-12) and (gradient[mask == 0] == 0).all()
 
 
 def test_kl_by_hand_and_never_below_zero():
     zero = torch.zeros(1, 1)
-    for d, wanted in ((0.3, 0.049859), (-0.3, 0.040818), (0.0, 0.0)):
-        assert float(kl_k3(zero, torch.tensor([[d]]), torch.ones(1, 1))) == pytest.approx(wanted, abs=1e-6)
+    for d, expected in ((0.3, 0.049859), (-0.3, 0.040818), (0.0, 0.0)):
+        assert float(kl_k3(zero, torch.tensor([[d]]), torch.ones(1, 1))) == pytest.approx(expected, abs=1e-6)
     logp, mask = torch.randn(2, 5), torch.tensor([[1.0] * 5, [1, 1, 0, 0, 0]])
     garbage = torch.where(mask.bool(), torch.randn(2, 5), torch.full((2, 5), float("inf")))
     assert 0 <= float(kl_k3(logp, garbage, mask)) < float("inf")
@@ -86,8 +86,8 @@ def test_kl_by_hand_and_never_below_zero():
 )
 def test_the_attention_loss_by_hand(how, accuracy, loss):
     nu = inverse_relevance(DELTA, ONES, GATE)
-    found = attention_loss(MASS, nu, ONES, GATE, torch.tensor([-1.2]), torch.tensor([accuracy]), how)
-    assert float(found) == pytest.approx(loss, abs=1e-6)
+    result = attention_loss(MASS, nu, ONES, GATE, torch.tensor([-1.2]), torch.tensor([accuracy]), how)
+    assert float(result) == pytest.approx(loss, abs=1e-6)
 
 
 def test_gradients_reach_the_mass_alone_and_nothing_where_no_token_is_gated():

@@ -1,4 +1,4 @@
-"""Entropy, Δh and both weights against hand-worked numbers and against what must hold for any numbers."""
+"""Entropy, Δh and both weights against hand-worked numbers and against properties that hold for any numbers."""
 
 import math
 
@@ -18,8 +18,8 @@ ONES = torch.ones(1, 4)
 GATE = torch.tensor([[1.0, 0.0, 1.0, 1.0]])
 
 
-def close(found, wanted, places=6):
-    assert found.flatten().tolist() == pytest.approx(wanted, abs=0.6 * 10**-places)
+def close(actual, expected, places=6):
+    assert actual.flatten().tolist() == pytest.approx(expected, abs=0.6 * 10**-places)
 
 
 def test_worked_numbers():
@@ -72,7 +72,7 @@ def test_entropy_is_that_of_the_whole_vocabulary_and_chunks_change_nothing():
     assert torch.autograd.gradcheck(entropy, (small,))
 
 
-def test_what_is_not_finite_is_refused_and_nothing_flows_back():
+def test_non_finite_values_are_refused_and_no_gradient_flows_back():
     full = torch.rand(1, 4, requires_grad=True)
     assert not differential_entropy(torch.rand(1, 4), full, ONES).requires_grad
     broken = torch.tensor([[1.0, float("nan"), 0, 0]])
