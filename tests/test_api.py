@@ -48,7 +48,7 @@ def test_a_task_is_run_read_and_resumed(tmp_path):
 def test_what_does_not_fit_is_said_by_name(tmp_path):
     with pytest.raises(TypeError, match="no option 'colour'"):
         av.judge("c.jsonl", out=tmp_path, colour="red")
-    with pytest.raises(TypeError, match="inputs by place"):
+    with pytest.raises(TypeError, match="positional inputs"):
         av.run("judge", "a", "b", out=tmp_path)
     with pytest.raises(UserError, match="not a run directory"):
         av.open_run(tmp_path)
