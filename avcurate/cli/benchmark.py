@@ -24,7 +24,7 @@ def vggsound_animal(
     recipe: Annotated[str, typer.Option("--recipe", "-r", help="Rules: recipe name or file.")] = "vggsound-animal",
     json_out: Json = False,
 ) -> None:
-    """Select clips of 27 animal classes: only the clip's own class is both heard and seen; no music, still or voice-over.
+    """Select clips of 27 animal classes whose own class alone is heard and seen; no music, stills or voice-over.
 
     Yields the 363 clips of VGGSound-Animal from VGGSounder 0.1.6.
 

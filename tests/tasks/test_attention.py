@@ -79,7 +79,7 @@ def test_a_forced_pem_is_read_once_and_swapped_clips_are_found(world, tmp_path, 
     assert "audio_1" not in row
     for clip in (tmp_path / "swap").rglob("*.mp4"):
         clip.unlink()
-    with pytest.raises(UserError, match="can be read again"):
+    with pytest.raises(UserError, match="can be reread"):
         run_attend(AttendJob(tmp_path / "run", limit=4))
 
 

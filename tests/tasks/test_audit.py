@@ -70,7 +70,7 @@ def test_an_evaluation_of_other_clips_proves_nothing(swapped, tmp_path):
     changes = {"annotations": tmp_path / "q.json", "media": tmp_path / "clips", "conditions": "a"}
     changes |= {"model.engine": "scripted", "model.model": str(tmp_path / "s.jsonl")}
     running.run("eval", tmp_path / "e", changes)
-    with pytest.raises(UserError, match="not asked about these"):
+    with pytest.raises(UserError, match="did not ask about these"):
         audit(swapped, RunDir(tmp_path / "e"))
 
 

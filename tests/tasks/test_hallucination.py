@@ -119,7 +119,7 @@ def test_nothing_named_is_no_number(tmp_path):
     summary = summarise_hallucination(found)
     assert summary["measures"]["chair_i"]["value"] is None and summary["measures"]["recall"]["value"] == 0
     assert "NaN" not in json.dumps(summary)
-    assert "nothing to divide by" in write_captions_page(found, summary).read_text()
+    assert "undefined (no denominator)" in write_captions_page(found, summary).read_text()
 
 
 @pytest.mark.slow
