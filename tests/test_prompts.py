@@ -80,7 +80,7 @@ def test_a_run_is_asked_and_read_with_a_prompt_of_a_file_and_keeps_it(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text(json.dumps(OWN))
     case = CASES["label-pem"](tmp_path / "all")
-    case.mend()
+    case.fix()
     shown = []
 
     def say(request):

@@ -103,21 +103,21 @@ class _Chain:
         self, out: Path, steps: list[Planned], record: dict[str, Any], jobs: int, quiet: bool, tell: Tell
     ) -> None:
         self.out, self.steps, self.record, self.jobs, self.quiet, self.tell = out, steps, record, jobs, quiet, tell
-        self.flying: list[_Running] = []
+        self.running: list[_Running] = []
         self.done: set[str] = set()
 
     def run(self) -> None:
         self._save()
         waiting = list(self.steps)
         try:
-            while waiting or self.flying:
+            while waiting or self.running:
                 for step in [s for s in waiting if set(s.after) <= self.done]:
-                    if len(self.flying) >= self.jobs:
+                    if len(self.running) >= self.jobs:
                         break
                     waiting.remove(step)
                     self._start(step)
                 self._reap()
-                if self.flying:
+                if self.running:
                     time.sleep(POLL_S)
         except BaseException:
             self._stop()
@@ -150,7 +150,7 @@ class _Chain:
         }
         self._save()
         command = [step.python or sys.executable, "-m", "avcurate", *step.words]
-        self.flying.append(_Running(self._spawn(command, step.name), step, time.monotonic()))
+        self.running.append(_Running(self._spawn(command, step.name), step, time.monotonic()))
 
     def _spawn(self, command: list[str], name: str) -> subprocess.Popen[bytes]:
         env = dict(os.environ) | {DEPTH: str(int(os.environ.get(DEPTH, "0")) + 1)}
@@ -177,25 +177,25 @@ class _Chain:
             return spawn(log, log)
 
     def _reap(self) -> None:
-        for running in [r for r in self.flying if r.process.poll() is not None]:
-            self.flying.remove(running)
-            code = running.process.returncode
-            seconds = round(time.monotonic() - running.began, 1)
-            entry = self.record["steps"][running.step.name]
+        for job in [r for r in self.running if r.process.poll() is not None]:
+            self.running.remove(job)
+            code = job.process.returncode
+            seconds = round(time.monotonic() - job.began, 1)
+            entry = self.record["steps"][job.step.name]
             entry |= {"state": "failed" if code else "finished", "exit_code": code, "seconds": seconds}
-            entry["made"] = made_by(running.step.folder)
+            entry["made"] = made_by(job.step.folder)
             self._save()
             if not code:
-                self._refuse_changes(running.step, entry)
-            self.tell(running.step.name, f"ended with exit code {code}" if code else f"finished in {seconds:g} s")
+                self._refuse_changes(job.step, entry)
+            self.tell(job.step.name, f"ended with exit code {code}" if code else f"finished in {seconds:g} s")
             if code:
-                details = f"See {self.out}/logs/{running.step.name}.log." if self.jobs > 1 else "Its error is above."
+                details = f"See {self.out}/logs/{job.step.name}.log." if self.jobs > 1 else "Its error is above."
                 raise StepFailed(
-                    f"step {running.step.name} ended with exit code {code}: avcurate {' '.join(running.step.words)}",
+                    f"step {job.step.name} ended with exit code {code}: avcurate {' '.join(job.step.words)}",
                     f"{details} Run the same command again to resume.",
                     code,
                 )
-            self.done.add(running.step.name)
+            self.done.add(job.step.name)
 
     def _refuse_changes(self, step: Planned, entry: dict[str, Any]) -> None:
         """Refuse a step that changed another step's output, which the next run of the chain would change back."""
@@ -211,18 +211,18 @@ class _Chain:
 
     def _stop(self) -> None:
         """Stop every running step so that it can resume."""
-        for running in self.flying:
+        for job in self.running:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(running.process.pid, signal.SIGTERM)
+                os.killpg(job.process.pid, signal.SIGTERM)
         deadline = time.monotonic() + GRACE_S
-        for running in self.flying:
+        for job in self.running:
             try:
-                running.process.wait(max(0.1, deadline - time.monotonic()))
+                job.process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 with contextlib.suppress(ProcessLookupError):
-                    os.killpg(running.process.pid, signal.SIGKILL)
-                running.process.wait()
-            self.record["steps"][running.step.name]["state"] = "stopped"
+                    os.killpg(job.process.pid, signal.SIGKILL)
+                job.process.wait()
+            self.record["steps"][job.step.name]["state"] = "stopped"
         self._save()
 
     def _save(self) -> None:

@@ -33,7 +33,7 @@ def doctor(
 def plugins(
     json_out: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """List what recipes can refer to (tasks, formats, engines, families, rewards, algorithms), and its package.
+    """List tasks, formats, engines, families, rewards and algorithms, and the package each comes from.
 
     Your own package can add any of them through an entry point; see docs/examples.
 

@@ -15,7 +15,7 @@ from tests.attack.cases import CASES
 @pytest.mark.parametrize("task", ["label-pem", "eval", "dominance"])
 def test_a_model_that_says_nothing_readable_is_noticed(task, tmp_path, caplog):
     case = CASES[task](tmp_path / "all")
-    case.mend()
+    case.fix()
     case.parts["engine"].say = lambda request: "Who can say. It may be this, or it may be that other thing, or none."
     changes = {**case.changes, "n": 32, "run.part_size": 2}
     with caplog.at_level(logging.WARNING):
