@@ -1,4 +1,4 @@
-"""Every command explains itself with an example, starts quickly, and fails with a sentence."""
+"""Every command has help with an example, starts quickly, and fails with one sentence."""
 
 import re
 import subprocess
@@ -13,8 +13,8 @@ from tests.conftest import REPO
 HEAVY = ("torch", "transformers", "vllm", "sentence_transformers", "ray", "datasets", "pyarrow", "numpy", "pydantic")
 
 
-def commands(found, path=()):
-    for name, command in found.items():
+def commands(by_name, path=()):
+    for name, command in by_name.items():
         if hasattr(command, "commands"):
             yield from commands(command.commands, (*path, name))
         else:

@@ -1,4 +1,4 @@
-"""A model whose answers cannot be read: a warning, or a stop to go on from; what was cut off is counted."""
+"""A model with unreadable answers: a warning, or a resumable stop; cut-off answers are counted."""
 
 import json
 import logging
