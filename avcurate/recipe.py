@@ -71,20 +71,22 @@ class Strict(BaseModel):
 class RunOptions(Strict):
     """How a run is carried out. None of it changes the results, so any of it may differ on resume."""
 
-    limit: Annotated[int, Flag("--limit")] = Field(0, ge=0, description="Only the first records; 0 for all.")
-    only: Annotated[tuple[str, ...], Flag("--only")] = Field((), description="Only the row of this id; repeatable.")
+    limit: Annotated[int, Flag("--limit")] = Field(0, ge=0, description="Process only the first records; 0 for all.")
+    only: Annotated[tuple[str, ...], Flag("--only")] = Field(
+        (), description="Process only the row with this id; repeatable."
+    )
     records: Annotated[tuple[int, ...], Flag("--record")] = Field(
-        (), description="Only the record of this number in the input; repeatable."
+        (), description="Process only the record with this number in the input; repeatable."
     )
     part_size: Annotated[int, Flag("--part-size")] = Field(
         256, ge=1, le=1_000_000, description="Rows per Parquet part."
     )
     workers: Annotated[int, Flag("--workers", "--decode-workers")] = Field(
-        2, ge=1, le=1024, description="Clips decoded, or files written, in parallel."
+        2, ge=1, le=1024, description="Number of clips decoded, or files written, in parallel."
     )
     executor: Annotated[str, Flag("--executor")] = Field("local", description="local or ray.")
     fail_on_dead: Annotated[float | None, Flag("--fail-on-dead")] = Field(
-        None, ge=0, le=1, description="Stop when this share of rows is dead."
+        None, ge=0, le=1, description="Stop, resumably, when this share of rows is dead."
     )
 
 
@@ -119,7 +121,7 @@ class ModelSpec(Strict):
     served_name: Annotated[str | None, Flag("--served-name")] = Field(
         None, description="The model's name on the servers, if they use an alias."
     )
-    max_sequences: int = Field(96, ge=1, le=1 << 16, description="Responses generated in parallel.")
+    max_sequences: int = Field(96, ge=1, le=1 << 16, description="Number of responses generated in parallel.")
     max_model_len: int = Field(32_768, ge=256, description="Maximum length of prompt plus response, in tokens (vllm).")
     dtype: str = Field("auto", description="Number format of the weights.")
     trust_remote_code: bool = Field(False, description="Run code that comes with the checkpoint (vllm).")

@@ -56,7 +56,7 @@ class ChainRecipe(Strict):
     python: dict[Name, str] = Field(
         default_factory=dict, description="Interpreters by name, e.g. from an environment with the extra `train`."
     )
-    steps: tuple[Step, ...] = Field(min_length=1, description="Steps, run one after the other.")
+    steps: tuple[Step, ...] = Field(min_length=1, description="Steps, in order.")
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:

@@ -15,7 +15,7 @@ def attend(
     condition: Annotated[str, typer.Option("--condition", help="Condition whose responses are read.")] = "av",
     layers: Annotated[int, typer.Option("--layers", help="Number of last decoder layers to average.", min=1)] = 5,
     limit: Annotated[int, typer.Option("--limit", help="Read only the first questions; 0 for all.", min=0)] = 0,
-    decode_workers: Annotated[int, typer.Option("--workers", help="Clips decoded in parallel.", min=1)] = 2,
+    decode_workers: Annotated[int, typer.Option("--workers", help="Number of clips decoded in parallel.", min=1)] = 2,
     media: Annotated[
         Path | None, typer.Option("--media", help="Folder of the clips, if they have moved since the run.")
     ] = None,

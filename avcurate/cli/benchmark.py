@@ -21,7 +21,9 @@ def vggsound_animal(
     vggsound: VggSound,
     vggsounder: VggSounder,
     out: Out,
-    recipe: Annotated[str, typer.Option("--recipe", "-r", help="Rules: recipe name or file.")] = "vggsound-animal",
+    recipe: Annotated[
+        str, typer.Option("--recipe", "-r", help="Recipe with the rules, by name or file.")
+    ] = "vggsound-animal",
     json_out: Json = False,
 ) -> None:
     """Select clips of 27 animal classes whose own class alone is heard and seen; no music, stills or voice-over.
@@ -38,7 +40,9 @@ def vggsound_all(
     vggsound: VggSound,
     vggsounder: VggSounder,
     out: Out,
-    recipe: Annotated[str, typer.Option("--recipe", "-r", help="Rules: recipe name or file.")] = "vggsound-all",
+    recipe: Annotated[
+        str, typer.Option("--recipe", "-r", help="Recipe with the rules, by name or file.")
+    ] = "vggsound-all",
     json_out: Json = False,
 ) -> None:
     """Apply the same rule to every class, at most 10 clips of each, drawn with the recipe's seed.
@@ -54,7 +58,7 @@ def audioset(
     classes: Annotated[Path, typer.Option("--classes", help="class_labels_indices.csv.")],
     ontology: Annotated[Path, typer.Option("--ontology", help="ontology.json.")],
     out: Out,
-    recipe: Annotated[str, typer.Option("--recipe", "-r", help="Rules: recipe name or file.")] = "audioset",
+    recipe: Annotated[str, typer.Option("--recipe", "-r", help="Recipe with the rules, by name or file.")] = "audioset",
     json_out: Json = False,
 ) -> None:
     """Select AudioSet clips with exactly one most specific sounding object, capped per class and in total.

@@ -81,7 +81,7 @@ def plan(
     model: Annotated[str | None, typer.Option("--model", "-m", help="Model that replaces the recipe's.")] = None,
     engine: Annotated[str | None, typer.Option("--engine", "-e", help="Engine that replaces the recipe's.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for any field; repeatable.")] = None,
-    probe: Annotated[int, typer.Option("--probe", help="Clips to probe.", min=1)] = 64,
+    probe: Annotated[int, typer.Option("--probe", help="Number of clips to probe.", min=1)] = 64,
     json_out: Json = False,
 ) -> None:
     """Estimate clips, seconds, tokens, responses and disk space of a run, and what does not fit; loads no weights.
