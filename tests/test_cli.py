@@ -58,7 +58,7 @@ def test_nothing_heavy_is_imported_for_help():
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
-def test_errors_are_a_sentence_with_the_next_step(tmp_path):
+def test_errors_are_one_sentence_with_the_next_step(tmp_path):
     done = avcurate("label-pem", str(tmp_path / "none.json"), "--media", str(tmp_path), "-o", str(tmp_path / "r"))
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "does not exist" in done.stderr and "annotation file" in done.stderr

@@ -198,7 +198,7 @@ def test_random_damage_is_always_accounted_for(tmp_path):
     print(f"\n{refused} refused, {kept} read in full")
 
 
-def test_parquet_that_is_damaged_or_swells(tmp_path):
+def test_damaged_or_oversized_parquet(tmp_path):
     good = tmp_path / "good.parquet"
     pq.write_table(
         pa.table({"id": list(range(5000)), "t": [f"text {i}" for i in range(5000)]}), good, row_group_size=500

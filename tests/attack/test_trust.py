@@ -215,7 +215,7 @@ def test_odd_records_give_one_error(labelled):
         *("run.part_size=99999999999999999999", "media.max_frames=1e9", "media.fps=.inf", "run.workers=1000000"),
     ],
 )
-def test_endless_values_are_refused_before_anything_runs(labelled, setting):
+def test_out_of_range_values_are_refused_before_anything_runs(labelled, setting):
     words = ["label-pem", labelled.folder / "q.json", "--media", labelled.folder / "clips", "-o", labelled.folder / "x"]
     done = CliRunner().invoke(app, [*map(str, words), "--set", setting])
     assert isinstance(done.exception, UserError) and not (labelled.folder / "x").exists()
@@ -299,7 +299,7 @@ BAD_SIDES = {
 
 
 @pytest.mark.parametrize("what", BAD_SIDES)
-def test_a_second_table_counts_whole_or_not_at_all(tmp_path, what):
+def test_a_second_table_is_used_in_full_or_refused(tmp_path, what):
     from avcurate.sources.side import side_table
 
     file = tmp_path / "truth.jsonl"

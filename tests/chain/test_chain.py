@@ -254,7 +254,7 @@ ODD = ["[]", "{}", '{"steps": {}}', '{"steps": []}', '{"steps": {"a": 3}, "chain
 
 
 @pytest.mark.parametrize("damage", ODD)
-def test_a_damaged_record_gives_one_sentence(tmp_path, damage):
+def test_a_damaged_record_gives_one_error(tmp_path, damage):
     pipeline = chain({"name": "a", "command": ["recipe", "ls"]})
     run_chain(pipeline, tmp_path / "o", quiet=True)
     (tmp_path / "o/chain.json").write_text(damage)
@@ -287,7 +287,7 @@ def test_a_step_may_not_change_the_output_of_another(tmp_path):
 
 
 @pytest.mark.slow
-def test_commands_on_runs_know_chains(tmp_path):
+def test_run_commands_work_on_chains(tmp_path):
     pipeline = swap_chain(tmp_path, [("a", "b"), ("b", "nosuch")])
     run_chain(pipeline, tmp_path / "out", quiet=True)
     out, runner = str(tmp_path / "out"), CliRunner()

@@ -108,7 +108,7 @@ def test_invalid_conditions_say_why(benchmark, tmp_path):
 
 
 @pytest.mark.slow
-def test_on_the_demo_world_answers_follow_what_is_shown_and_the_swapped_sound(world, tmp_path):
+def test_in_the_demo_world_answers_follow_what_is_shown_and_the_swapped_sound(world, tmp_path):
     folder, items = world
     changes = {"captions": folder / "captions.jsonl", "media": folder / "clips", "threshold": 0.97}
     running.run("pair", tmp_path / "p", changes)

@@ -55,7 +55,7 @@ def test_bad_records_have_reasons_and_spare_their_neighbours(tmp_path):
     assert all(r["message"] and r["hint"] for r in dead_rows(run_dir))
 
 
-def test_clip_zero_texts_for_references_and_other_odd_input(tmp_path):
+def test_clip_zero_string_references_and_other_odd_input(tmp_path):
     rows = [
         {"clip": 0, "caption": "a dog"},
         {"clip": 1, "caption": "a computer mouse"},

@@ -140,7 +140,7 @@ def text_model(tmp_path_factory):
     return folder
 
 
-def test_text_models_are_known_by_their_configuration(text_model):
+def test_text_models_are_recognized_by_their_configuration(text_model):
     from avcurate.engines.checkpoint import Checkpoint
 
     assert Checkpoint(str(text_model)).reads_text_alone and not Checkpoint("embedded").reads_text_alone

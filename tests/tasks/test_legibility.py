@@ -27,7 +27,7 @@ def test_a_model_that_says_nothing_readable_is_noticed(task, tmp_path, caplog):
     assert json.loads((tmp_path / "stopped/run.json").read_text())["complete"]
 
 
-def test_answers_that_can_be_read_are_no_reason_to_stop(tmp_path, caplog):
+def test_readable_answers_never_stop_a_run(tmp_path, caplog):
     case = CASES["label-pem"](tmp_path / "all")
     with caplog.at_level(logging.WARNING):
         case.go(changes={"fail_on_unreadable": 0.0, "n": 8})

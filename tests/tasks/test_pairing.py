@@ -103,7 +103,7 @@ def test_the_same_seed_gives_the_same_pairs_and_nothing_is_embedded_twice(tmp_pa
     assert sum(p["looked_at"] for p in first) < 60 * 40
 
 
-def test_bad_records_are_dead_and_named(tmp_path):
+def test_bad_records_are_dead_rows_with_reasons(tmp_path):
     rows = [*ROWS, {"clip": "q"}, {"audio_caption": "no clip"}, {"clip": "p", "audio_caption": {"a": 1}}]
     tallies, _, _ = pair(tmp_path, rows)
     assert tallies["captions"].dead == {"caption_missing": 1, "field_missing": 1, "field_not_text": 1}
@@ -141,7 +141,7 @@ def test_lengths_levels_and_equal_sounds_are_checked(tmp_path):
     assert filtered["blip.wav"] == "no_picture" and filtered["copy"] == "donors_taken"
 
 
-def test_on_the_demo_world_no_donor_leaves_an_answer_as_it_was(world, tmp_path):
+def test_in_the_demo_world_no_donor_leaves_an_answer_as_it_was(world, tmp_path):
     folder, items = world
     changes = {"captions": folder / "captions.jsonl", "media": folder / "clips", "threshold": 0.97}
     running.run("pair", tmp_path / "r", changes)
