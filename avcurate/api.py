@@ -6,7 +6,7 @@
 >>> run.to_pandas()
 >>> av.open_run("runs/pem").relabel(tau_acc=0.875)
 
-Options are named as the flags of the command are, with underscores; any other field of the recipe goes into
+Options have the names of the command's flags, with underscores; any other field of the recipe goes into
 ``settings``, e.g. ``settings={"sampling.top_p": 0.9}``. Calling a function again resumes its run.
 """
 
@@ -67,7 +67,7 @@ class Run:
         return [parts.name for parts in self._dir.tables(self.record).values()]
 
     def rows(self, table: str | None = None, columns: list[str] | None = None) -> pa.Table:
-        """Kept rows of a table, by default the last; every part that is read is verified.
+        """Kept rows of a table, by default the last one; every part read is verified.
 
         Raises:
             UserError: the table does not exist or has no rows yet, or a part is damaged.
@@ -80,10 +80,10 @@ class Run:
         parts = self._dir.parts(name)
         if unknown := sorted(set(columns or ()) - set(parts.columns())):
             raise UserError(f"{name} has no column {unknown[0]!r}.", f"It has: {', '.join(parts.columns())}.")
-        found = list(parts.rows(columns=columns))
-        if not found:
-            raise UserError(f"the table {name} of {self.path} has no rows yet.", "Run the task to its end.")
-        return pa.concat_tables(found)
+        batches = list(parts.rows(columns=columns))
+        if not batches:
+            raise UserError(f"the table {name} of {self.path} has no rows yet.", "Run the task until it finishes.")
+        return pa.concat_tables(batches)
 
     def to_pandas(self, table: str | None = None, columns: list[str] | None = None) -> pd.DataFrame:
         """:meth:`rows` as a data frame; needs pandas."""
@@ -108,26 +108,26 @@ class Run:
         return self._task.summarise(self._dir) | {"stages": stage_counts(self.record)}
 
     def summary(self) -> dict[str, Any]:
-        """The run in numbers, as the command prints it with ``--json``."""
+        """Summary of the run, as the command prints it with ``--json``."""
         return self._summary
 
     @property
     def mix(self) -> dict[str, int]:
-        """Questions by label; of ``label-pem`` runs.
+        """Number of questions per label; ``label-pem`` runs only.
 
         Raises:
             UserError: it is a run of another task.
         """
         if "labels" not in self._summary:
             raise UserError(f"a {self.task} run has no labels.", "Open a run of label-pem.")
-        found: dict[str, int] = self._summary["labels"]
-        return found
+        labels: dict[str, int] = self._summary["labels"]
+        return labels
 
     def relabel(self, tau_acc: float | None = None, tau_cot: float | None = None) -> dict[str, Any]:
-        """Label a ``label-pem`` run again with other thresholds, without a model; returns what changed.
+        """Relabel a ``label-pem`` run with other thresholds, without a model; returns what changed.
 
         Raises:
-            UserError: nothing is scored yet.
+            UserError: nothing has been scored yet.
         """
         from avcurate.tasks.label_pem.relabel import relabel_run
 
@@ -136,7 +136,7 @@ class Run:
         return changed
 
     def show(self) -> Path | None:
-        """Print the summary, and write the run's page; returns it where the task has one."""
+        """Print the summary and write the run's page; return its path if the task has one."""
         from avcurate.report.terminal import console, print_funnel
 
         print_funnel(stage_counts(self.record))
@@ -148,7 +148,7 @@ class Run:
 
 
 def open_run(path: PathLike) -> Run:
-    """A run that exists, finished or not.
+    """Open an existing run, finished or not.
 
     Raises:
         UserError: there is no run at ``path``.
@@ -165,31 +165,31 @@ def run(
     force: bool = False,
     **options: Any,
 ) -> Run:
-    """Run, or resume, a task of any name, those of plug-ins too.
+    """Run or resume any task by name, including tasks of plug-ins.
 
     Args:
-        inputs: what the command takes by place, e.g. the annotation file.
+        inputs: the positional arguments of the command, e.g. the annotation file.
         out: run directory.
-        recipe: name or file; the task's own without one.
+        recipe: name or file; by default the task's own.
         settings: fields of the recipe by dotted path.
         force: redo what was made with other settings.
         options: flags of the command, with underscores: ``media``, ``model``, ``n``, ``limit``, …
 
     Raises:
-        UserError: an option, input or recipe that does not fit; see :mod:`avcurate.errors` for the others.
-        TypeError: an option that the command does not have.
+        UserError: an invalid option, input or recipe; see :mod:`avcurate.errors` for the others.
+        TypeError: an option the command does not have.
     """
-    made = TASKS.get(task)
-    known = {o.name: o for o in options_of(made.recipe)}
-    places = [o for o in known.values() if isinstance(o.flag, Argument)]
-    if len(inputs) > len(places):
-        raise TypeError(f"{task} takes {len(places)} inputs by place, not {len(inputs)}")
-    given = {o.name: value for o, value in zip(places, inputs, strict=False)} | options
-    if unknown := sorted(set(given) - set(known)):
-        raise TypeError(f"{task} has no option {unknown[0]!r}; it has {', '.join(sorted(known))}")
-    plain = {known[name].path: str(v) if isinstance(v, Path) else v for name, v in given.items()}
-    loaded = load_recipe(made, recipe, plain | dict(settings or {}))
-    run_task(made, loaded, Context(Path(out)), force=force)
+    task_type = TASKS.get(task)
+    options_by_name = {o.name: o for o in options_of(task_type.recipe)}
+    positional = [o for o in options_by_name.values() if isinstance(o.flag, Argument)]
+    if len(inputs) > len(positional):
+        raise TypeError(f"{task} takes {len(positional)} positional inputs, not {len(inputs)}")
+    given = {o.name: value for o, value in zip(positional, inputs, strict=False)} | options
+    if unknown := sorted(set(given) - set(options_by_name)):
+        raise TypeError(f"{task} has no option {unknown[0]!r}; it has {', '.join(sorted(options_by_name))}")
+    changes = {options_by_name[name].path: str(v) if isinstance(v, Path) else v for name, v in given.items()}
+    loaded = load_recipe(task_type, recipe, changes | dict(settings or {}))
+    run_task(task_type, loaded, Context(Path(out)), force=force)
     return Run(out)
 
 
@@ -214,17 +214,17 @@ def dominance(*clips: PathLike, out: PathLike, **options: Any) -> Run:
 
 
 def objects(*clips: PathLike, out: PathLike, **options: Any) -> Run:
-    """What is in the picture of every clip; see :func:`run` and ``avcurate objects --help``."""
+    """List what is in the picture of every clip; see :func:`run` and ``avcurate objects --help``."""
     return run("objects", *clips, out=out, **options)
 
 
 def hallucination(captions: PathLike, *, out: PathLike, **options: Any) -> Run:
-    """Measure what captions invent; see :func:`run` and ``avcurate hallucination --help``."""
+    """Measure what captions hallucinate; see :func:`run` and ``avcurate hallucination --help``."""
     return run("hallucination", captions, out=out, **options)
 
 
 def pair(captions: PathLike, *, out: PathLike, **options: Any) -> Run:
-    """Choose for each picture a sound that says something else; see :func:`run` and ``avcurate pair --help``."""
+    """Pair each picture with a sound that contradicts it; see :func:`run` and ``avcurate pair --help``."""
     return run("pair", captions, out=out, **options)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class AvcurateError(Exception):
-    """Base of every error a person may see. ``hint`` is the next step, one sentence."""
+    """Base of every error a user may see. ``hint`` is the next step, one sentence."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -16,11 +16,11 @@ class AvcurateError(Exception):
 
 
 class UserError(AvcurateError):
-    """Something the person can put right: an argument, a file, a recipe. Exit code 1."""
+    """Something the user can fix: an argument, a file, a recipe. Exit code 1."""
 
 
 class RowError(AvcurateError):
-    """One row cannot go on. It becomes a dead row under ``reason``; its neighbours are untouched."""
+    """One row failed. It becomes a dead row under ``reason``; its neighbours are untouched."""
 
     def __init__(self, reason: str, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
@@ -32,7 +32,7 @@ class MediaError(RowError):
 
 
 class TooManyDead(AvcurateError):
-    """The share of dead rows passed ``--fail-on-dead``. The run stops and can be resumed. Exit code 3."""
+    """The share of dead rows exceeded ``--fail-on-dead``. The run stops and can be resumed. Exit code 3."""
 
 
 class RunLocked(UserError):
@@ -44,7 +44,7 @@ class RecipeChanged(UserError):
 
 
 class StepFailed(UserError):
-    """A step of a chain ended with an error. ``code`` is its exit code, and the chain's."""
+    """A step of a chain ended with an error. ``code`` is its exit code, which the chain exits with too."""
 
     def __init__(self, message: str, hint: str, code: int) -> None:
         super().__init__(message, hint)
@@ -52,7 +52,7 @@ class StepFailed(UserError):
 
 
 class Stopped(BaseException):
-    """SIGINT or SIGTERM arrived; no ``KeyboardInterrupt``, which libraries on the way up swallow.
+    """SIGINT or SIGTERM arrived. Not a ``KeyboardInterrupt``, which libraries further up the stack swallow.
 
     Attributes:
         code: the exit code, 130 or 143.

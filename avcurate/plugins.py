@@ -1,4 +1,4 @@
-"""Every registry there is, for ``avcurate plugins``."""
+"""All registries, for ``avcurate plugins``."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The prompts a question is asked with.
 
-Knows the wording and the tag format of each prompt version; knows nothing of media or engines.
+Holds the wording and the tag format of each prompt version; independent of media and engines.
 A prompt is never edited in place: a change of wording is a new version, because a stored
-response is only comparable with responses to the same words. A user's own prompt gets its version from its content.
+response is only comparable with responses to the same words. The version of a custom prompt is a hash of its content.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from avcurate.errors import UserError
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 FUSED = ("v", "a", "sum")
-_PLACES = re.compile(r"\{(question|choices|last)\}")
+_PLACEHOLDERS = re.compile(r"\{(question|choices|last)\}")
 Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")]
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One versioned way of asking. ``name`` is what recipes refer to, e.g. ``cot@1``.
+    """One version of a prompt. ``name`` is what recipes refer to, e.g. ``cot@1``.
 
     Attributes:
-        instruction: follows question and choices; where it holds ``{question}`` it is the whole prompt, and
-            ``{choices}`` in it stands for the lettered choices. ``{last}`` is the last choice's letter.
-        reasoning_tags: where the reasoning stands in a response; answer_tags: where the answer stands.
-        renamed: pairs of a tag of a response and the one that is read for it.
+        instruction: follows question and choices; if it contains ``{question}`` it is the whole prompt, and
+            ``{choices}`` stands for the lettered choices. ``{last}`` is the last choice's letter.
+        reasoning_tags: tags that enclose the reasoning of a response; answer_tags: those that enclose its answer.
+        renamed: pairs of a custom tag and the standard tag it is parsed as.
     """
 
     name: str
@@ -51,46 +51,46 @@ class Prompt:
             "choices": "\n".join(lettered),
             "last": LETTERS[max(0, len(choices) - 1)],
         }
-        # in one pass: what a question says is text, never a place to fill
-        instruction = _PLACES.sub(lambda m: values[m[1]], self.instruction)
+        # in one pass: braces in a question are text, never placeholders
+        instruction = _PLACEHOLDERS.sub(lambda m: values[m[1]], self.instruction)
         if "{question}" in self.instruction:
             return instruction
         return "\n".join([*([values["question"]] if question else []), *lettered, instruction])
 
     def read(self, response: str) -> str:
-        """A response with the tags that every parser knows in place of the prompt's own."""
+        """A response with the prompt's own tags replaced by the standard ones that every parser knows."""
         if not self.renamed:
             return response
-        names = {own.lower(): known for own, known in self.renamed}
+        names = {tag.lower(): known for tag, known in self.renamed}
         return self._tags.sub(lambda m: f"<{m[1]}{names[m[2].lower()]}>", response)
 
     @property
     def fuses(self) -> bool:
-        """Whether responses are those of separate-then-fuse: ``<mod> <v> <a> <sum> <ans>``, which MAAM masks."""
+        """Whether responses have the separate-then-fuse format that MAAM masks: ``<mod> <v> <a> <sum> <ans>``."""
         return set(FUSED) <= set(self.reasoning_tags)
 
     @cached_property
     def _tags(self) -> re.Pattern[str]:
-        return re.compile(rf"<(/?)({'|'.join(re.escape(own) for own, _ in self.renamed)})>", re.IGNORECASE)
+        return re.compile(rf"<(/?)({'|'.join(re.escape(tag) for tag, _ in self.renamed)})>", re.IGNORECASE)
 
 
 class OwnPrompt(BaseModel):
-    """A prompt of a user's own, as a recipe or a file of its own has it. See :class:`Prompt` for the fields."""
+    """A custom prompt, from a recipe or a file. See :class:`Prompt` for the fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")] = Field(
-        description="What it is called; its version is a hash of its content."
+        description="Name of the prompt; its version is a hash of its content."
     )
     instruction: Annotated[str, StringConstraints(min_length=1, max_length=20_000)] = Field(
-        description="Follows question and choices, or is the whole prompt where it holds {question} (and {choices})."
+        description="Follows question and choices; the whole prompt if it contains {question} (and {choices})."
     )
-    reasoning_tags: tuple[Tag, ...] = Field(("think",), description="Tags of a response that hold its reasoning.")
-    answer_tags: tuple[Tag, ...] = Field(("answer",), description="Tags of a response that hold its answer.")
+    reasoning_tags: tuple[Tag, ...] = Field(("think",), description="Tags that enclose the reasoning.")
+    answer_tags: tuple[Tag, ...] = Field(("answer",), description="Tags that enclose the answer.")
     about: str = ""
 
     def prompt(self) -> Prompt:
-        """As it is asked with."""
+        """The versioned prompt."""
         content = self.model_dump(mode="json", exclude={"about"})
         version = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
         known = {*COT.reasoning_tags, *COT.answer_tags, *SEPARATE_THEN_FUSE.reasoning_tags, "mod"}
@@ -149,16 +149,16 @@ PROMPTS: dict[str, Prompt] = {p.name: p for p in (COT, SEPARATE_THEN_FUSE, CLASS
 
 
 def recorded_prompt(recipe: dict[str, Any]) -> Prompt:
-    """The prompt of a recipe as ``run.json`` has it."""
-    found = recipe["prompt"]
-    return get_prompt(OwnPrompt.model_validate(found) if isinstance(found, dict) else found)
+    """The prompt of a recipe recorded in ``run.json``."""
+    prompt = recipe["prompt"]
+    return get_prompt(OwnPrompt.model_validate(prompt) if isinstance(prompt, dict) else prompt)
 
 
 def get_prompt(name: str | OwnPrompt) -> Prompt:
-    """The prompt of that name, or a user's own; a bare name (``cot``) means its newest version.
+    """The prompt of that name, or a custom one; a bare name (``cot``) means its newest version.
 
     Raises:
-        UserError: no prompt has that name; the hint lists those there are.
+        UserError: no prompt has that name; the hint lists the known ones.
     """
     if isinstance(name, OwnPrompt):
         return name.prompt()
@@ -167,6 +167,6 @@ def get_prompt(name: str | OwnPrompt) -> Prompt:
     versions = [p for p in PROMPTS.values() if p.name.split("@")[0] == name]
     if not versions:
         raise UserError(
-            f"there is no prompt {name!r}.", f"Prompts are: {', '.join(PROMPTS)}, or a .yaml file of your own."
+            f"there is no prompt {name!r}.", f"Prompts are: {', '.join(PROMPTS)}; or give your own .yaml file."
         )
     return max(versions, key=lambda p: int(p.name.split("@")[1]))

@@ -1,6 +1,6 @@
-"""A recipe: everything a run depends on, in one validated file. What all recipes share, and how they are read.
+"""Recipes: everything a run depends on, in one validated file. What all recipes share, and how they are read.
 
-A task's own recipe stands in its folder under ``avcurate/tasks``. Commands are made from recipes: a field that carries
+A task's own recipe is in its folder under ``avcurate/tasks``. Commands are generated from recipes: a field with
 a :class:`Flag` or an :class:`Argument` can be given on the command line, every field with ``--set``.
 """
 
@@ -24,8 +24,8 @@ class Flag:
 
     Attributes:
         names: e.g. ``("--model", "-m")``; ``("--twins/--no-twins",)`` for a switch that can be turned off.
-        help: what ``--help`` says; the field's description without one.
-        sets: the value that the bare flag stands for; ``None``: the flag takes a value.
+        help: text for ``--help``; by default the field's description.
+        sets: the value that the bare flag sets; ``None``: the flag takes a value.
     """
 
     names: tuple[str, ...]
@@ -40,7 +40,7 @@ class Flag:
 
 @dataclass(frozen=True)
 class Argument:
-    """A field that is given by its place on the command line."""
+    """A field that is a positional argument on the command line."""
 
     help: str = ""
     required: bool = True
@@ -48,18 +48,18 @@ class Argument:
 
 @dataclass(frozen=True)
 class Required:
-    """An input that has to be given, in the recipe or on the command line."""
+    """An input that must be given, in the recipe or on the command line."""
 
 
 class Strict(BaseModel):
-    """A model that refuses fields it does not know."""
+    """A model that rejects unknown fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @model_validator(mode="before")
     @classmethod
     def _keep_defaults(cls, data: Any) -> Any:
-        """What is said of some fields of a part leaves its other fields as this model has them, not as the part's."""
+        """Merge a partially given section into this model's defaults for it, not into the section's own."""
         if not isinstance(data, dict):
             return data
         for name, field in cls.model_fields.items():
@@ -69,37 +69,39 @@ class Strict(BaseModel):
 
 
 class RunOptions(Strict):
-    """How a run is carried out. None of it changes what comes out, so any of it may differ on resume."""
+    """How a run is carried out. None of it changes the results, so any of it may differ on resume."""
 
-    limit: Annotated[int, Flag("--limit")] = Field(0, ge=0, description="Only the first records; 0 for all.")
-    only: Annotated[tuple[str, ...], Flag("--only")] = Field((), description="Only the row of this id; repeatable.")
+    limit: Annotated[int, Flag("--limit")] = Field(0, ge=0, description="Process only the first records; 0 for all.")
+    only: Annotated[tuple[str, ...], Flag("--only")] = Field(
+        (), description="Process only the row with this id; repeatable."
+    )
     records: Annotated[tuple[int, ...], Flag("--record")] = Field(
-        (), description="Only the record of this number in the input; repeatable."
+        (), description="Process only the record with this number in the input; repeatable."
     )
     part_size: Annotated[int, Flag("--part-size")] = Field(
-        256, ge=1, le=1_000_000, description="Rows of a Parquet part."
+        256, ge=1, le=1_000_000, description="Rows per Parquet part."
     )
     workers: Annotated[int, Flag("--workers", "--decode-workers")] = Field(
-        2, ge=1, le=1024, description="Clips decoded, or files made, at the same time."
+        2, ge=1, le=1024, description="Number of clips decoded, or files written, in parallel."
     )
     executor: Annotated[str, Flag("--executor")] = Field("local", description="local or ray.")
     fail_on_dead: Annotated[float | None, Flag("--fail-on-dead")] = Field(
-        None, ge=0, le=1, description="Stop when this share of rows died."
+        None, ge=0, le=1, description="Stop, resumably, when this share of rows is dead."
     )
 
 
 class TaskRecipe(Strict):
-    """What every task's recipe has."""
+    """Fields of every task's recipe."""
 
     kind: str
-    name: str = Field("", description="What the recipe is called; recorded with the run.")
-    about: str = Field("", description="What it is for, in a sentence.")
+    name: str = Field("", description="Name of the recipe; recorded with the run.")
+    about: str = Field("", description="What it is for, in one sentence.")
     run: RunOptions = RunOptions()
 
     inputs: ClassVar[str] = "input"
 
     def to_record(self) -> Self:
-        """As ``run.json`` has it: with what it names in files that may be moved away."""
+        """The recipe as recorded in ``run.json``: with the content of files it names, which may be moved away."""
         return self
 
 
@@ -117,44 +119,52 @@ class ModelSpec(Strict):
         (), description="Servers, e.g. http://127.0.0.1:8000/v1."
     )
     served_name: Annotated[str | None, Flag("--served-name")] = Field(
-        None, description="The model's name at the servers, where that is an alias of it."
+        None, description="The model's name on the servers, if they use an alias."
     )
-    max_sequences: int = Field(96, ge=1, le=1 << 16, description="Responses generated at the same time.")
-    max_model_len: int = Field(32_768, ge=256, description="Longest prompt plus response, tokens (vllm).")
+    max_sequences: int = Field(96, ge=1, le=1 << 16, description="Number of responses generated in parallel.")
+    max_model_len: int = Field(32_768, ge=256, description="Maximum length of prompt plus response, in tokens (vllm).")
     dtype: str = Field("auto", description="Number format of the weights.")
     trust_remote_code: bool = Field(False, description="Run code that comes with the checkpoint (vllm).")
-    options: dict[str, Any] = Field(default_factory=dict, description="Passed to the engine as they are.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Passed to the engine unchanged.")
 
 
 class SamplingSpec(Strict):
-    """Decoding values."""
+    """Sampling parameters."""
 
     temperature: Annotated[float, Flag("--temperature", help="Sampling temperature; 0 is greedy.")] = Field(1.0, ge=0)
-    top_p: float = Field(1.0, gt=0, le=1, description="Share of probability that tokens are drawn from.")
-    top_k: int = Field(0, ge=0, description="0: off.")
+    top_p: float = Field(1.0, gt=0, le=1, description="Probability mass that tokens are drawn from (nucleus sampling).")
+    top_k: int = Field(0, ge=0, description="Number of likeliest tokens to draw from; 0: off.")
     max_tokens: Annotated[int, Flag("--max-tokens")] = Field(
-        1024, ge=1, le=1 << 20, description="Longest response, tokens."
+        1024, ge=1, le=1 << 20, description="Maximum length of a response, in tokens."
     )
-    first_logprobs: int = Field(0, ge=0, le=20, description="Likeliest first tokens whose log-probability is stored.")
+    first_logprobs: int = Field(
+        0, ge=0, le=20, description="Number of likeliest first tokens whose log-probability is stored."
+    )
 
 
 class MediaSpec(Strict):
     """How clips are decoded."""
 
-    fps: float = Field(2.0, gt=0, le=1000, description="Frames per second shown.")
-    max_frames: int = Field(128, ge=2, le=1 << 16, description="Longer clips are shown at a lower rate.")
-    max_pixels: int = Field(768 * 28 * 28, ge=64, description="Pixels per frame kept when decoding.")
-    max_seconds: float = Field(300.0, gt=0, le=86_400, description="Seconds of a clip that are shown; the rest is not.")
-    timeout_s: float = Field(60.0, gt=0, le=86_400, description="Wall time of one decode.")
-    memory_mb: int = Field(4096, ge=256, le=1 << 20, description="Address space of one decode.")
-    max_bytes: int = Field(8 << 30, ge=1, description="Largest file opened.")
+    fps: float = Field(2.0, gt=0, le=1000, description="Frames shown per second.")
+    max_frames: int = Field(
+        128, ge=2, le=1 << 16, description="Maximum frames per clip; longer clips are shown at a lower rate."
+    )
+    max_pixels: int = Field(768 * 28 * 28, ge=64, description="Maximum pixels per frame when decoding.")
+    max_seconds: float = Field(300.0, gt=0, le=86_400, description="Maximum seconds of a clip that are shown.")
+    timeout_s: float = Field(60.0, gt=0, le=86_400, description="Time limit for decoding one clip, in seconds.")
+    memory_mb: int = Field(
+        4096, ge=256, le=1 << 20, description="Memory limit (address space) for decoding one clip, in MB."
+    )
+    max_bytes: int = Field(8 << 30, ge=1, description="Maximum size of a media file.")
     max_shortfall: float = Field(
         0.2,
         ge=0,
         le=1,
-        description="Share of a track that may be missing when it is decoded; above it the clip is dead.",
+        description="Maximum share of a track that may be missing after decoding; above it the clip is dead.",
     )
-    keep_damaged: bool = Field(False, description="Keep clips above it; their rows say how much is missing.")
+    keep_damaged: bool = Field(
+        False, description="Keep clips above max_shortfall; their rows record how much is missing."
+    )
 
 
 MAX_VALUES = 100_000
@@ -163,7 +173,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def read_prompt(value: Any) -> Any:
-    """A prompt by name, as fields, or as a file of them; the content of a file becomes the recipe's."""
+    """A prompt by name, as fields, or from a file; a file's content becomes part of the recipe."""
     if isinstance(value, str) and value.endswith((".yaml", ".yml")):
         return validated(OwnPrompt, read_mapping(Path(value)), value)
     if isinstance(value, dict):
@@ -174,25 +184,25 @@ def read_prompt(value: Any) -> Any:
 
 
 PromptField = Annotated[str | OwnPrompt, BeforeValidator(read_prompt)]
-"""A prompt by name, or a user's own; a string that ends with ``.yaml`` is read as a file."""
+"""A prompt by name, or a custom one; a string that ends in ``.yaml`` is read as a file."""
 
 
 def recipe_folder() -> Path:
-    """Where the recipes that come with the package lie."""
+    """Folder of the recipes that ship with the package."""
     packaged = Path(str(importlib.resources.files("avcurate"))) / "_pipelines"
     return packaged if packaged.is_dir() else Path(__file__).parent.parent / "pipelines"
 
 
 def shipped() -> dict[str, Path]:
-    """Recipes that come with the package, by name."""
+    """Paths of the recipes that ship with the package, by name."""
     return {p.stem: p for p in sorted(recipe_folder().glob("*.yaml"))}
 
 
 def read_recipe(name: str) -> tuple[dict[str, Any], str]:
-    """A recipe's fields as written, and the path they stand in.
+    """A recipe's fields as written, and the path of its file.
 
     Raises:
-        UserError: there is no such recipe, or it is no YAML mapping.
+        UserError: there is no such recipe, or it is not a YAML mapping.
     """
     path = shipped().get(name) or Path(name)
     if not path.is_file():
@@ -204,17 +214,17 @@ def read_recipe(name: str) -> tuple[dict[str, Any], str]:
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """A YAML file of named fields.
+    """Read a YAML file that holds a mapping.
 
     Raises:
-        UserError: it cannot be read, or is something else.
+        UserError: it cannot be read, or is not a mapping.
     """
     try:
         data = yaml.safe_load(path.read_text("utf-8")) or {}
     except Exception as e:
-        # dates and numbers that are none raise whatever their parser does
-        said = " ".join(str(e).split())[:300] or type(e).__name__
-        raise UserError(f"{path} is not YAML: {said}", "Check it with `avcurate recipe validate`.") from None
+        # invalid dates and numbers raise whatever their parser raises
+        problem = " ".join(str(e).split())[:300] or type(e).__name__
+        raise UserError(f"{path} is not YAML: {problem}", "Check it with `avcurate recipe validate`.") from None
     _refuse_endless(data, path)
     if not isinstance(data, dict):
         raise UserError(f"{path} is a {type(data).__name__}, not a mapping of fields.", "See `avcurate recipe show`.")
@@ -222,27 +232,27 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def _refuse_endless(data: Any, path: Path) -> None:
-    """Refuse a file whose aliases make more of it than anybody wrote, or stand inside themselves.
+    """Refuse a file whose aliases expand without bound or contain themselves.
 
     Raises:
-        UserError: it does.
+        UserError: it has more than ``MAX_VALUES`` values.
     """
-    left, waiting = MAX_VALUES, [data]
-    while waiting:
-        one = waiting.pop()
-        left -= 1
-        if left < 0:
+    remaining, pending = MAX_VALUES, [data]
+    while pending:
+        value = pending.pop()
+        remaining -= 1
+        if remaining < 0:
             raise UserError(
                 f"{path} holds more than {MAX_VALUES:,} values.", "Its aliases repeat or contain themselves."
             )
-        waiting += one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+        pending += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def override(data: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """A recipe's fields with changes such as ``{"model.engine": "vllm"}`` applied; ``None`` changes nothing.
 
     Raises:
-        UserError: a change goes into something that is no mapping.
+        UserError: a change goes into something that is not a mapping.
     """
     changed = _copy(data)
     for dotted, value in changes.items():
@@ -253,16 +263,20 @@ def override(data: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         for parent in parents:
             if not isinstance(node.get(parent), dict):
                 if node.get(parent) is not None:
-                    raise UserError(f"{dotted!r}: {parent!r} holds no fields.", "See `avcurate recipe show`.")
+                    raise UserError(f"{dotted!r}: {parent!r} has no fields.", "See `avcurate recipe show`.")
                 node[parent] = {}
             node = node[parent]
         node[last] = value
     return changed
 
 
-def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    both = {k: _merged(under[k], v) for k, v in over.items() if isinstance(v, dict) and isinstance(under.get(k), dict)}
-    return under | over | both
+def _merged(defaults: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    nested = {
+        k: _merged(defaults[k], v)
+        for k, v in changes.items()
+        if isinstance(v, dict) and isinstance(defaults.get(k), dict)
+    }
+    return defaults | changes | nested
 
 
 def _copy(data: dict[str, Any]) -> dict[str, Any]:
@@ -270,31 +284,31 @@ def _copy(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def settings_of(words: list[str] | None) -> dict[str, Any]:
-    """Changes from ``key.path=value`` words; values are read as YAML.
+    """Changes from ``key.path=value`` words; values are parsed as YAML.
 
     Raises:
-        UserError: a word has no ``=``, or its value is no YAML.
+        UserError: a word has no ``=``, or its value is not YAML.
     """
-    found = {}
+    settings = {}
     for word in words or []:
         key, equals, value = word.partition("=")
         if not equals or not key:
             raise UserError(f"{word!r} is not KEY=VALUE.", "For example: --set sampling.top_p=0.9")
         try:
-            found[key] = yaml.safe_load(value)
+            settings[key] = yaml.safe_load(value)
         except Exception as e:
-            said = " ".join(str(e).split())[:200] or type(e).__name__
+            problem = " ".join(str(e).split())[:200] or type(e).__name__
             raise UserError(
-                f"--set {key}: {value[:80]!r} is not a value: {said}", "Quote it as YAML wants it."
+                f"--set {key}: {value[:80]!r} is not a value: {problem}", "Quote it as YAML requires."
             ) from None
-    return found
+    return settings
 
 
 def validated(model: type[M], data: dict[str, Any], where: str) -> M:
-    """A recipe of one kind.
+    """Validate a recipe.
 
     Raises:
-        UserError: naming the first wrong field.
+        UserError: a field is invalid; the message names the first.
     """
     try:
         return model.model_validate(data)

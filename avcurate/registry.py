@@ -1,4 +1,4 @@
-"""Names to things of one kind: ours by module path, anybody's by entry point. Imports a thing when it is asked for."""
+"""Registries by name: built-ins by module path, plug-ins by entry point. An object is imported on first use."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Origin:
 
 
 class Registry(Generic[T]):
-    """All things of one kind, by name.
+    """All objects of one kind, by name.
 
-    A package adds one with an entry point in ``group``; no file of ours needs to change. A name of ours cannot be
-    taken over: a plug-in that tries is refused when its name is looked up.
+    A package adds one with an entry point in ``group``; no file here needs to change. A built-in cannot be
+    overridden: a plug-in that reuses its name is refused at lookup.
 
     Args:
-        kind: what one thing is called in messages, e.g. ``engine``.
+        kind: name of the kind in messages, e.g. ``engine``.
         group: entry point group, e.g. ``avcurate.engines``.
-        builtin: ``module:attribute`` of each thing of ours.
+        builtin: ``module:attribute`` of each built-in.
     """
 
     def __init__(self, kind: str, group: str, builtin: Mapping[str, str]) -> None:
@@ -43,17 +43,17 @@ class Registry(Generic[T]):
         self._loaded: dict[str, T] = {}
 
     def names(self) -> list[str]:
-        """Every name: ours in their order, then those of plug-ins."""
+        """Every name: built-ins in order, then plug-ins."""
         return list(dict.fromkeys([*self._builtin, *sorted(self._plugins()), *self._added]))
 
     def __contains__(self, name: object) -> bool:
         return name in self._builtin or name in self._added or name in self._plugins()
 
     def get(self, name: str) -> T:
-        """The thing of that name.
+        """The object of that name.
 
         Raises:
-            UserError: there is none, two packages offer it, or it cannot be imported.
+            UserError: there is none, two packages register it, or it cannot be imported.
         """
         if name in self._added:
             return self._added[name]
@@ -62,23 +62,25 @@ class Registry(Generic[T]):
         return self._loaded[name]
 
     def add(self, name: str, thing: T) -> None:
-        """Register a thing for this process, as a notebook or a test does."""
+        """Register an object for this process, as a notebook or a test does."""
         self._added[name] = thing
 
     def origins(self) -> list[Origin]:
         """Where every name comes from; imports nothing."""
-        ours = [Origin(n, OURS, target) for n, target in self._builtin.items()]
-        theirs = [
-            Origin(n, e.dist.name if e.dist else "?", e.value) for n, found in self._plugins().items() for e in found
+        builtin = [Origin(n, OURS, target) for n, target in self._builtin.items()]
+        installed = [
+            Origin(n, e.dist.name if e.dist else "?", e.value)
+            for n, entries in self._plugins().items()
+            for e in entries
         ]
-        here = [Origin(n, "this process", type(t).__qualname__) for n, t in self._added.items()]
-        return [*ours, *sorted(theirs, key=lambda o: o.name), *here]
+        added = [Origin(n, "this process", type(thing).__qualname__) for n, thing in self._added.items()]
+        return [*builtin, *sorted(installed, key=lambda o: o.name), *added]
 
     def _plugins(self) -> dict[str, list[EntryPoint]]:
-        found: dict[str, list[EntryPoint]] = {}
+        plugins: dict[str, list[EntryPoint]] = {}
         for entry in entry_points(group=self.group):
-            found.setdefault(entry.name, []).append(entry)
-        return found
+            plugins.setdefault(entry.name, []).append(entry)
+        return plugins
 
     def _load(self, name: str) -> T:
         entries = self._plugins().get(name, [])
@@ -86,11 +88,11 @@ class Registry(Generic[T]):
             if entries:
                 packages = ", ".join(sorted({e.dist.name for e in entries if e.dist}))
                 raise UserError(
-                    f"{packages} registers the {self.kind} {name!r}, which avcurate has itself.",
+                    f"{packages} registers the {self.kind} {name!r}, which is built into avcurate.",
                     "Rename it there, or uninstall the package.",
                 )
-            found: T = _import(self._builtin[name])
-            return found
+            builtin: T = _import(self._builtin[name])
+            return builtin
         if len(entries) == 1:
             try:
                 loaded: T = entries[0].load()

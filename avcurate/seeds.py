@@ -1,4 +1,4 @@
-"""Seeds that depend on what a thing is, never on when it comes up."""
+"""Seeds derived from what an item is, never from the order in which it is processed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 
 
 def derive_seed(*parts: object, bits: int = 31) -> int:
-    """A seed from the parts' text, the same on every machine, in [0, 2**bits)."""
+    """Seed in [0, 2**bits) from the parts' text, the same on every machine."""
     text = "\x1f".join(str(p) for p in parts)
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") % (1 << bits)

@@ -1,4 +1,4 @@
-"""Runs a task as the command line does, with parts of a test's own where it has them."""
+"""Run a task as the command line does, optionally with components supplied by the test."""
 
 from avcurate.tasks import TASKS
 from avcurate.tasks.base import Context
@@ -7,7 +7,7 @@ from avcurate.tasks.run import load_recipe, run_task
 
 
 def recipe_for(name, changes=None, recipe=None):
-    """A task's recipe; changes whose name has no dot and is an input go to the input."""
+    """A task's recipe; changes named after an input field are applied to the input."""
     task = TASKS.get(name)
     model = task.recipe.model_fields["input"].annotation
     named = {f"input.{k}" if k in model.model_fields else k: v for k, v in (changes or {}).items()}
@@ -16,12 +16,12 @@ def recipe_for(name, changes=None, recipe=None):
 
 def run(name, out, changes=None, *, recipe=None, force=False, retry=None, **parts):
     """Run a task; ``parts`` are engine, embedder or detector. Returns the counts of each stage."""
-    made = recipe_for(name, changes, recipe)
-    return run_task(TASKS.get(name), made, Context(out, **parts), force=force, retry=retry)
+    loaded = recipe_for(name, changes, recipe)
+    return run_task(TASKS.get(name), loaded, Context(out, **parts), force=force, retry=retry)
 
 
 def ingest(out, changes=None):
-    """The first stage of label-pem alone."""
+    """Run only the first stage of label-pem."""
     return ingest_only(recipe_for("label-pem", changes), out)
 
 

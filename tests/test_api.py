@@ -1,4 +1,4 @@
-"""The Python API: the same runs as the command line's, opened, read, relabelled; nothing heavy before it is used."""
+"""The Python API: the same runs as the command line's, opened, read, relabelled; heavy imports only when needed."""
 
 import subprocess
 import sys
@@ -45,10 +45,10 @@ def test_a_task_is_run_read_and_resumed(tmp_path):
         run.rows(columns=["colour"])
 
 
-def test_what_does_not_fit_is_said_by_name(tmp_path):
+def test_invalid_arguments_are_named(tmp_path):
     with pytest.raises(TypeError, match="no option 'colour'"):
         av.judge("c.jsonl", out=tmp_path, colour="red")
-    with pytest.raises(TypeError, match="inputs by place"):
+    with pytest.raises(TypeError, match="positional inputs"):
         av.run("judge", "a", "b", out=tmp_path)
     with pytest.raises(UserError, match="not a run directory"):
         av.open_run(tmp_path)
@@ -57,7 +57,7 @@ def test_what_does_not_fit_is_said_by_name(tmp_path):
 
 
 @pytest.mark.slow
-def test_labels_are_made_mixed_and_made_again_with_another_threshold(world, tmp_path):
+def test_labels_are_counted_and_relabelled_with_another_threshold(world, tmp_path):
     pytest.importorskip("torch")
     folder, _ = world
     run = av.label_pem(folder / "questions.json", media=folder / "clips", out=tmp_path / "run", limit=12, n=4)

@@ -1,4 +1,4 @@
-"""Every command explains itself with an example, starts quickly, and fails with a sentence."""
+"""Every command has help with an example, starts quickly, and fails with one sentence."""
 
 import re
 import subprocess
@@ -13,8 +13,8 @@ from tests.conftest import REPO
 HEAVY = ("torch", "transformers", "vllm", "sentence_transformers", "ray", "datasets", "pyarrow", "numpy", "pydantic")
 
 
-def commands(found, path=()):
-    for name, command in found.items():
+def commands(by_name, path=()):
+    for name, command in by_name.items():
         if hasattr(command, "commands"):
             yield from commands(command.commands, (*path, name))
         else:
@@ -58,7 +58,7 @@ def test_nothing_heavy_is_imported_for_help():
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 
 
-def test_errors_are_a_sentence_with_the_next_step(tmp_path):
+def test_errors_are_one_sentence_with_the_next_step(tmp_path):
     done = avcurate("label-pem", str(tmp_path / "none.json"), "--media", str(tmp_path), "-o", str(tmp_path / "r"))
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "does not exist" in done.stderr and "annotation file" in done.stderr

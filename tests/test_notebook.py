@@ -1,4 +1,4 @@
-"""The notebook of docs/examples runs from its first cell to its last, and says what it promises."""
+"""The notebook of docs/examples runs from first to last cell, and prints what it promises."""
 
 import json
 import os
@@ -18,9 +18,9 @@ def cells(kind):
 
 
 def test_it_is_a_clean_notebook():
-    found = json.loads(NOTEBOOK.read_text())
-    assert found["nbformat"] == 4 and len({c["id"] for c in found["cells"]}) == len(found["cells"])
-    assert not any(c.get("outputs") or c.get("execution_count") for c in found["cells"])
+    notebook = json.loads(NOTEBOOK.read_text())
+    assert notebook["nbformat"] == 4 and len({c["id"] for c in notebook["cells"]}) == len(notebook["cells"])
+    assert not any(c.get("outputs") or c.get("execution_count") for c in notebook["cells"])
 
 
 @pytest.mark.slow

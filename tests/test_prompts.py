@@ -1,4 +1,4 @@
-"""Prompts: what a model is shown, and how what it says is read; a user's own come from a recipe or a file."""
+"""Prompts: what a model is shown, and how its response is parsed; custom prompts come from a recipe or a file."""
 
 import json
 
@@ -23,27 +23,27 @@ OWN = {
 }
 
 
-def test_a_place_is_filled_once_and_what_a_question_says_is_text():
+def test_a_placeholder_is_filled_once_and_braces_in_a_question_are_text():
     shown = OwnPrompt.model_validate(OWN).prompt().render("What do {choices} and {last} say?", ("{question}", "b"))
     assert shown.startswith("What do {choices} and {last} say?\nOptions:\nA. {question}\nB. b\nReasons")
     after = OwnPrompt(name="x", instruction="One letter of A to {last}.").prompt()
     assert after.render("Q?", ("a", "b")) == "Q?\nA. a\nB. b\nOne letter of A to B."
 
 
-def test_own_tags_are_read_as_those_that_every_parser_knows():
+def test_custom_tags_are_parsed_as_the_standard_ones():
     prompt = OwnPrompt.model_validate(OWN).prompt()
-    said = "<Rationale>It barks; <finalx> is no tag.</rationale> <final>B</FINAL>"
-    assert prompt.read(said) == "<think>It barks; <finalx> is no tag.</think> <answer>B</answer>"
-    assert COT.read(said) == said and SEPARATE_THEN_FUSE.read(said) == said
+    response = "<Rationale>It barks; <finalx> is no tag.</rationale> <final>B</FINAL>"
+    assert prompt.read(response) == "<think>It barks; <finalx> is no tag.</think> <answer>B</answer>"
+    assert COT.read(response) == response and SEPARATE_THEN_FUSE.read(response) == response
     assert prompt.read("<final>" * 100_000).count("<answer>") == 100_000
 
 
 def test_the_version_is_the_content():
-    one = OwnPrompt.model_validate(OWN).prompt()
-    assert one.name == OwnPrompt.model_validate(OWN | {"about": "mine"}).prompt().name
+    prompt = OwnPrompt.model_validate(OWN).prompt()
+    assert prompt.name == OwnPrompt.model_validate(OWN | {"about": "mine"}).prompt().name
     others = [OWN | {"instruction": "x"}, OWN | {"answer_tags": ["ans"]}, OWN | {"reasoning_tags": ["r"]}]
     names = {OwnPrompt.model_validate(o).prompt().name for o in others}
-    assert one.name.startswith("rationale@") and len(names | {one.name}) == 4
+    assert prompt.name.startswith("rationale@") and len(names | {prompt.name}) == 4
 
 
 def test_a_prompt_with_the_tags_of_separate_then_fuse_is_one():
@@ -63,24 +63,24 @@ def test_a_prompt_with_the_tags_of_separate_then_fuse_is_one():
 )
 def test_a_wrong_field_is_named(tmp_path, wrong, says):
     (tmp_path / "p.yaml").write_text(json.dumps(OWN | wrong))
-    found = CliRunner().invoke(app, ["prompt", "show", str(tmp_path / "p.yaml")])
-    assert isinstance(found.exception, UserError) and says in found.exception.message
+    result = CliRunner().invoke(app, ["prompt", "show", str(tmp_path / "p.yaml")])
+    assert isinstance(result.exception, UserError) and says in result.exception.message
     with pytest.raises(UserError, match=says):
         running.recipe_for("label-pem", {"prompt": OWN | wrong})
 
 
-def test_a_file_that_is_not_there_and_an_unknown_name_are_a_sentence(tmp_path):
+def test_a_missing_file_and_an_unknown_name_give_one_error(tmp_path):
     for name in (str(tmp_path / "none.yaml"), "nosuch"):
         with pytest.raises(UserError, match=r"none\.yaml|nosuch"):
             running.recipe_for("label-pem", {"prompt": name})
     assert get_prompt("cot") is COT
 
 
-def test_a_run_is_asked_and_read_with_a_prompt_of_a_file_and_keeps_it(tmp_path):
+def test_a_run_uses_and_stores_a_prompt_from_a_file(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text(json.dumps(OWN))
     case = CASES["label-pem"](tmp_path / "all")
-    case.mend()
+    case.fix()
     shown = []
 
     def say(request):
@@ -96,7 +96,7 @@ def test_a_run_is_asked_and_read_with_a_prompt_of_a_file_and_keeps_it(tmp_path):
     rows = [r for t in case.run.parts("label").rows() for r in t.to_pylist()]
     assert {r["pem"] for r in rows if r["answer"] == "red"} == {"Visual"}
     assert all(a == "red" for r in rows for a in r["av_answers"])
-    # the file may go: the run holds what it said
+    # the file may go: the run has its content
     file.unlink()
     recipe = recorded_recipe(case.run)
     assert get_prompt(recipe.prompt).name == name
@@ -107,7 +107,7 @@ def test_a_run_is_asked_and_read_with_a_prompt_of_a_file_and_keeps_it(tmp_path):
         case.go(changes={"prompt": OWN | {"instruction": "{question}"}})
 
 
-def test_training_rewards_read_own_tags():
+def test_training_rewards_parse_custom_tags():
     recipe = running.recipe_for("train", {"prompt": OWN, "rewards": {"accuracy": 1.0}})
     row = {"choices": ["red", "blue"], "answer": "red", "pem": "Visual", "question_id": "q"}
     scored = Scorer(recipe)([row] * 2, ["<rationale>x</rationale><final>red</final>", "<final>blue</final>"])

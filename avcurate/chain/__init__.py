@@ -1,1 +1,1 @@
-"""Chains: recipes that run several commands, one after the other or side by side, in one folder with one status."""
+"""Chains: recipes that run several commands, in sequence or in parallel, in one folder with one status."""

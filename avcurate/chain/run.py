@@ -1,4 +1,4 @@
-"""Runs the steps of a chain as commands of their own: each resumes by itself, and the chain knows which are done."""
+"""Run the steps of a chain as separate commands: each resumes by itself, and the chain records which are done."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CONFIG, SMALL = "config.json", 8 << 20
 POLL_S = 0.05
 GRACE_S = 5.0
 Tell = Callable[[str, str], None]
-"""(step, what happens to it)."""
+"""Called with (step, event)."""
 
 
 @dataclass
@@ -40,21 +40,20 @@ class _Running:
 
 
 def read_chain(out: Path) -> dict[str, Any]:
-    """The record of a chain.
+    """Read the record of a chain.
 
     Raises:
-        UserError: there is none, or it cannot be read.
+        UserError: it is missing or damaged.
     """
     try:
-        found = json.loads((out / RECORD).read_text("utf-8"))
-        if not all(isinstance(s["state"], str) for s in found["steps"].values()):
+        record: dict[str, Any] = json.loads((out / RECORD).read_text("utf-8"))
+        if not all(isinstance(s["state"], str) for s in record["steps"].values()):
             raise ValueError("a step has no state")
-        ChainRecipe.model_validate(found["chain"])
+        ChainRecipe.model_validate(record["chain"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
-        said = " ".join(str(e).split())[:200]
-        hint = "Remove it and run the chain into a new folder, or restore it."
-        raise UserError(f"{out / RECORD} is damaged: {said}", hint) from None
-    record: dict[str, Any] = found
+        problem = " ".join(str(e).split())[:200]
+        hint = "Restore it, or remove it and run the chain into a new folder."
+        raise UserError(f"{out / RECORD} is damaged: {problem}", hint) from None
     return record
 
 
@@ -67,28 +66,28 @@ def run_chain(
     force: bool = False,
     tell: Tell = lambda step, what: None,
 ) -> None:
-    """Run, or resume, a chain.
+    """Run or resume a chain.
 
-    A step that runs a recipe is always started and finds out by itself what is left; another is started again only
-    where its command, or what the steps before it made, has changed.
+    A step that runs a recipe is always started and works out by itself what is left; a command is repeated only
+    if its arguments, or the output of earlier steps, have changed.
 
     Args:
-        jobs: steps side by side, where they do not wait for each other; their output then goes to OUT/logs.
-        quiet: what steps print goes to standard error.
-        force: recipes redo what was made with other settings or inputs.
+        jobs: number of independent steps to run in parallel; with more than one, output goes to OUT/logs.
+        quiet: redirect the output of steps to standard error.
+        force: recipes redo work done with other settings or inputs.
 
     Raises:
-        StepFailed: a step ended with an error; it has said which.
-        UserError: the folder holds something else, or another process runs the chain.
+        StepFailed: a step failed; it has printed the error itself.
+        UserError: the folder holds something else, or another process is running the chain.
     """
     depth = int(os.environ.get(DEPTH, "0"))
     if depth >= MAX_DEPTH:
-        raise UserError(f"chains run chains {depth} deep.", "A step may not run the chain that it is a step of.")
+        raise UserError(f"chains are nested more than {depth} deep.", "A step must not run its own chain.")
     steps = planned(chain, out)
     if force:
         steps = [replace(s, words=(*s.words, "--force")) if s.resumes else s for s in steps]
     if out.exists() and not (out / RECORD).exists() and any(p.name != "lock" for p in out.iterdir()):
-        raise UserError(f"{out} holds other files and no chain.", "Give an empty or new folder with -o.")
+        raise UserError(f"{out} is not a chain folder and is not empty.", "Give an empty or new folder with -o.")
     with writer_lock(out):
         record: dict[str, Any] = {"chain": chain.model_dump(mode="json"), "steps": {}}
         if (out / RECORD).exists():
@@ -104,21 +103,21 @@ class _Chain:
         self, out: Path, steps: list[Planned], record: dict[str, Any], jobs: int, quiet: bool, tell: Tell
     ) -> None:
         self.out, self.steps, self.record, self.jobs, self.quiet, self.tell = out, steps, record, jobs, quiet, tell
-        self.flying: list[_Running] = []
+        self.running: list[_Running] = []
         self.done: set[str] = set()
 
     def run(self) -> None:
         self._save()
         waiting = list(self.steps)
         try:
-            while waiting or self.flying:
+            while waiting or self.running:
                 for step in [s for s in waiting if set(s.after) <= self.done]:
-                    if len(self.flying) >= self.jobs:
+                    if len(self.running) >= self.jobs:
                         break
                     waiting.remove(step)
                     self._start(step)
                 self._reap()
-                if self.flying:
+                if self.running:
                     time.sleep(POLL_S)
         except BaseException:
             self._stop()
@@ -128,35 +127,35 @@ class _Chain:
         entry = self.record["steps"].get(step.name, {})
         before = {name: made_by(self.out / name) for name in step.before}
         # the folder may move
-        words = [w.replace(str(self.out), "{out}") for w in step.words if w != "--force"]
-        same = entry.get("words") == words and entry.get("before") == before
-        whole = entry.get("made") == made_by(step.folder)
-        if entry.get("state") == "finished" and same and whole and not step.resumes:
-            self.tell(step.name, "done before")
+        arguments = [w.replace(str(self.out), "{out}") for w in step.words if w != "--force"]
+        unchanged = entry.get("words") == arguments and entry.get("before") == before
+        intact = entry.get("made") == made_by(step.folder)
+        if entry.get("state") == "finished" and unchanged and intact and not step.resumes:
+            self.tell(step.name, "unchanged")
             self.done.add(step.name)
             return
         if not step.resumes and (step.folder.exists() or step.folder.is_symlink()):
             if entry.get("kind") != COMMAND or step.folder.is_symlink():
                 raise UserError(
-                    f"{step.folder} is there, and step {step.name} did not make it.",
-                    "Remove it, or give the step another name.",
+                    f"{step.folder} exists, and step {step.name} did not create it.",
+                    "Remove it, or rename the step.",
                 )
             shutil.rmtree(step.folder)
-        self.tell(step.name, "begins")
+        self.tell(step.name, "started")
         self.record["steps"][step.name] = {
             "state": "running",
             "kind": RECIPE if step.resumes else COMMAND,
-            "words": words,
+            "words": arguments,
             "before": before,
         }
         self._save()
         command = [step.python or sys.executable, "-m", "avcurate", *step.words]
-        self.flying.append(_Running(self._spawn(command, step.name), step, time.monotonic()))
+        self.running.append(_Running(self._spawn(command, step.name), step, time.monotonic()))
 
     def _spawn(self, command: list[str], name: str) -> subprocess.Popen[bytes]:
         env = dict(os.environ) | {DEPTH: str(int(os.environ.get(DEPTH, "0")) + 1)}
         if self.jobs > 1:
-            # side by side each would take every core
+            # in parallel, each step would use every core
             env.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.jobs)))
 
         def spawn(stdout: Any, stderr: Any) -> subprocess.Popen[bytes]:
@@ -166,7 +165,7 @@ class _Chain:
                 stdout=stdout,
                 stderr=stderr,
                 env=env,
-                # Ctrl-C reaches this process alone, which stops the steps once; a step does not outlive it
+                # Ctrl-C reaches only this process, which stops each step once; no step outlives it
                 start_new_session=True,
                 preexec_fn=lambda: die_with_parent(signal.SIGTERM),
             )
@@ -178,52 +177,52 @@ class _Chain:
             return spawn(log, log)
 
     def _reap(self) -> None:
-        for one in [r for r in self.flying if r.process.poll() is not None]:
-            self.flying.remove(one)
-            code = one.process.returncode
-            seconds = round(time.monotonic() - one.began, 1)
-            entry = self.record["steps"][one.step.name]
+        for job in [r for r in self.running if r.process.poll() is not None]:
+            self.running.remove(job)
+            code = job.process.returncode
+            seconds = round(time.monotonic() - job.began, 1)
+            entry = self.record["steps"][job.step.name]
             entry |= {"state": "failed" if code else "finished", "exit_code": code, "seconds": seconds}
-            entry["made"] = made_by(one.step.folder)
+            entry["made"] = made_by(job.step.folder)
             self._save()
             if not code:
-                self._refuse_changes(one.step, entry)
-            self.tell(one.step.name, f"ended with exit code {code}" if code else f"finished in {seconds:g} s")
+                self._refuse_changes(job.step, entry)
+            self.tell(job.step.name, f"ended with exit code {code}" if code else f"finished in {seconds:g} s")
             if code:
-                where = f"See {self.out}/logs/{one.step.name}.log." if self.jobs > 1 else "It has said why."
+                details = f"See {self.out}/logs/{job.step.name}.log." if self.jobs > 1 else "Its error is above."
                 raise StepFailed(
-                    f"step {one.step.name} ended with exit code {code}: avcurate {' '.join(one.step.words)}",
-                    f"{where} The same command goes on from there.",
+                    f"step {job.step.name} ended with exit code {code}: avcurate {' '.join(job.step.words)}",
+                    f"{details} Run the same command again to resume.",
                     code,
                 )
-            self.done.add(one.step.name)
+            self.done.add(job.step.name)
 
     def _refuse_changes(self, step: Planned, entry: dict[str, Any]) -> None:
-        """Refuse a step that changed what another made: when the chain is run again that other would change it back."""
+        """Refuse a step that changed another step's output, which the next run of the chain would change back."""
         changed = next((name for name, digest in entry["before"].items() if made_by(self.out / name) != digest), None)
         if changed is None:
             return
         entry["state"] = "failed"
         self._save()
         raise UserError(
-            f"step {step.name} changed what step {changed} made: avcurate {' '.join(step.words)}",
-            f"Write settings such as thresholds into step {changed}, which would otherwise undo it next time.",
+            f"step {step.name} changed the output of step {changed}: avcurate {' '.join(step.words)}",
+            f"Set thresholds and the like in step {changed}, which would otherwise undo the change on the next run.",
         )
 
     def _stop(self) -> None:
-        """Let every step that still runs stop resumably."""
-        for one in self.flying:
+        """Stop every running step so that it can resume."""
+        for job in self.running:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(one.process.pid, signal.SIGTERM)
-        end = time.monotonic() + GRACE_S
-        for one in self.flying:
+                os.killpg(job.process.pid, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_S
+        for job in self.running:
             try:
-                one.process.wait(max(0.1, end - time.monotonic()))
+                job.process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 with contextlib.suppress(ProcessLookupError):
-                    os.killpg(one.process.pid, signal.SIGKILL)
-                one.process.wait()
-            self.record["steps"][one.step.name]["state"] = "stopped"
+                    os.killpg(job.process.pid, signal.SIGKILL)
+                job.process.wait()
+            self.record["steps"][job.step.name]["state"] = "stopped"
         self._save()
 
     def _save(self) -> None:
@@ -231,17 +230,17 @@ class _Chain:
 
 
 def made_by(folder: Path) -> str:
-    """Digest of what a step made; nothing made is a digest, too.
+    """Digest of a step's output; a missing folder has a digest, too.
 
-    Of a run the records of its parts, which pages and notes beside them do not change; of another folder the names and
-    sizes of all files, and the bytes of small ones.
+    For a run, it covers the records of its parts, so pages and notes do not change it; for any other folder, the names
+    and sizes of all files, and the bytes of small ones.
     """
     digest = hashlib.sha256()
     if (folder / "run.json").is_file() and not (folder / f"model/{CONFIG}").is_file():
         files = sorted(folder.rglob("part-*.json"))
     else:
-        left_out = ("run.json", "lock", "report.html")
-        files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in left_out)
+        excluded = ("run.json", "lock", "report.html")
+        files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in excluded)
     for path in files:
         size = path.stat().st_size
         content = sha256(path) if size <= SMALL else str(size)
@@ -250,32 +249,32 @@ def made_by(folder: Path) -> str:
 
 
 def is_chain(out: Path) -> bool:
-    """Whether a folder is that of a chain."""
+    """Whether a folder holds a chain."""
     return (out / RECORD).is_file()
 
 
 def made_folders(out: Path) -> dict[str, Path]:
-    """Folders that the steps of a chain have made so far, by step.
+    """Folders created so far by the steps of a chain, by step.
 
     Raises:
-        UserError: there is no chain, or its record cannot be read.
+        UserError: the record of the chain is missing or damaged.
     """
     names = [step["name"] for step in read_chain(out)["chain"]["steps"]]
     return {name: out / name for name in names if (out / name).is_dir()}
 
 
 def chain_status(out: Path) -> dict[str, Any]:
-    """State of every step, with the status of the run that it made."""
+    """State of every step, with the status of its run."""
     from avcurate.runner.rundir import RunDir
     from avcurate.runner.status import is_written, run_status
 
     record = read_chain(out)
-    written = is_written(RunDir(out))
+    is_running = is_written(RunDir(out))
     steps: dict[str, Any] = {}
     for step in record["chain"]["steps"]:
         name = step["name"]
         entry = record["steps"].get(name, {"state": "not begun"})
-        if entry["state"] == "running" and not written:
+        if entry["state"] == "running" and not is_running:
             entry = entry | {"state": "stopped"}
         steps[name] = {k: v for k, v in entry.items() if k not in ("before", "made", "kind")}
         run = RunDir(out / name)
@@ -283,5 +282,7 @@ def chain_status(out: Path) -> dict[str, Any]:
             with contextlib.suppress(AvcurateError):
                 steps[name]["run"] = run_status(run)
     states = {s["state"] for s in steps.values()}
-    whole = "running" if written else "finished" if states == {"finished"} else "stopped; the same command resumes it"
-    return {"run": str(out), "task": "chain", "name": record["chain"]["name"], "state": whole, "steps": steps}
+    state = (
+        "running" if is_running else "finished" if states == {"finished"} else "stopped; the same command resumes it"
+    )
+    return {"run": str(out), "task": "chain", "name": record["chain"]["name"], "state": state, "steps": steps}

@@ -1,1 +1,1 @@
-"""Typer commands: parse, validate, call one function below, print."""
+"""Typer commands: parse, validate, call one function of a lower layer, print."""

@@ -1,4 +1,4 @@
-"""The ``avcurate`` command. A command's module is imported only when the command is run or asked about."""
+"""The ``avcurate`` command. A command's module is imported only when it is run or its help is shown."""
 
 from __future__ import annotations
 
@@ -14,89 +14,89 @@ import typer.main
 from avcurate import __version__
 from avcurate.errors import AvcurateError, StepFailed, Stopped, TooManyDead
 
-# what is listed by --help, so that listing imports nothing: name, where it is made, what it does
+# listed by --help, so that listing imports nothing: name, where it is defined, what it does
 TASK_HELP = {
     "label-pem": "Label each question's Preferred Evidence Modality: Audio, Visual or Audio-Visual.",
     "dominance": "Find clips that one modality decides.",
-    "objects": "What is in the picture of every clip.",
+    "objects": "List what is in the picture of every clip.",
     "caption": "Describe clips under audio only, video only and both.",
-    "hallucination": "Measure what captions invent: CHAIR, F1, ALOHa.",
-    "pair": "Choose for each picture a sound that says something else.",
-    "swap": "Make counterfactual clips: another sound under a picture.",
-    "judge": "Let a language model score captions for sound and picture.",
+    "hallucination": "Measure what captions hallucinate: CHAIR, F1, ALOHa.",
+    "pair": "Pair each picture with a sound that contradicts it.",
+    "swap": "Make counterfactual clips: the picture of one clip with the sound of another.",
+    "judge": "Score captions for sound and picture with a language model.",
     "eval": "Evaluate a model under A, V, AV and forced PEMs.",
     "train": "Train on curated shards: GRPO, MAPO or SFT.",
 }
 OTHERS = {
-    "ingest": ("avcurate.cli.label:ingest", "Read an annotation file into question rows, without asking any model."),
-    "plan": ("avcurate.cli.label:plan", "Clips, seconds, tokens, responses and disk of a run, before it."),
-    "run": ("avcurate.cli.run_cmds:run", "Run a recipe of any task, or a recorded run again."),
-    "label": ("avcurate.cli.label:relabel", "Label a run again with other thresholds, without a model."),
-    "sweep": ("avcurate.cli.label:sweep", "Labels over a grid of thresholds, from what is stored."),
-    "status": ("avcurate.cli.run_cmds:status", "How far a run is, and why rows died."),
-    "retry": ("avcurate.cli.run_cmds:retry", "Process dead rows again, all or those of some reasons."),
-    "report": ("avcurate.cli.run_cmds:report", "Write a run's page again."),
+    "ingest": ("avcurate.cli.label:ingest", "Read an annotation file into question rows, without running a model."),
+    "plan": ("avcurate.cli.label:plan", "Estimate clips, seconds, tokens, responses and disk space of a run."),
+    "run": ("avcurate.cli.run_cmds:run", "Run a recipe of any task, or repeat a recorded run."),
+    "label": ("avcurate.cli.label:relabel", "Relabel a run with other thresholds, without a model."),
+    "sweep": ("avcurate.cli.label:sweep", "Label over a grid of thresholds, from stored responses."),
+    "status": ("avcurate.cli.run_cmds:status", "Show the progress of a run, and why rows died."),
+    "retry": ("avcurate.cli.run_cmds:retry", "Retry dead rows, all or those with given reasons."),
+    "report": ("avcurate.cli.run_cmds:report", "Rewrite the page of a run."),
     "verify": ("avcurate.cli.run_cmds:verify", "Check every file of a run against its checksum."),
     "export": ("avcurate.cli.publish:export", "Write labelled rows as training shards."),
-    "attend": ("avcurate.cli.attend:attend", "Attention of responses to sound and picture."),
-    "audit": ("avcurate.cli.audit:audit", "Counterfactual pairs side by side, and what leaked."),
+    "attend": ("avcurate.cli.attend:attend", "Measure the attention of responses to sound and picture."),
+    "audit": ("avcurate.cli.audit:audit", "Show counterfactual pairs side by side, and what leaked."),
     "review": ("avcurate.cli.audit:review", "Review pairs or labels blind, by keyboard."),
-    "check": ("avcurate.cli.check:check", "Check a model on this machine before it labels."),
-    "doctor": ("avcurate.cli.inspect_cmds:doctor", "What is installed, and which known problems apply."),
-    "plugins": ("avcurate.cli.inspect_cmds:plugins", "What can be named in recipes, and where each comes from."),
+    "check": ("avcurate.cli.check:check", "Check a model on this machine before labelling."),
+    "doctor": ("avcurate.cli.inspect_cmds:doctor", "Show what is installed, and which known problems apply."),
+    "plugins": ("avcurate.cli.inspect_cmds:plugins", "List what recipes can refer to, and where each comes from."),
     "recipe": ("avcurate.cli.recipes:recipe_app", "List, show and validate recipes."),
     "prompt": ("avcurate.cli.recipes:prompt_app", "List and show prompts."),
     "benchmark": ("avcurate.cli.benchmark:app", "Build clip benchmarks from published lists, with a funnel."),
-    "demo": ("avcurate.cli.demo:app", "A world whose truth is known, and the model that hears and sees it."),
+    "demo": ("avcurate.cli.demo:app", "A synthetic world with known truth, and a model that hears and sees it."),
 }
 
 
 class LazyGroup(typer.core.TyperGroup):
-    """Knows every command's name and makes one only when it is wanted; tasks of plug-ins among them."""
+    """Lists every command by name, plug-in tasks included, and builds one only when it is used."""
 
     # Typer may bring its own copy of click, so its types are not named here
     def list_commands(self, ctx: Any) -> list[str]:
-        """Ours in their order, then those of plug-ins."""
+        """Built-in commands in order, then those of plug-ins."""
         from avcurate.tasks import TASKS
 
         return [*TASK_HELP, *OTHERS, *(n for n in TASKS.names() if n not in TASK_HELP)]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command, made now; ``None`` where there is none of that name."""
+        """Build the command; ``None`` if there is none of that name."""
         from avcurate.tasks import TASKS
 
         if cmd_name in OTHERS:
-            return _made(cmd_name, _imported(OTHERS[cmd_name][0]))
+            return _click_command(cmd_name, _imported(OTHERS[cmd_name][0]))
         if cmd_name in TASKS:
             from avcurate.cli.commands import command_of
 
-            return _made(cmd_name, command_of(TASKS.get(cmd_name)))
+            return _click_command(cmd_name, command_of(TASKS.get(cmd_name)))
         return None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Names and what they do, without making any."""
+        """List names and descriptions without building the commands."""
         known = {**TASK_HELP, **{n: about for n, (_, about) in OTHERS.items()}}
-        rows = [(n, known.get(n, "Of a plug-in; see its own --help.")) for n in self.list_commands(ctx)]
+        rows = [(n, known.get(n, "Provided by a plug-in; see its own --help.")) for n in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Plain help: Typer's own would make every command to list it."""
+        """Plain help: Typer's own would build every command to list it."""
         super(typer.core.TyperGroup, self).format_help(ctx, formatter)
 
 
-def _imported(target: str) -> Any:
-    module, _, attribute = target.partition(":")
+def _imported(path: str) -> Any:
+    module, _, attribute = path.partition(":")
     return getattr(importlib.import_module(module), attribute)
 
 
-def _made(name: str, thing: Any) -> Any:
-    if isinstance(thing, typer.Typer):
-        group = typer.main.get_group(thing)
+def _click_command(name: str, target: Any) -> Any:
+    if isinstance(target, typer.Typer):
+        group = typer.main.get_group(target)
         group.name = name
         return group
     single = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
-    single.command(name)(thing)
+    single.command(name)(target)
     command = typer.main.get_command(single)
     command.name = name
     return command
@@ -120,7 +120,9 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.", envvar="AVCURATE_DEBUG")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error.", envvar="AVCURATE_DEBUG")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -131,9 +133,9 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; errors are one sentence with the next step, and an exit code.
+    """Run the command line; an error prints one sentence and the next step.
 
-    0 done, 1 user error, 2 usage, 3 stopped on dead rows, 130 and 143 interrupted (resumable).
+    Exit codes: 0 done, 1 user error, 2 usage, 3 stopped on dead rows, 130 and 143 interrupted (resumable).
     """
     from avcurate.cli.interrupts import interrupted, stop_on_signals
 
@@ -155,7 +157,9 @@ def main() -> None:
             _fail(machine)
         if isinstance(e, OSError):
             _fail(
-                AvcurateError(f"{e.strerror or e}: {e.filename or ''}".rstrip(": "), "Check the path and its rights.")
+                AvcurateError(
+                    f"{e.strerror or e}: {e.filename or ''}".rstrip(": "), "Check the path and its permissions."
+                )
             )
         _fail(
             AvcurateError(

@@ -1,4 +1,4 @@
-"""``audit`` and ``review``: counterfactual pairs and labels looked at by people."""
+"""``audit`` and ``review``: human inspection of counterfactual pairs and labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def audit(
     run: Annotated[Path, typer.Argument(help="A run of `avcurate swap`.")],
     evaluated: Annotated[
         Path | None,
-        typer.Option("--eval", help="A run of `avcurate eval --swapped` under condition a: the stronger leak check."),
+        typer.Option("--eval", help="A run of `avcurate eval --swapped` under condition a, for a stronger leak check."),
     ] = None,
     json_out: Json = False,
 ) -> None:
@@ -25,33 +25,33 @@ def audit(
     Example: avcurate audit runs/swap --eval runs/eval-counterfactual
     """
     from avcurate.runner.rundir import RunDir
-    from avcurate.tasks.swap.audit import audit as look
+    from avcurate.tasks.swap.audit import audit as audit_run
     from avcurate.tasks.swap.audit_page import write_audit_page
 
-    found = look(RunDir(run), RunDir(evaluated) if evaluated else None)
-    page = write_audit_page(run, found)
+    report = audit_run(RunDir(run), RunDir(evaluated) if evaluated else None)
+    page = write_audit_page(run, report)
     if json_out:
-        print_json(found | {"page": str(page)})
+        print_json(report | {"page": str(page)})
         return
-    typer.echo(f"{found['pairs']} pairs; the donor says an answer in {found['leaks']['says_answer']}.")
-    if found["asked"]:
-        typer.echo(f"Still answered rightly from the new sound alone: {found['leaks']['still_heard']}.")
-    typer.echo(f"Captions share words in {found['leaks']['shared_words']}. Page: {page}")
+    typer.echo(f"{report['pairs']} pairs; in {report['leaks']['says_answer']} the donor's captions contain an answer.")
+    if report["asked"]:
+        typer.echo(f"Still answered correctly from the new sound alone: {report['leaks']['still_heard']}.")
+    typer.echo(f"Captions share words in {report['leaks']['shared_words']} pairs. Page: {page}")
 
 
 def review(
     run: Annotated[Path, typer.Argument(help="A run of `avcurate swap` or `avcurate label-pem`.")],
-    reviewer: Annotated[str, typer.Option("--reviewer", help="Your name; verdicts are kept by reviewer.")] = "me",
+    reviewer: Annotated[str, typer.Option("--reviewer", help="Your name; verdicts are stored per reviewer.")] = "me",
     limit: Annotated[int, typer.Option("--limit", help="Items to review; 0 for all.", min=0)] = 50,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of which items, and of their order.")] = 0,
-    port: Annotated[int, typer.Option("--port", help="Port of the local page; 0 takes a free one.")] = 0,
-    results: Annotated[bool, typer.Option("--results", help="Only print agreement; serve nothing.")] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Seed for choosing and ordering items.")] = 0,
+    port: Annotated[int, typer.Option("--port", help="Port of the local page; 0 picks a free one.")] = 0,
+    results: Annotated[bool, typer.Option("--results", help="Print agreement only, without serving the page.")] = False,
     json_out: Json = False,
 ) -> None:
     """Review pairs or PEM labels blind, by keyboard, on a page that only this machine can open.
 
-    The page does not say what is expected. Verdicts are kept as they are given and become columns of review.parquet;
-    Cohen's κ with what is expected, and between reviewers, is printed.
+    The page hides the expected verdict. Verdicts are saved as they are given and become columns of review.parquet;
+    Cohen's κ with the expected verdict, and between reviewers, is printed.
 
     Example: avcurate review runs/swap --reviewer ann --limit 40
     """
@@ -60,15 +60,15 @@ def review(
     from avcurate.review.verdicts import agreement, export_verdicts
     from avcurate.runner.rundir import RunDir
 
-    where = RunDir(run)
-    items = load_items(where, limit, seed)
+    run_dir = RunDir(run)
+    items = load_items(run_dir, limit, seed)
     if not results:
         from avcurate.review.server import serve
 
-        serve(where, items, reviewer, port, lambda url: typer.echo(f"Open {url} (Ctrl+C ends)", err=True))
-    export_verdicts(where)
-    found = agreement(where)
+        serve(run_dir, items, reviewer, port, lambda url: typer.echo(f"Open {url} (Ctrl+C ends)", err=True))
+    export_verdicts(run_dir)
+    result = agreement(run_dir)
     if json_out:
-        print_json(found)
+        print_json(result)
     else:
-        print_agreement(found)
+        print_agreement(result)

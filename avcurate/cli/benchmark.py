@@ -21,12 +21,14 @@ def vggsound_animal(
     vggsound: VggSound,
     vggsounder: VggSounder,
     out: Out,
-    recipe: Annotated[str, typer.Option("--recipe", "-r", help="Rules: recipe name or file.")] = "vggsound-animal",
+    recipe: Annotated[
+        str, typer.Option("--recipe", "-r", help="Recipe with the rules, by name or file.")
+    ] = "vggsound-animal",
     json_out: Json = False,
 ) -> None:
-    """27 animal classes; the clip's own class is the only one both heard and seen; no music, still or voice-over.
+    """Select clips of 27 animal classes whose own class alone is heard and seen; no music, stills or voice-over.
 
-    Gives the 363 clips of VGGSound-Animal from VGGSounder 0.1.6.
+    Yields the 363 clips of VGGSound-Animal from VGGSounder 0.1.6.
 
     Example: avcurate benchmark vggsound-animal --vggsound test.csv --vggsounder vggsounder.csv -o animal
     """
@@ -38,10 +40,12 @@ def vggsound_all(
     vggsound: VggSound,
     vggsounder: VggSounder,
     out: Out,
-    recipe: Annotated[str, typer.Option("--recipe", "-r", help="Rules: recipe name or file.")] = "vggsound-all",
+    recipe: Annotated[
+        str, typer.Option("--recipe", "-r", help="Recipe with the rules, by name or file.")
+    ] = "vggsound-all",
     json_out: Json = False,
 ) -> None:
-    """The same rule over every class, at most 10 clips of each, drawn by the recipe's seed.
+    """Apply the same rule to every class, at most 10 clips of each, drawn with the recipe's seed.
 
     Example: avcurate benchmark vggsound-all --vggsound test.csv --vggsounder vggsounder.csv -o all
     """
@@ -54,10 +58,10 @@ def audioset(
     classes: Annotated[Path, typer.Option("--classes", help="class_labels_indices.csv.")],
     ontology: Annotated[Path, typer.Option("--ontology", help="ontology.json.")],
     out: Out,
-    recipe: Annotated[str, typer.Option("--recipe", "-r", help="Rules: recipe name or file.")] = "audioset",
+    recipe: Annotated[str, typer.Option("--recipe", "-r", help="Recipe with the rules, by name or file.")] = "audioset",
     json_out: Json = False,
 ) -> None:
-    """Clips of AudioSet with exactly one most specific sounding object, capped per class and in all.
+    """Select AudioSet clips with exactly one most specific sounding object, capped per class and in total.
 
     Example: avcurate benchmark audioset --segments eval_segments.csv --classes class_labels_indices.csv
     --ontology ontology.json -o audioset
@@ -90,11 +94,11 @@ def _show(facts: dict[str, Any], out: Path, json_out: bool) -> None:
     from avcurate.report.terminal import console
 
     table = Table("step", "clips left", "left out")
-    before = None
+    previous = None
     for step in facts["funnel"]:
-        left_out = "" if before is None else f"{before - step['clips']:,}"
+        left_out = "" if previous is None else f"{previous - step['clips']:,}"
         table.add_row(step["step"], f"{step['clips']:,}", left_out)
-        before = step["clips"]
+        previous = step["clips"]
     console().print(table)
     for reason, n in facts["dead"].items():
         typer.echo(f"{n:,} rows could not be read: {reason} (see filtered.csv)")

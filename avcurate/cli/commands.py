@@ -1,4 +1,4 @@
-"""Commands made from recipes: flags from fields, the rest through ``--set``, the run through the task."""
+"""Commands generated from recipes: flags from fields, everything else through ``--set``."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from avcurate.tasks.options import Option, alternatives, options_of
 SHARED: dict[str, tuple[Any, str, tuple[str, ...]]] = {
     "out": (Path, "Run directory; an existing one is resumed.", ("--out", "-o")),
     "recipe": (str, "Recipe name or .yaml file; see `avcurate recipe ls`.", ("--recipe", "-r")),
-    "settings": (list[str], "KEY=VALUE of any field of the recipe, e.g. sampling.top_p=0.9; repeatable.", ("--set",)),
-    "force": (bool, "Redo what was made with another recipe, input or model.", ("--force",)),
-    "retry_dead": (bool, "Process rows again that died before.", ("--retry-dead",)),
+    "settings": (list[str], "KEY=VALUE for any recipe field, e.g. sampling.top_p=0.9; repeatable.", ("--set",)),
+    "force": (bool, "Redo work done with another recipe, input or model.", ("--force",)),
+    "retry_dead": (bool, "Retry rows that died before.", ("--retry-dead",)),
     "json_out": (bool, "Print one JSON document.", ("--json",)),
 }
 
 
 def command_of(task: type[Task[Any]]) -> Callable[..., None]:
-    """The function that Typer makes a command of: one parameter a flag, in the recipe's order."""
+    """The function that Typer turns into a command: one parameter per flag, in the recipe's order."""
     options = list(options_of(task.recipe))
 
     def command(**given: Any) -> None:
@@ -32,11 +32,11 @@ def command_of(task: type[Task[Any]]) -> Callable[..., None]:
         _run(task, changes, given)
 
     inputs = [o for o in options if o.path.startswith("input.")]
-    how = [o for o in options if o.path.startswith("run.")]
-    others = [o for o in options if o not in inputs and o not in how]
+    run_options = [o for o in options if o.path.startswith("run.")]
+    others = [o for o in options if o not in inputs and o not in run_options]
     parameters = [_parameter(o) for o in sorted(inputs, key=lambda o: not isinstance(o.flag, Argument))]
     parameters += [_shared(name, task) for name in ("out", "recipe")]
-    parameters += [_parameter(o) for o in others] + [_parameter(o, "How it is run") for o in how]
+    parameters += [_parameter(o) for o in others] + [_parameter(o, "Run options") for o in run_options]
     parameters += [_shared(name, task) for name in SHARED if name not in ("out", "recipe")]
     command.__name__ = task.name.replace("-", "_")
     command.__doc__ = task.__doc__
@@ -64,30 +64,30 @@ def run_and_show(
     retry: frozenset[str] | None = None,
     json_out: bool = False,
 ) -> None:
-    """Run a task with bars, then show what came out."""
+    """Run a task with progress bars, then show the results."""
     from avcurate.cli.console import StageBars
     from avcurate.tasks.run import run_task
 
-    made = task()
-    with StageBars(lambda stage, row: made.label_of(recipe, stage, row)) as bars:
+    instance = task()
+    with StageBars(lambda stage, row: instance.label_of(recipe, stage, row)) as bars:
         run_task(task, recipe, Context(out), force=force, retry=retry, begin=bars.begin)
     show_run(task, out, json_out)
 
 
 def summarised(task: type[Task[Any]], out: Path) -> dict[str, Any]:
-    """The summary of a run that exists, once its page has been written."""
+    """Write the page of an existing run and return its summary."""
     from avcurate.runner.rundir import RunDir
     from avcurate.runner.status import stage_counts
 
     run = RunDir(out)
-    made = task()
-    summary = made.summarise(run) | {"stages": stage_counts(run.record())}
-    page = made.page(run, summary)
+    instance = task()
+    summary = instance.summarise(run) | {"stages": stage_counts(run.record())}
+    page = instance.page(run, summary)
     return summary | {"report": str(page) if page else None}
 
 
 def show_run(task: type[Task[Any]], out: Path, json_out: bool) -> None:
-    """The summary of a run that exists, and its page."""
+    """Print the summary of an existing run and write its page."""
     from avcurate.cli.console import print_json
     from avcurate.report.terminal import console, print_funnel
 
@@ -139,7 +139,7 @@ def _parameter(option: Option, panel: str | None = None) -> inspect.Parameter:
 
 
 def _default(option: Option) -> str:
-    """What the model's own default is; a recipe may say otherwise."""
+    """Help text for the field's default, which a recipe may override."""
     value = option.field.get_default(call_default_factory=True)
     if value in (None, "", (), {}) or isinstance(value, bool):
         return ""
@@ -160,7 +160,7 @@ def _shared(name: str, task: type[Task[Any]]) -> inspect.Parameter:
 
 
 def _value(option: Option, given: Any) -> Any:
-    """What a flag changes in the recipe; ``None``: nothing."""
+    """The value a flag sets in the recipe; ``None``: unchanged."""
     flag = option.flag
     if isinstance(flag, Flag) and flag.sets is not None:
         return flag.sets if given else None
@@ -175,11 +175,11 @@ def _value(option: Option, given: Any) -> Any:
 
 
 def columns_of(words: list[str]) -> dict[str, str]:
-    """Columns by field from FIELD=COLUMN words."""
-    found = {}
+    """Column of each field, from FIELD=COLUMN words."""
+    columns = {}
     for word in words:
         name, equals, column = word.partition("=")
         if not equals or not name or not column:
             raise typer.BadParameter(f"{word!r} is not FIELD=COLUMN, e.g. --map question=Question")
-        found[name] = column
-    return found
+        columns[name] = column
+    return columns

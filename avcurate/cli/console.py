@@ -1,4 +1,4 @@
-"""What a person watches while a command works: bars with rates on a terminal, silence elsewhere."""
+"""Progress display: bars with rates on a terminal, silence elsewhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def print_json(value: Any) -> None:
 
 
 def make_progress() -> Progress:
-    """A bar with count, rate, elapsed and remaining time; nothing where standard error is no terminal."""
+    """A bar with count, rate, elapsed and remaining time; disabled unless standard error is a terminal."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -70,7 +70,7 @@ class StageBars:
     """One bar per stage.
 
     Args:
-        label_of: (stage, row with its new columns) to a word that is counted beside the bar, or ``None``.
+        label_of: maps (stage, row with its new columns) to a word counted beside the bar, or ``None``.
     """
 
     def __init__(self, label_of: Callable[[str, Row], str | None] | None = None) -> None:
@@ -86,7 +86,7 @@ class StageBars:
         self.progress.stop()
 
     def begin(self, stage: str) -> Watch:
-        """A watcher that moves this stage's bar."""
+        """Return a callback that updates this stage's bar."""
         task = self.progress.add_task(stage, total=None, rate="", note="")
         mix = self.mix.setdefault(stage, Counter())
 
@@ -94,10 +94,10 @@ class StageBars:
             if self.progress.disable:
                 return
             self._count(stage, mix, outcome, row or {})
-            lost = sum(tally.dead.values())
+            dead = sum(tally.dead.values())
             note = " ".join(f"{k} {v}" for k, v in mix.most_common())
-            if lost:
-                note += f"  dead {lost}"
+            if dead:
+                note += f"  dead {dead}"
             self.progress.update(
                 task,
                 total=tally.total or None,

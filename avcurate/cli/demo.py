@@ -1,4 +1,4 @@
-"""``demo``: a world whose truth is known, the embedded model, and how well labels agree with the truth."""
+"""``demo``: a synthetic world with known truth, the embedded model, and how well labels agree with the truth."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import typer
 from avcurate.cli.console import bar, make_progress, print_json
 
 app = typer.Typer(
-    help="A small audio-visual world whose truth is known, and the model that hears and sees it.",
+    help="A small synthetic audio-visual world with known truth, and a model that hears and sees it.",
     no_args_is_help=True,
 )
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Questions = Annotated[int, typer.Option("--questions", help="Number of questions.", min=1)]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the world.")]
-Workers = Annotated[int, typer.Option("--workers", help="Processes.", min=1)]
+Workers = Annotated[int, typer.Option("--workers", help="Number of processes.", min=1)]
 
 
 @app.command("build")
@@ -54,18 +54,18 @@ def evaluate(
     seed: Seed = 1,
     n: Annotated[int, typer.Option("--n", help="Responses per setting.", min=1)] = 8,
     model: Annotated[str, typer.Option("--model", help="Checkpoint folder, or `embedded`.")] = "embedded",
-    world: Annotated[Path | None, typer.Option("--world", help="Keep or reuse the clips here.")] = None,
+    world: Annotated[Path | None, typer.Option("--world", help="Folder in which clips are kept and reused.")] = None,
     workers: Workers = 2,
     json_out: Json = False,
 ) -> None:
-    """Accuracy of the embedded model per question type under audio, video and both, on a held-out world.
+    """Measure the accuracy of the embedded model per question type under audio, video and both, on a held-out world.
 
     Example: avcurate demo evaluate --questions 300 --seed 7
     """
     import tempfile
 
     from avcurate.demo.build import build_world
-    from avcurate.demo.evaluate import evaluate as ask
+    from avcurate.demo.evaluate import evaluate as answer_world
     from avcurate.demo.evaluate import table
     from avcurate.engines.checkpoint import Checkpoint
     from avcurate.engines.transformers_engine import TransformersEngine
@@ -77,7 +77,7 @@ def evaluate(
         engine = TransformersEngine(Checkpoint(model))
         engine.setup()
         with bar("questions", 3 * len(items), "requests") as progress:
-            rows = table(ask(engine, items, folder / "clips", n, seed, progress))
+            rows = table(answer_world(engine, items, folder / "clips", n, seed, progress))
     if json_out:
         print_json(rows)
         return
@@ -85,16 +85,16 @@ def evaluate(
 
     from avcurate.report.terminal import console
 
-    shown = Table("question type", "decided by", "A", "V", "AV", "responses", "as it should be")
+    results = Table("question type", "decided by", "A", "V", "AV", "responses", "as expected")
     for r in rows:
-        shown.add_row(
+        results.add_row(
             r["type"],
             r["evidence"],
             *[f"{r[s]:.2f}" for s in ("a", "v", "av")],
             str(r["questions"]),
             "yes" if r["as_it_should_be"] else "NO",
         )
-    console().print(shown)
+    console().print(results)
 
 
 @app.command("check")
@@ -103,7 +103,7 @@ def check(
     world: Annotated[Path, typer.Option("--world", help="Folder of the world.")],
     json_out: Json = False,
 ) -> None:
-    """Confusion of the labels of a run against the world's truth.
+    """Compare the labels of a run with the world's truth.
 
     Example: avcurate demo check runs/demo --world demo-world
     """
@@ -111,8 +111,8 @@ def check(
     from avcurate.tasks.label_pem.relabel import confusion
     from avcurate.tasks.label_pem.terminal import print_confusion
 
-    found = confusion(RunDir(run), world / "truth.jsonl")
-    print_json(found) if json_out else print_confusion(found)
+    result = confusion(RunDir(run), world / "truth.jsonl")
+    print_json(result) if json_out else print_confusion(result)
 
 
 @app.command("table")
@@ -121,15 +121,15 @@ def table(
     world: Annotated[Path, typer.Option("--world", help="Folder of the held-out world.")],
     json_out: Json = False,
 ) -> None:
-    """Eval runs on one world side by side: PEM accuracy, answers, answers under conflict, attention by quarter.
+    """Compare eval runs on one world: PEM accuracy, answers, answers under conflict, attention by quarter.
 
-    Several runs of a name are seeds: mean ± standard deviation. Attention is shown where `avcurate attend` has run.
+    Several runs under one name are seeds: mean ± standard deviation. Attention is shown if `avcurate attend` has run.
 
     Example: avcurate demo table before=runs/eval-0 grpo=runs/eval-grpo mapo=runs/eval-mapo --world held
     """
     from rich.table import Table
 
-    from avcurate.demo.table import table as make
+    from avcurate.demo.table import table as build_table
     from avcurate.errors import UserError
     from avcurate.report.terminal import console
 
@@ -139,12 +139,12 @@ def table(
         if not name or not runs:
             raise UserError(f"{group!r} is not NAME=RUN.", "For example: before=runs/eval-before")
         named[name] = [Path(r) for r in runs.split(",")]
-    rows = make(named, world / "truth.jsonl")
+    rows = build_table(named, world / "truth.jsonl")
     if json_out:
         print_json(rows)
         return
 
-    def shown(row: dict[str, Any], *keys: str) -> str:
+    def cell(row: dict[str, Any], *keys: str) -> str:
         cells = []
         for k in keys:
             value = row.get(k)
@@ -154,8 +154,8 @@ def table(
 
     out = Table("", "runs", "PEM", "answers", "under conflict", "audio, by quarter", "video, by quarter")
     for row in rows:
-        quarters = [shown(row, *(f"{m}_{q}" for q in (1, 2, 3, 4))) for m in ("audio", "video")]
-        cells = [shown(row, k) for k in ("pem", "answers", "conflict")]
+        quarters = [cell(row, *(f"{m}_{q}" for q in (1, 2, 3, 4))) for m in ("audio", "video")]
+        cells = [cell(row, k) for k in ("pem", "answers", "conflict")]
         out.add_row(row["name"], str(row["runs"]), *cells, *quarters)
     console().print(out)
 
@@ -163,12 +163,14 @@ def table(
 @app.command("train-model")
 def train_model(
     out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the checkpoint.")],
-    work: Annotated[Path, typer.Option("--work", help="Folder for clips and progress; reused on resume.")] = Path(
+    work: Annotated[Path, typer.Option("--work", help="Folder for clips and training state, reused on resume.")] = Path(
         "build/demo-model"
     ),
-    seed: Annotated[int, typer.Option("--seed", help="Seed of everything.")] = 0,
-    encoder_steps: Annotated[int | None, typer.Option("--encoder-steps", help="Steps of phase one.", min=1)] = None,
-    lm_steps: Annotated[int | None, typer.Option("--lm-steps", help="Steps of phase two.", min=1)] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed for data, weights and batches.")] = 0,
+    encoder_steps: Annotated[
+        int | None, typer.Option("--encoder-steps", help="Training steps of phase one.", min=1)
+    ] = None,
+    lm_steps: Annotated[int | None, typer.Option("--lm-steps", help="Training steps of phase two.", min=1)] = None,
     clips: Annotated[
         int | None, typer.Option("--clips", help="Training pictures (three times as many sounds).", min=20)
     ] = None,
@@ -189,16 +191,16 @@ def train_model(
     spec = TrainSpec(seed=seed)
     changes = {"encoder_steps": encoder_steps, "lm_steps": lm_steps, "clips": clips}
     spec = replace(spec, **{k: v for k, v in changes.items() if v is not None})
-    made = 0
+    built = 0
     with bar("clips", spec.clips, "clips") as progress:
 
         def tick(n: int) -> None:
-            nonlocal made
-            made += n
-            progress(made)
+            nonlocal built
+            built += n
+            progress(built)
 
         bank = build_bank(work / "clips", spec.clips, seed, workers, tick)
-    with make_progress() as shown, TrainLog(work, shown) as log:
+    with make_progress() as progress_bar, TrainLog(work, progress_bar) as log:
         train(bank, out, work, spec, log.report)
     typer.echo(f"Checkpoint: {out}; log and curve: {work}")
 
@@ -206,9 +208,9 @@ def train_model(
 @app.command("train-judge")
 def train_judge(
     out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the checkpoint.")],
-    seed: Annotated[int, typer.Option("--seed", help="Seed of everything.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed for data, weights and batches.")] = 0,
 ) -> None:
-    """Train the embedded judge from scratch, on CPU: it judges captions of the demo world, and no others.
+    """Train the embedded judge from scratch, on CPU: it judges only captions of the demo world.
 
     Example: avcurate demo train-judge -o my-judge
     """

@@ -1,4 +1,4 @@
-"""``doctor`` and ``plugins``: what is installed, what is missing, what can be named."""
+"""``doctor`` and ``plugins``: what is installed, what is missing, what recipes can refer to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from avcurate.cli.console import print_json
 def doctor(
     json_out: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Check ffmpeg, engines and embedder, and tell which known problems of installed versions apply.
+    """Check ffmpeg, engines and embedder, and report known problems of the installed versions.
 
     Example: avcurate doctor
     """
@@ -33,19 +33,19 @@ def doctor(
 def plugins(
     json_out: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """List what recipes can name (tasks, formats, engines, families, rewards, algorithms) and where each comes from.
+    """List tasks, formats, engines, families, rewards and algorithms, and the package each comes from.
 
-    A package of your own adds any of them by an entry point; see docs/examples.
+    Your own package can add any of them through an entry point; see docs/examples.
 
     Example: avcurate plugins
     """
     from avcurate.plugins import registries
 
-    found = {r.kind: [vars(o) for o in r.origins()] for r in registries()}
+    by_kind = {r.kind: [vars(o) for o in r.origins()] for r in registries()}
     if json_out:
-        print_json(found)
+        print_json(by_kind)
         return
-    for kind, origins in found.items():
+    for kind, origins in by_kind.items():
         typer.secho(kind, bold=True)
         for o in origins:
             typer.echo(f"  {o['name']:<24} {o['package']:<20} {o['target']}")

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first stops the work resumably, a second one stops at once."""
+"""SIGINT and SIGTERM: the first stops the work resumably, the second exits at once."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ GRACE_S = 5.0
 
 
 def stop_on_signals() -> None:
-    """Raise in the main thread on the first signal; exit on the second, or when the work does not end in time."""
+    """Raise in the main thread on the first signal; exit on the second, or if the work does not stop in time."""
     if threading.current_thread() is not threading.main_thread():
         return
-    seen: list[int] = []
+    received: list[int] = []
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        code = 128 + number
-        if seen:
+    def handle(signum: int, frame: FrameType | None) -> None:
+        code = 128 + signum
+        if received:
             interrupted(code)
-        seen.append(number)
+        received.append(signum)
         timer = threading.Timer(GRACE_S, interrupted, (code,))
         timer.daemon = True
         timer.start()
@@ -34,13 +34,13 @@ def stop_on_signals() -> None:
 
 
 def interrupted(code: int) -> None:
-    """Say in one line how to go on, and end."""
+    """Print in one line how to resume, and exit."""
     sys.stderr.write("Interrupted. Run the same command again to resume.\n")
     exit_at_once(code)
 
 
 def exit_at_once(code: int) -> None:
-    """End the process and its children without waiting for threads: all that is finished is on disk already."""
+    """End the process and its children without waiting for threads: all finished work is on disk already."""
     from avcurate.media.child import kill_all
 
     kill_all()

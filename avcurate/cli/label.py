@@ -15,9 +15,9 @@ Recipe = Annotated[str, typer.Option("--recipe", "-r", help="Recipe name or .yam
 FormatName = Annotated[str, typer.Option("--format", help="auto, table, avqa, music-avqa, valor32k-avqa, avhbench, …")]
 Map = Annotated[list[str] | None, typer.Option("--map", help="FIELD=COLUMN for any table; repeatable.")]
 Pattern = Annotated[
-    str | None, typer.Option("--media-pattern", help="How a name becomes a file, e.g. '{name}_video.mp4'.")
+    str | None, typer.Option("--media-pattern", help="How a name maps to a file, e.g. '{name}_video.mp4'.")
 ]
-Limit = Annotated[int, typer.Option("--limit", help="Only the first records; 0 for all.", min=0)]
+Limit = Annotated[int, typer.Option("--limit", help="Read only the first records; 0 for all.", min=0)]
 RunArg = Annotated[Path, typer.Argument(help="Run directory of label-pem.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -56,7 +56,7 @@ def ingest(
     part_size: Annotated[int, typer.Option("--part-size", help="Questions per Parquet part.", min=1)] = 256,
     json_out: Json = False,
 ) -> None:
-    """Read an annotation file into question rows, without asking any model.
+    """Read an annotation file into question rows, without running a model.
 
     Example: avcurate ingest val_qa.json --media clips -o runs/pem
     """
@@ -78,13 +78,13 @@ def plan(
     media_pattern: Pattern = None,
     limit: Limit = 0,
     n: Annotated[int | None, typer.Option("--n", help="Responses per setting.", min=1)] = None,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Model, instead of the recipe's.")] = None,
-    engine: Annotated[str | None, typer.Option("--engine", "-e", help="Engine, instead of the recipe's.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE of any field; repeatable.")] = None,
-    probe: Annotated[int, typer.Option("--probe", help="Clips to look at.", min=1)] = 64,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Model that replaces the recipe's.")] = None,
+    engine: Annotated[str | None, typer.Option("--engine", "-e", help="Engine that replaces the recipe's.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for any field; repeatable.")] = None,
+    probe: Annotated[int, typer.Option("--probe", help="Number of clips to probe.", min=1)] = 64,
     json_out: Json = False,
 ) -> None:
-    """Print clips, seconds, tokens, responses, disk and what does not fit of a run, before any weight is loaded.
+    """Estimate clips, seconds, tokens, responses and disk space of a run, and what does not fit; loads no weights.
 
     Example: avcurate plan val_qa.json --media clips -m Qwen/Qwen3-Omni-30B-A3B-Instruct -e vllm
     """
@@ -94,8 +94,8 @@ def plan(
 
     changes = _input(annotations, media, format_name, mapping, media_pattern, limit)
     changes |= {"n": n, "model.model": model, "model.engine": engine, **settings_of(settings)}
-    made = make_plan(_recipe(recipe, changes), probe)
-    print_json(made) if json_out else print_plan(made)
+    estimate = make_plan(_recipe(recipe, changes), probe)
+    print_json(estimate) if json_out else print_plan(estimate)
 
 
 def relabel(
@@ -106,10 +106,10 @@ def relabel(
     tau_cot: Annotated[float | None, typer.Option("--tau-cot", help="Minimum consistency.", min=-1, max=1)] = None,
     json_out: Json = False,
 ) -> None:
-    """Label a run again with other thresholds, from what is stored, and print what changed.
+    """Relabel a run with other thresholds, from stored responses, and print what changed.
 
     No model is loaded. Rows whose stored responses cannot decide a looser threshold are counted as
-    undecided; `avcurate label-pem` with that threshold asks only those again.
+    undecided; `avcurate label-pem` with that threshold samples only those.
 
     Example: avcurate label runs/pem --tau-acc 0.875 --tau-cot 0.75
     """
@@ -132,7 +132,7 @@ def sweep(
     ] = None,
     json_out: Json = False,
 ) -> None:
-    """Table of labels over thresholds tau_acc × tau_cot, from what is stored.
+    """Print labels over a grid of tau_acc × tau_cot, from stored responses.
 
     Example: avcurate sweep runs/demo --truth demo-world/truth.jsonl
     """

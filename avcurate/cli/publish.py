@@ -1,4 +1,4 @@
-"""``export``: labelled rows for training and for others."""
+"""``export``: labelled rows as training shards."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ def export(
     to: Annotated[
         str, typer.Option("--to", help="parquet, jsonl, hf (a Hugging Face dataset folder) or ms-swift.")
     ] = "parquet",
-    validation: Annotated[float, typer.Option("--validation", help="Share of source videos.", min=0, max=0.9)] = 0.05,
+    validation: Annotated[
+        float, typer.Option("--validation", help="Share of source videos for validation.", min=0, max=0.9)
+    ] = 0.05,
     min_confidence: Annotated[
         float, typer.Option("--min-confidence", help="Minimum label confidence.", min=0, max=1)
     ] = 0.0,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the split.")] = 0,
     media: Annotated[
-        Path | None, typer.Option("--media", help="Folder of the clips, where it is not where the run found it.")
+        Path | None, typer.Option("--media", help="Folder of the clips, if they have moved since the run.")
     ] = None,
     json_out: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Write labelled rows as training shards, split so that no source video is on both sides.
+    """Write labelled rows as training shards, split so that no source video is in both.
 
     Examples:
 
@@ -42,7 +44,7 @@ def export(
 
     if to == "ms-swift":
         with bar("media", 0, "questions") as progress:
-            made = export_swift(
+            facts = export_swift(
                 RunDir(run),
                 out,
                 validation,
@@ -52,10 +54,10 @@ def export(
                 tick=lambda done, total: progress(done, total=total),
             )
     else:
-        made = export_run(RunDir(run), out, to, validation, min_confidence, seed, media)
+        facts = export_run(RunDir(run), out, to, validation, min_confidence, seed, media)
     if json_out:
-        print_json(made)
+        print_json(facts)
     else:
-        for split, n in made["rows"].items():
+        for split, n in facts["rows"].items():
             typer.echo(f"{split}: {n:,} rows")
         typer.echo(f"Shards: {out}")

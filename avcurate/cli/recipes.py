@@ -1,4 +1,4 @@
-"""``recipe`` and ``prompt``: what runs are made of, to list, show and validate."""
+"""``recipe`` and ``prompt``: list, show and validate what runs are configured with."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 @recipe_app.command("ls")
 def recipe_ls(json_out: Json = False) -> None:
-    """List the recipes that come with avcurate. Example: avcurate recipe ls"""
+    """List the recipes that ship with avcurate. Example: avcurate recipe ls"""
     from avcurate.recipe import read_recipe, shipped
 
-    found = {name: read_recipe(name)[0] for name in shipped()}
+    recipes = {name: read_recipe(name)[0] for name in shipped()}
     if json_out:
-        print_json({name: {"kind": r["kind"], "about": r.get("about", "")} for name, r in found.items()})
+        print_json({name: {"kind": r["kind"], "about": r.get("about", "")} for name, r in recipes.items()})
         return
-    for name, r in found.items():
+    for name, r in recipes.items():
         typer.echo(f"{name:<24} {r['kind']:<14} {r.get('about', '')}")
 
 
@@ -54,7 +54,7 @@ def recipe_schema(
     kind: Annotated[str, typer.Argument(help="Kind of recipe, e.g. label-pem, pool or benchmark.")],
     json_out: Json = False,
 ) -> None:
-    """Print the JSON schema of a kind of recipe: every field, its type and what it means.
+    """Print the JSON schema of a kind of recipe: every field with type and description.
 
     Example: avcurate recipe schema label-pem
     """
@@ -75,11 +75,11 @@ def recipe_diff(
     """
     from avcurate.tasks.kinds import differences
 
-    found = differences(one, other)
+    changed = differences(one, other)
     if json_out:
-        print_json({k: {"one": a, "other": b} for k, (a, b) in found.items()})
+        print_json({k: {"one": a, "other": b} for k, (a, b) in changed.items()})
         return
-    for key, (a, b) in found.items():
+    for key, (a, b) in changed.items():
         typer.echo(f"{key}: {a} → {b}")
 
 
@@ -88,21 +88,21 @@ def prompt_ls(json_out: Json = False) -> None:
     """List prompts and their versions. Example: avcurate prompt ls"""
     from avcurate.prompts import PROMPTS
 
-    found = {p.name: p.about for p in PROMPTS.values()}
+    prompts = {p.name: p.about for p in PROMPTS.values()}
     if json_out:
-        print_json(found)
+        print_json(prompts)
         return
-    for name, about in found.items():
+    for name, about in prompts.items():
         typer.echo(f"{name:<24} {about}")
 
 
 @prompt_app.command("show")
 def prompt_show(
     name: Annotated[str, typer.Argument(help="Prompt name, with or without version, or a .yaml file.")] = "cot",
-    question: Annotated[str, typer.Option("--question", help="Question to show it with.")] = "What makes the sound?",
+    question: Annotated[str, typer.Option("--question", help="Question to render it with.")] = "What makes the sound?",
     json_out: Json = False,
 ) -> None:
-    """Print a prompt as a model gets it, with its version. Example: avcurate prompt show separate-then-fuse"""
+    """Print a prompt as the model receives it, with its version. Example: avcurate prompt show separate-then-fuse"""
     from avcurate.prompts import get_prompt
     from avcurate.recipe import read_prompt
 

@@ -12,27 +12,31 @@ from avcurate.cli.console import print_json
 RunArg = Annotated[Path, typer.Argument(help="Run directory.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 MediaNow = Annotated[
-    Path | None, typer.Option("--media", help="Folder of the clips, where it is not where the run found it.")
+    Path | None, typer.Option("--media", help="Folder of the clips, if they have moved since the run.")
 ]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE of any field of the recipe; repeatable.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for any recipe field; repeatable.")]
 
 
 def run(
     recipe: Annotated[
-        Path, typer.Argument(help="Recipe file of any task, with its inputs; or a run directory, to run it again.")
+        Path, typer.Argument(help="Recipe file of any task, with its inputs; or a run directory, to repeat it.")
     ],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Run directory; else the recipe's `out`.")] = None,
-    only: Annotated[list[str] | None, typer.Option("--only", help="Only the row of this id; repeatable.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Run directory; by default the recipe's `out`.")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Process only the row with this id; repeatable.")
+    ] = None,
     record: Annotated[
-        list[int] | None, typer.Option("--record", help="Only the record of this number; repeatable.")
+        list[int] | None, typer.Option("--record", help="Process only the record with this number; repeatable.")
     ] = None,
     media: MediaNow = None,
     settings: Settings = None,
-    force: Annotated[bool, typer.Option("--force", help="Redo what was made with other settings.")] = False,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Steps of a chain side by side.", min=1)] = 1,
+    force: Annotated[bool, typer.Option("--force", help="Redo work done with other settings.")] = False,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Steps of a chain to run in parallel.", min=1)] = 1,
     json_out: Json = False,
 ) -> None:
-    """Run a recipe of any task, a chain of them, or the recipe of a run that exists, over all of its rows or some.
+    """Run a recipe of any task, a chain of them, or the recipe of an existing run, on all or some of its rows.
 
     Examples:
 
@@ -58,17 +62,19 @@ def run(
     }
     if recipe.is_dir():
         if out is None:
-            raise UserError("a recorded run needs a place for the new one.", "Give it with -o.")
+            raise UserError("repeating a recorded run needs a folder for the new run.", "Give it with -o.")
         task = task_of(RunDir(recipe))
         run_and_show(task, recorded_recipe(RunDir(recipe), changes), out, force=force, json_out=json_out)
         return
     data, where = read_recipe(str(recipe))
     target = out or (Path(str(data["out"])) if "out" in data else None)
     if target is None:
-        raise UserError(f"{where} does not say where the run goes.", "Give it with -o, or as `out` in the recipe.")
+        raise UserError(f"{where} does not name a run directory.", "Give it with -o, or as `out` in the recipe.")
     if data.get("kind") == "chain":
         if only or record or media:
-            raise UserError("--only, --record and --media are for the recipe of one task.", "Set them in its step.")
+            raise UserError(
+                "--only, --record and --media do not apply to a chain.", "Set them in the recipe of its step."
+            )
         _run_chain(override(data, settings_of(settings)), where, target, jobs, json_out, force=force)
         return
     task = TASKS.get(str(data.get("kind", "label-pem")))
@@ -83,21 +89,21 @@ def _run_chain(data: dict[str, Any], where: str, out: Path, jobs: int, json_out:
 
     chain = validated(ChainRecipe, data, where)
 
-    def tell(step: str, what: str) -> None:
+    def print_event(step: str, what: str) -> None:
         typer.secho(f"── {step}: {what}", bold=True, err=True)
 
-    run_chain(chain, out, jobs=jobs, quiet=json_out, force=force, tell=tell)
+    run_chain(chain, out, jobs=jobs, quiet=json_out, force=force, tell=print_event)
     _show_chain(chain_status(out), json_out)
 
 
-def _show_chain(found: dict[str, Any], json_out: bool) -> None:
+def _show_chain(status: dict[str, Any], json_out: bool) -> None:
     from avcurate.report.terminal import print_funnel
 
     if json_out:
-        print_json(found)
+        print_json(status)
         return
-    typer.echo(f"{found['run']} (chain {found['name']}): {found['state']}")
-    for name, step in found["steps"].items():
+    typer.echo(f"{status['run']} (chain {status['name']}): {status['state']}")
+    for name, step in status["steps"].items():
         seconds = f", {step['seconds']:g} s" if "seconds" in step else ""
         typer.secho(f"{name}: {step['state']}{seconds}", bold=True)
         if "run" in step:
@@ -106,10 +112,10 @@ def _show_chain(found: dict[str, Any], json_out: bool) -> None:
 
 def status(
     run: RunArg,
-    dead: Annotated[bool, typer.Option("--dead", help="List dead rows with their reasons and next steps.")] = False,
+    dead: Annotated[bool, typer.Option("--dead", help="List dead rows with reason and next step.")] = False,
     json_out: Json = False,
 ) -> None:
-    """How far a run of any task, or a chain, is, also while it is running, and why rows died.
+    """Show the progress of a run or a chain, even while it is running, and why rows died.
 
     Example: avcurate status runs/pem --dead
     """
@@ -121,20 +127,20 @@ def status(
     if is_chain(run):
         _show_chain(chain_status(run), json_out)
         return
-    found = run_status(RunDir(run))
+    result = run_status(RunDir(run))
     if dead:
-        found["dead_rows"] = dead_rows(RunDir(run))
+        result["dead_rows"] = dead_rows(RunDir(run))
     if json_out:
-        print_json(found)
+        print_json(result)
         return
-    typer.echo(f"{run} ({found['task']}): {found['state']}")
-    print_funnel(found["stages"])
+    typer.echo(f"{run} ({result['task']}): {result['state']}")
+    print_funnel(result["stages"])
     if dead:
-        print_dead(found["dead_rows"])
+        print_dead(result["dead_rows"])
 
 
 def _steps(run: Path) -> list[Path]:
-    """Folders that a chain's steps made; of another folder none."""
+    """Folders created by the steps of a chain; empty for any other folder."""
     from avcurate.chain.run import is_chain, made_folders
 
     return list(made_folders(run).values()) if is_chain(run) else []
@@ -143,13 +149,13 @@ def _steps(run: Path) -> list[Path]:
 def retry(
     run: RunArg,
     reason: Annotated[
-        list[str] | None, typer.Option("--reason", help="Only rows dead for this reason; repeatable.")
+        list[str] | None, typer.Option("--reason", help="Retry only rows with this reason; repeatable.")
     ] = None,
     media: MediaNow = None,
     settings: Settings = None,
     json_out: Json = False,
 ) -> None:
-    """Process dead rows of a run again, all or those of some reasons; other rows are left as they are.
+    """Retry dead rows of a run, all or those with given reasons; other rows are left as they are.
 
     Example: avcurate retry runs/pem --reason media_timeout
     """
@@ -162,21 +168,19 @@ def retry(
 
     if steps := _steps(run):
         with_dead = [str(p) for p in steps if RunDir(p).exists() and dead_rows(RunDir(p))]
-        there = (
-            f"Runs of it with dead rows: {', '.join(with_dead)}." if with_dead else "None of its runs has dead rows."
-        )
-        raise UserError(f"{run} is a chain; rows belong to the runs of its steps.", there)
+        hint = f"Its runs with dead rows: {', '.join(with_dead)}." if with_dead else "None of its runs has dead rows."
+        raise UserError(f"{run} is a chain; rows belong to the runs of its steps.", hint)
     known = {str(r["reason"]) for r in dead_rows(RunDir(run))} if reason else set()
     if unknown := sorted(set(reason or ()) - known):
-        there = ", ".join(sorted(known)) or "none"
-        raise UserError(f"no row of {run} is dead for {unknown[0]!r}.", f"Reasons of its dead rows: {there}.")
+        hint = ", ".join(sorted(known)) or "none"
+        raise UserError(f"no dead row of {run} has the reason {unknown[0]!r}.", f"Reasons of its dead rows: {hint}.")
     changes = {"input.media": str(media) if media else None, **settings_of(settings)}
     recipe = recorded_recipe(RunDir(run), changes)
     run_and_show(task_of(RunDir(run)), recipe, run, retry=frozenset(reason or ()), json_out=json_out)
 
 
 def report(run: RunArg, json_out: Json = False) -> None:
-    """Write the page of a run of any task again, and print what it says; of a chain those of all its runs.
+    """Rewrite the page of a run and print its summary; for a chain, those of all its runs.
 
     Example: avcurate report runs/pem
     """
@@ -187,35 +191,35 @@ def report(run: RunArg, json_out: Json = False) -> None:
     from avcurate.tasks.run import task_of
 
     steps = [s for s in _steps(run) if RunDir(s).exists()]
-    found: dict[str, Any] = {}
-    for one in steps or (run,):
-        task = task_of(RunDir(one))
-        refuse_mixed(RunDir(one))
-        with writer_lock(one):
+    summaries: dict[str, Any] = {}
+    for folder in steps or (run,):
+        task = task_of(RunDir(folder))
+        refuse_mixed(RunDir(folder))
+        with writer_lock(folder):
             if steps and json_out:
-                found[one.name] = summarised(task, one)
+                summaries[folder.name] = summarised(task, folder)
                 continue
             if steps:
-                typer.secho(one.name, bold=True)
-            show_run(task, one, json_out)
-    if found:
-        print_json({"run": str(run), "task": "chain", "steps": found})
+                typer.secho(folder.name, bold=True)
+            show_run(task, folder, json_out)
+    if summaries:
+        print_json({"run": str(run), "task": "chain", "steps": summaries})
 
 
 def verify(
     run: RunArg,
     discard_damaged: Annotated[
-        bool, typer.Option("--discard-damaged", help="Remove what is damaged, so that the same command remakes it.")
+        bool, typer.Option("--discard-damaged", help="Remove damaged files, so that the same command rebuilds them.")
     ] = False,
-    with_media: Annotated[bool, typer.Option("--with-media", help="Also read every clip again.")] = False,
+    with_media: Annotated[bool, typer.Option("--with-media", help="Also check every clip.")] = False,
     media: MediaNow = None,
     json_out: Json = False,
 ) -> None:
-    """Check every part, record, journal and made file of a run, or every file of exported shards, against its checksum.
+    """Check every part, record, journal and output file of a run, or every exported shard, against its checksum.
 
-    Of a chain, all that its steps made.
+    For a chain, everything its steps wrote.
 
-    Exit code 1 where something is damaged.
+    Exits with code 1 if anything is damaged.
 
     Example: avcurate verify runs/pem
     """
@@ -223,34 +227,34 @@ def verify(
     from avcurate.runner.rundir import RunDir
     from avcurate.runner.verify import discard, verify_run
 
-    def look(folder: Path) -> dict[str, Any]:
+    def check(folder: Path) -> dict[str, Any]:
         if (folder / SHARDS).is_file() and not RunDir(folder).exists():
             return verify_shards(folder) | {"kept": True}
-        found = verify_run(RunDir(folder), with_media=with_media, media=media)
+        result = verify_run(RunDir(folder), with_media=with_media, media=media)
         if discard_damaged:
-            discard(RunDir(folder), found)
-        return found | {"kept": not discard_damaged}
+            discard(RunDir(folder), result)
+        return result | {"kept": not discard_damaged}
 
     if steps := _steps(run):
-        looked = [(s, look(s)) for s in steps if RunDir(s).exists() or (s / SHARDS).is_file()]
-        found = {
+        checked = [(s, check(s)) for s in steps if RunDir(s).exists() or (s / SHARDS).is_file()]
+        result = {
             "run": str(run),
-            "files": sum(f["files"] for _, f in looked),
-            "damaged": [d | {"path": f"{s.name}/{d['path']}"} for s, f in looked for d in f["damaged"]],
-            "kept": any(f["kept"] and f["damaged"] for _, f in looked),
-            "next": "See each: avcurate verify " + ", ".join(str(s) for s, f in looked if f["damaged"]),
+            "files": sum(f["files"] for _, f in checked),
+            "damaged": [d | {"path": f"{s.name}/{d['path']}"} for s, f in checked for d in f["damaged"]],
+            "kept": any(f["kept"] and f["damaged"] for _, f in checked),
+            "next": "See each: avcurate verify " + ", ".join(str(s) for s, f in checked if f["damaged"]),
         }
     else:
-        found = look(run)
-    kept = found.pop("kept")
+        result = check(run)
+    kept = result.pop("kept")
     if json_out:
-        print_json(found)
+        print_json(result)
     else:
-        typer.echo(f"{found['files']:,} files checked, {len(found['damaged'])} damaged.")
-        for item in found["damaged"]:
+        typer.echo(f"{result['files']:,} files checked, {len(result['damaged'])} damaged.")
+        for item in result["damaged"]:
             typer.echo(f"{item['path']}: {item['what']}")
-        if found["damaged"]:
-            removed = "removed; run the same command again to remake it."
-            typer.echo(found["next"] if kept else f"What is damaged was {removed}")
-    if found["damaged"] and kept:
+        if result["damaged"]:
+            removed = "Damaged files were removed; run the same command again to rebuild them."
+            typer.echo(result["next"] if kept else removed)
+    if result["damaged"] and kept:
         raise typer.Exit(1)

@@ -1,1 +1,1 @@
-"""Pages of the documentation that are written from the code: commands, recipes, columns."""
+"""Reference pages generated from the code: commands, recipes, columns."""

@@ -1,4 +1,4 @@
-"""One folder for each thing a user runs: its recipe, its stages, its summary, its page."""
+"""One folder per task: its recipe, its stages, its summary, its page."""
 
 from __future__ import annotations
 

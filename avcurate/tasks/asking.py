@@ -1,4 +1,4 @@
-"""What tasks that ask an omni model about clips have in common: options, inputs, sources."""
+"""Shared by tasks that ask an omni model about clips: options, inputs, sources."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from avcurate.sources.formats import Format, by_name, detect
 from avcurate.sources.records import Record
 from avcurate.tasks.salvage import SALVAGE, Salvage
 
-# records that are sound and no questions
+# valid records that are not questions to ask
 NOT_ASKED = frozenset({"not_a_question", "class_not_in_pool"})
 MediaRoot = Annotated[Path | None, Flag("--media"), Required()]
 Pattern = Annotated[str | None, Flag("--media-pattern")]
-PATTERN = "How a name becomes a file, e.g. '{name}_video.mp4'."
+PATTERN = "How a name maps to a file, e.g. '{name}_video.mp4'."
 
 
 class QuestionInput(Strict):
@@ -72,16 +72,21 @@ class ClipInput(Strict):
 
 
 class AskRecipe(TaskRecipe):
-    """How a model is asked."""
+    """Options for asking a model."""
 
     prompt: Annotated[
-        PromptField, Flag("--prompt", help="Prompt by name (`avcurate prompt ls`), or a .yaml file of your own.")
-    ] = Field("cot@1", description="Prompt by name, or fields or file of your own.")
+        PromptField, Flag("--prompt", help="Prompt by name (`avcurate prompt ls`), or your own .yaml file.")
+    ] = Field("cot@1", description="Prompt by name, or your own as fields or a .yaml file.")
     n: Annotated[int, Flag("--n")] = Field(8, ge=1, le=4096, description="Responses per setting.")
     seed: Annotated[int, Flag("--seed")] = Field(0, description="Run seed; every response's seed derives from it.")
     ablation: Annotated[
-        Ablation, Flag("--zero", help="Ablate by silence and black frames instead of leaving out.", sets="zero")
-    ] = Field("drop", description="What a setting does with the other modality.")
+        Ablation,
+        Flag(
+            "--zero",
+            help="Replace the other modality with silence or black frames instead of leaving it out.",
+            sets="zero",
+        ),
+    ] = Field("drop", description="How a setting removes the other modality.")
     layout: Annotated[
         Literal["separate", "interleaved"],
         Flag("--interleaved", help="Send audio inside the video item, time-aligned.", sets="interleaved"),
@@ -91,7 +96,7 @@ class AskRecipe(TaskRecipe):
     media: MediaSpec = MediaSpec()
 
     def spec(self) -> AskSpec:
-        """The scheduler's view of these options."""
+        """These options as the scheduler takes them."""
         return AskSpec(
             prompt=get_prompt(self.prompt),
             n=self.n,
@@ -103,22 +108,22 @@ class AskRecipe(TaskRecipe):
         )
 
     def open(self, engine: Engine | None = None) -> Engine:
-        """The engine that answers: one that a caller brings, else the recipe's."""
+        """The engine that answers: the caller's, if given, else the recipe's."""
         return engine or open_engine(self.model, self.layout == "interleaved")
 
 
 class QuestionSource(Source):
-    """Questions of an annotation file, or whatever else gives records that a format reads.
+    """Questions of an annotation file, or of any other source of records that a format reads.
 
     Args:
         path: the file or dataset; its content is part of the identity.
-        media: where its clips are.
+        media: folder of its clips.
         format_name: ``auto`` or a format's name.
         columns: column of each field, for tables.
-        salvage: read what can be read of a broken file.
-        records: reads the records; by default as the file's ending says.
-        form: reads a record; by default found by name or by the first record's fields.
-        depends: what else the questions depend on.
+        salvage: read whatever can be read of a broken file.
+        records: reads the records; by default chosen by the file's extension.
+        form: reads a record; by default chosen by name or by the first record's fields.
+        depends: anything else the questions depend on.
     """
 
     name, table, key = "ingest", "questions", "question_id"
@@ -143,7 +148,7 @@ class QuestionSource(Source):
         self._depends = depends or {}
 
     def identity(self) -> dict[str, Any]:
-        """Content of the file, format, columns, and how names become files."""
+        """Content of the file, format, columns, and how names map to files."""
         return {
             "annotations": digest(self.path),
             "format": self.format_name,
@@ -157,7 +162,7 @@ class QuestionSource(Source):
         return self._records()
 
     def read(self, record: Record) -> Outcome:
-        """The record's question, on a clip that is there."""
+        """The record's question, on an existing clip."""
         assert record.value is not None
         if self._form is None:
             self._form = detect(record.value) if self.format_name == "auto" else by_name(self.format_name, self.columns)
@@ -171,7 +176,7 @@ class QuestionSource(Source):
 
 
 def question_source(inputs: QuestionInput, media: MediaFolder | None = None) -> QuestionSource:
-    """The questions that a recipe names."""
+    """The questions of a recipe's input."""
     assert inputs.annotations is not None and inputs.media is not None
     folder = media or MediaFolder(inputs.media, inputs.media_pattern)
     return QuestionSource(inputs.annotations, folder, inputs.format, inputs.columns, salvage=inputs.salvage)

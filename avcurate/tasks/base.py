@@ -1,4 +1,4 @@
-"""What a task declares. The runner does the rest, so a guarantee is written once and holds for every command."""
+"""Interface of a task. The runner does the rest, so each guarantee is implemented once for all commands."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ R = TypeVar("R", bound=TaskRecipe)
 
 @dataclass(frozen=True)
 class Context:
-    """Where a task runs, and parts a caller brings instead of the recipe's.
+    """Where a task runs, and components that replace the recipe's.
 
     Attributes:
         out: the run directory.
-        engine: answers instead of the recipe's model; embedder and detector likewise.
+        engine: replaces the recipe's model; embedder and detector likewise.
     """
 
     out: Path
@@ -42,9 +42,9 @@ class Task(ABC, Generic[R]):
     """One thing a user runs. The class's docstring is the command's help, with an example.
 
     Attributes:
-        name: of the command, and of ``kind`` in its recipes.
-        recipe: its options, all in one place; the model's field ``input`` holds what it reads.
-        default: the recipe that is used when none is named; empty: the model's own defaults.
+        name: name of the command, and ``kind`` in its recipes.
+        recipe: all of its options; the field ``input`` holds what it reads.
+        default: the recipe used when none is named; empty: the model's own defaults.
     """
 
     name: ClassVar[str]
@@ -56,41 +56,41 @@ class Task(ABC, Generic[R]):
         """The source, the stages and the files written after them. Loads nothing large.
 
         Raises:
-            UserError: options that do not go together.
+            UserError: options contradict each other.
         """
 
     def run(self, recipe: R, context: Context, how: How, begin: Begin) -> dict[str, Tally]:
-        """Run it; a task that is no chain of stages does it in its own way."""
+        """Run it; a task that is not a sequence of stages overrides this."""
         from avcurate.runner.job import run_job
         from avcurate.tasks.about import about
 
         return run_job(context.out, about(self.name, recipe), lambda: self.plan(recipe, context), how, begin)
 
     def label_of(self, recipe: R, stage: str, row: dict[str, Any]) -> str | None:
-        """A word that is counted beside a stage's bar, e.g. the label a row would get; ``None``: nothing."""
+        """A word to count beside a stage's bar, e.g. the label a row would get; ``None``: nothing."""
         return None
 
     def summarise(self, run: RunDir) -> dict[str, Any]:
-        """A finished run in numbers, as ``--json`` prints it."""
+        """Summary of a finished run, as ``--json`` prints it."""
         return {"run": str(run.root)}
 
     def show(self, summary: dict[str, Any], console: Console) -> None:
-        """The summary for a terminal, below the counts of rows."""
+        """Print the summary, below the row counts."""
 
     def page(self, run: RunDir, summary: dict[str, Any]) -> Path | None:
-        """Write the run's page, ``report.html``; ``None`` where it has none."""
+        """Write the run's page, ``report.html``; ``None`` if the task has none."""
         return None
 
 
 def require_inputs(inputs: Strict, task: str) -> None:
-    """Refuse a recipe that does not say what to read.
+    """Refuse a recipe without its required inputs.
 
     Raises:
         UserError: an input with :class:`Required` is missing.
     """
     for name, field in type(inputs).model_fields.items():
-        wanted = any(isinstance(m, Required) for m in field.metadata)
-        if wanted and getattr(inputs, name) in (None, ""):
+        required = any(isinstance(m, Required) for m in field.metadata)
+        if required and getattr(inputs, name) in (None, ""):
             raise UserError(
                 f"{task} needs input.{name}: {field.description or 'see its help'}",
                 f"Give it on the command line or in the recipe; see `avcurate {task} --help`.",

@@ -1,4 +1,4 @@
-"""Recipes of every kind: those of tasks, and what they refer to."""
+"""Recipes of every kind: tasks, chains, pools and benchmarks."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def recipe_model(kind: str) -> type[Strict]:
     """
     if kind in OTHERS:
         module, _, attribute = OTHERS[kind].partition(":")
-        found: type[Strict] = getattr(importlib.import_module(module), attribute)
-        return found
+        model: type[Strict] = getattr(importlib.import_module(module), attribute)
+        return model
     if kind not in TASKS:
         raise UserError(f"there is no kind of recipe {kind!r}.", f"Kinds are: {', '.join([*TASKS.names(), *OTHERS])}.")
     return TASKS.get(kind).recipe
 
 
 def recipe_kind(name: str) -> type[Task[Any]]:
-    """The task that a recipe is of; label-pem where it names none.
+    """The task of a recipe; label-pem if it names none.
 
     Raises:
         UserError: there is no such recipe or task.
@@ -45,10 +45,10 @@ def recipe_kind(name: str) -> type[Task[Any]]:
 
 
 def load_any(name: str) -> Strict:
-    """A recipe of any kind, by name or path; label-pem where it names none.
+    """A recipe of any kind, by name or path; label-pem if it names none.
 
     Raises:
-        UserError: there is no such recipe or kind, or a field of it is wrong.
+        UserError: there is no such recipe or kind, or a field is invalid.
     """
     data, where = read_recipe(name)
     model = recipe_model(str(data.get("kind", "label-pem")))
@@ -57,15 +57,15 @@ def load_any(name: str) -> Strict:
 
 
 def differences(one: str, other: str) -> dict[str, tuple[Any, Any]]:
-    """Fields in which two recipes of one kind differ, by dotted name.
+    """Fields that differ between two recipes of one kind, by dotted name.
 
     Raises:
         UserError: they are of different kinds.
     """
-    a, b = load_any(one), load_any(other)
-    if type(a) is not type(b):
-        raise UserError(f"{one} and {other} are recipes of different kinds.", "Compare two of one kind.")
-    left, right = _flat(a), _flat(b)
+    first, second = load_any(one), load_any(other)
+    if type(first) is not type(second):
+        raise UserError(f"{one} and {other} are recipes of different kinds.", "Compare two of the same kind.")
+    left, right = _flat(first), _flat(second)
     return {k: (left.get(k), right.get(k)) for k in sorted(left.keys() | right.keys()) if left.get(k) != right.get(k)}
 
 

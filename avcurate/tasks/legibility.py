@@ -1,4 +1,4 @@
-"""Whether answers can be read at all: a model that does not follow the prompt's format labels nothing."""
+"""Whether answers can be parsed at all: a model that ignores the prompt's format labels nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class AnswerRecipe(AskRecipe):
-    """How a model is asked for answers that are read."""
+    """Options for asking a model for answers that are parsed."""
 
     fail_on_unreadable: Annotated[float | None, Flag("--fail-on-unreadable")] = Field(
         None, ge=0, le=1, description="Stop, resumably, when this share of answers cannot be read."
@@ -25,7 +25,7 @@ class AnswerRecipe(AskRecipe):
 
 
 class Legibility:
-    """Counts answers that cannot be read, warns once when most of the first ones cannot, and stops where asked to.
+    """Count unreadable answers, warn once if most of the first ones are, and stop the run at a limit.
 
     Args:
         limit: share at which the run stops; ``None``: never.
@@ -37,23 +37,25 @@ class Legibility:
         self._warned = False
 
     def add(self, unread: int, asked: int) -> None:
-        """Answers of one row.
+        """Count the answers of one row.
 
         Raises:
-            TooManyDead: too many cannot be read; what was asked so far is kept.
+            TooManyDead: too many cannot be read; finished rows are kept.
         """
         self._asked += asked
         self._unread += unread
         if self._asked < ENOUGH:
             return
         share = self._unread / self._asked
-        said = f"{share:.0%} of {self._asked:,} answers cannot be read"
+        summary = f"{share:.0%} of {self._asked:,} answers cannot be read"
         if self.limit is not None and share > self.limit:
             raise TooManyDead(
-                f"{said}; the limit is {self.limit:.0%}.",
-                "Look at responses with `avcurate report RUN`; see whether this model follows the prompt, and whether "
-                "--max-tokens cuts it off. The same command goes on.",
+                f"{summary}; the limit is {self.limit:.0%}.",
+                "Look at responses with `avcurate report RUN`: does the model follow the prompt, and does --max-tokens "
+                "cut it off? Run the same command again to resume.",
             )
         if share > WARN_ABOVE and not self._warned:
             self._warned = True
-            _log.warning("%s. Is it the right model, and does it follow the prompt? --fail-on-unreadable stops.", said)
+            _log.warning(
+                "%s. Is it the right model, and does it follow the prompt? Use --fail-on-unreadable to stop.", summary
+            )

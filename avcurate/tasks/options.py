@@ -1,4 +1,4 @@
-"""The fields of a recipe that have a flag or a place: what the command line and the Python API both offer."""
+"""Recipe fields with a flag or a positional argument, for the command line and the Python API."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Option:
     Attributes:
         parameter: its path as one Python name, e.g. ``model__engine``.
         path: e.g. ``model.engine``.
-        flag: how it is given.
+        flag: how it is given on the command line.
     """
 
     parameter: str
@@ -31,7 +31,7 @@ class Option:
 
     @property
     def name(self) -> str:
-        """What it is called in Python: its place's name, or its long flag, e.g. ``media_pattern``."""
+        """Its name in Python: that of the argument, or the long flag, e.g. ``media_pattern``."""
         if isinstance(self.flag, Argument):
             return self.path.rsplit(".", 1)[-1]
         long = next(n for n in self.flag.names if n.startswith("--"))
@@ -39,15 +39,15 @@ class Option:
 
 
 def options_of(model: type[BaseModel], prefix: str = "") -> Iterator[Option]:
-    """Every field of a recipe, and of the models in it, that has a flag or a place."""
+    """Every field of a recipe, and of its nested models, that has a flag or a positional argument."""
     for name, field in model.model_fields.items():
         path = f"{prefix}{name}"
-        marks = [m for m in field.metadata if isinstance(m, (Flag, Argument))]
+        flags = [m for m in field.metadata if isinstance(m, (Flag, Argument))]
         inner = next((t for t in alternatives(field.annotation) if _is_model(t)), None)
-        if inner is not None and not marks:
+        if inner is not None and not flags:
             yield from options_of(inner, f"{path}.")
-        for mark in marks:
-            yield Option(path.replace(".", "__"), path, field, mark)
+        for flag in flags:
+            yield Option(path.replace(".", "__"), path, field, flag)
 
 
 def alternatives(annotation: Any) -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""Tables of a user's own: every record a row, read by the stage that uses it."""
+"""User tables: one row per record, parsed by the stage that uses it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from avcurate.store.atomic import sha256
 
 
 class RecordSource(Source):
-    """The records of a table (.jsonl, .json, .csv, .tsv or .parquet), as they are."""
+    """The records of a table (.jsonl, .json, .csv, .tsv or .parquet), unchanged."""
 
     name, table, key = "records", "records", "row"
 
@@ -40,11 +40,11 @@ class RecordSource(Source):
 
 
 class RecordStage(Stage):
-    """A stage over records, which reads fields from columns that the user may name.
+    """A stage over records, with fields in columns that the user can map.
 
     Args:
         columns: column of each field.
-        fields: the fields there are.
+        fields: the known fields.
     """
 
     key = "row"
@@ -58,10 +58,10 @@ class RecordStage(Stage):
 
     def raw(self, row: Row) -> dict[str, Any]:
         """The record of a row."""
-        found: dict[str, Any] = json.loads(row["record"])
-        return found
+        record: dict[str, Any] = json.loads(row["record"])
+        return record
 
 
 def content_of(path: Path | None) -> str | None:
-    """SHA-256 of a file; ``None`` where there is none to read."""
+    """SHA-256 of a file; ``None`` if there is no file."""
     return sha256(path) if path is not None and path.is_file() else None

@@ -1,4 +1,4 @@
-"""Runs a task from its recipe, and opens runs that exist: what the command line and the Python API both call."""
+"""Run a task from its recipe, and open existing runs; called by the command line and the Python API."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def load_recipe(task: type[Task[Any]], name: str | None = None, changes: dict[st
     """A task's recipe by name or path, with changes such as ``{"model.engine": "vllm"}``.
 
     Raises:
-        UserError: there is no such recipe, it is of another kind, or a field of it is wrong.
+        UserError: there is no such recipe, it is of another kind, or a field is invalid.
     """
     data, where = written_recipe(task, name)
     return recipe_of(task, override(data, changes or {}), where)
 
 
 def written_recipe(task: type[Task[Any]], name: str | None = None) -> tuple[dict[str, Any], str]:
-    """The fields of a task's recipe as they are written, and where; without a name those of its default.
+    """The fields of a task's recipe as written, and their source; without a name, those of its default.
 
     Raises:
         UserError: there is no such recipe.
@@ -35,10 +35,10 @@ def written_recipe(task: type[Task[Any]], name: str | None = None) -> tuple[dict
 
 
 def recipe_of(task: type[Task[Any]], data: dict[str, Any], where: str) -> TaskRecipe:
-    """A task's recipe from its fields; one without ``kind`` is the task's.
+    """A task's recipe from its fields; ``kind`` defaults to the task.
 
     Raises:
-        UserError: it is of another kind, or a field of it is wrong.
+        UserError: it is of another kind, or a field is invalid.
     """
     kind = data.get("kind", task.name)
     if kind != task.name:
@@ -50,7 +50,7 @@ def recipe_of(task: type[Task[Any]], data: dict[str, Any], where: str) -> TaskRe
 
 
 def how_of(recipe: TaskRecipe, *, force: bool = False, retry: frozenset[str] | None = None) -> How:
-    """How a run is carried out, from its recipe."""
+    """Run options from a recipe."""
     options = recipe.run
     extent = Extent(options.limit, frozenset(options.only), frozenset(options.records), options.part_size)
     return How(extent, force, retry, options.fail_on_dead, options.executor)
@@ -65,11 +65,11 @@ def run_task(
     retry: frozenset[str] | None = None,
     begin: Begin = begin_no_progress,
 ) -> dict[str, Tally]:
-    """Run, or resume, a task.
+    """Run or resume a task.
 
     Args:
-        force: redo what was made with other settings.
-        retry: process dead rows again, those of these reasons or (empty) all.
+        force: redo work done with other settings.
+        retry: reasons of dead rows to retry; empty: all of them.
 
     Returns:
         Counts of each stage.
@@ -82,25 +82,25 @@ def run_task(
 
 
 def task_of(run: RunDir, record: dict[str, Any] | None = None) -> type[Task[Any]]:
-    """The task that made a run, by ``run.json``.
+    """The task of a run, from ``run.json``.
 
     Raises:
-        UserError: it is a run of an older avcurate, or of a task that is not installed.
+        UserError: the run is from an older avcurate, or its task is not installed.
     """
     record = record or run.record()
     name = record.get("task")
     if name is None:
         if "label" in record["stages"] or "sample" in record["stages"]:
             return TASKS.get("label-pem")
-        raise UserError(f"{run.root} does not say which task made it.", "It was made by an older avcurate.")
+        raise UserError(f"{run.root} does not record its task.", "It was made by an older avcurate.")
     return TASKS.get(str(name))
 
 
 def recorded_recipe(run: RunDir, changes: dict[str, Any] | None = None) -> TaskRecipe:
-    """The recipe that made a run, its inputs where they lie now.
+    """The recipe of a run, with the current paths of its inputs.
 
     Raises:
-        UserError: the run does not say, or is of an older avcurate.
+        UserError: the run does not record it, or is from an older avcurate.
     """
     record = run.record()
     task = task_of(run, record)

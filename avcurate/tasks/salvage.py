@@ -1,4 +1,4 @@
-"""The option of every task that reads a file of records: take what can be read of a broken one."""
+"""Shared option of tasks that read a file of records: read whatever can be read of a broken one."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from typing import Annotated
 from avcurate.recipe import Flag
 
 Salvage = Annotated[bool, Flag("--salvage", sets=True)]
-SALVAGE = "Read what can be read of a broken file; the rest are dead rows with their byte ranges."
+SALVAGE = "Read whatever can be read of a broken file; the rest become dead rows with byte ranges."

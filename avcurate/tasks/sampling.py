@@ -1,4 +1,4 @@
-"""The stage that asks every question under A, V and AV and keeps all responses."""
+"""The stage that asks every question under A, V and AV and stores all responses."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from avcurate.tasks.legibility import Legibility
 
 
 class AskingStage(Stage):
-    """A stage that shows clips to an engine: it is loaded once, and has to hear and see.
+    """A stage that shows clips to an engine, which is loaded once and must pass the canary.
 
     Args:
         engine: the model that answers.
-        spec: how it is asked.
+        spec: prompt, sampling and media options.
         media_root: folder that ``media`` paths are relative to.
-        workers: clips decoded at the same time.
-        unreadable: share of answers that may be unreadable; ``None``: any.
+        workers: clips decoded in parallel.
+        unreadable: maximum share of unreadable answers; ``None``: no limit.
     """
 
     journals_outcomes = False
@@ -44,7 +44,7 @@ class AskingStage(Stage):
         self.workers = workers
 
     def identity(self) -> dict[str, Any]:
-        """Engine, prompt, sampling, ablation, and how media are decoded."""
+        """Engine, prompt, sampling, ablation, and media decoding."""
         return {"engine": self.engine.identity(), **self.spec.identity()}
 
     def setup(self) -> None:
@@ -57,7 +57,7 @@ class AskingStage(Stage):
         check_hearing(self.engine, self.spec.interleaved)
 
     def provenance(self) -> dict[str, Any]:
-        """What the engine says of its model."""
+        """The engine's report on its model."""
         return self.engine.provenance()
 
     def close(self) -> None:
@@ -80,9 +80,9 @@ def shown_media(clip: DecodedClip, engine: Engine) -> Row:
 
 
 class SampleStage(AskingStage):
-    """Columns added: ``schema.SAMPLE``. With ``early_exit`` no further than the PEM label needs.
+    """Columns added: ``schema.SAMPLE``. With ``early_exit``, samples no more than the PEM label needs.
 
-    ``answers``: whether responses are answers that can be read, or free text.
+    ``answers``: whether responses are answers to be parsed, or free text.
     """
 
     name = "sample"
@@ -105,12 +105,12 @@ class SampleStage(AskingStage):
         self.adds: pa.Schema = columns_schema("sample", SAMPLE)
 
     def facts(self) -> dict[str, float]:
-        """How far questions are asked; what a response says does not depend on it."""
-        lazy = self.early_exit
-        return {"early_exit": float(lazy is not None), "tau_acc": lazy.tau_acc if lazy else 0.0}
+        """Early-exit options; no single response depends on them."""
+        early_exit = self.early_exit
+        return {"early_exit": float(early_exit is not None), "tau_acc": early_exit.tau_acc if early_exit else 0.0}
 
     def complete(self, row: Row) -> bool:
-        """Whether every response that these thresholds want is stored; more than enough is enough."""
+        """Whether all responses these thresholds require are stored; extra ones do no harm."""
         asked = {
             str(s): Asked(r := row[f"{s}_responses"] or [], count_right(row, r, self.spec.prompt)) for s in Setting
         }
@@ -119,7 +119,7 @@ class SampleStage(AskingStage):
         return all(len(a.responses) >= self.spec.n for a in asked.values())
 
     def pieces(self, row: Row) -> dict[str, Any]:
-        """The stored responses, one piece per setting, so that sampling resumes after them."""
+        """The stored responses, one piece per setting, from which sampling resumes."""
         return {
             f"{s}/0": {"responses": row[f"{s}_responses"], **{name: row[f"{s}_{name}"] for name in RECEIVED}}
             for s in Setting

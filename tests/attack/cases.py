@@ -1,4 +1,4 @@
-"""A small run of every task, each with rows that are kept and rows that die: what guarantees are tried on."""
+"""A small run of every task, with kept and dead rows, on which guarantees are tested."""
 
 import json
 import multiprocessing
@@ -16,7 +16,7 @@ from tests.tasks.test_pairing import WordVectors
 
 
 class Steady(Engine):
-    """Answers what it is told to, the same every time; the first row it meets fails until it is mended."""
+    """Gives the scripted answer every time; the first row it sees fails until ``broken`` is cleared."""
 
     name = "steady"
     perceives = False
@@ -54,14 +54,14 @@ class Steady(Engine):
 
 @dataclass
 class Case:
-    """A task's run: what it reads (all of it in ``folder``), and the parts that a test brings."""
+    """A task's run: its inputs (all in ``folder``), and the components that a test supplies."""
 
     task: str
     folder: Path
     changes: dict
     parts: dict = field(default_factory=dict)
-    # dead rows that process well once what they met is mended
-    mend: Callable[[], None] = lambda: None
+    # removes the cause of dead rows, so that a retry keeps them
+    fix: Callable[[], None] = lambda: None
     work: Callable[[], int] = lambda: 0
 
     @property
@@ -72,23 +72,23 @@ class Case:
     def run(self) -> RunDir:
         return RunDir(self.out)
 
-    def go(self, out=None, **how):
-        """Run, or resume, it."""
-        changes = self.changes | how.pop("changes", {})
-        return running.run(self.task, out or self.out, changes, **self.parts, **how)
+    def go(self, out=None, **options):
+        """Run or resume it."""
+        changes = self.changes | options.pop("changes", {})
+        return running.run(self.task, out or self.out, changes, **self.parts, **options)
 
     def moved(self, folder: Path) -> "Case":
-        """The same after everything has been moved."""
+        """The same case after moving everything."""
         shutil.move(self.folder, folder)
         changes = {
             k: Path(str(v).replace(str(self.folder), str(folder))) if isinstance(v, Path) else v
             for k, v in self.changes.items()
         }
-        return Case(self.task, folder, changes, self.parts, self.mend, self.work)
+        return Case(self.task, folder, changes, self.parts, self.fix, self.work)
 
 
 def clips(folder: Path, names=("a", "b", "c", "d")) -> Path:
-    """Short clips that differ, with sound."""
+    """Short, distinct clips with sound."""
     media = folder / "clips"
     media.mkdir(parents=True)
     for i, name in enumerate(names):
@@ -105,10 +105,10 @@ def lines(path: Path, rows) -> Path:
 def asked(task: str, folder: Path, say, changes: dict, **parts) -> Case:
     engine = Steady(say)
 
-    def mend():
+    def fix():
         engine.broken = False
 
-    return Case(task, folder, changes, {"engine": engine, **parts}, mend, lambda: engine.asked)
+    return Case(task, folder, changes, {"engine": engine, **parts}, fix, lambda: engine.asked)
 
 
 def label_pem(folder: Path) -> Case:
@@ -167,10 +167,10 @@ def objects(folder: Path) -> Case:
     with (folder / "list.csv").open("a") as f:
         f.write("bad.mp4,rain\n")
 
-    def mend():
+    def fix():
         shutil.copy(folder / "clips/a.mp4", folder / "clips/bad.mp4")
 
-    return Case("objects", folder, changes, {"detector": detector}, mend, lambda: sum(detector.batches))
+    return Case("objects", folder, changes, {"detector": detector}, fix, lambda: sum(detector.batches))
 
 
 def hallucination(folder: Path) -> Case:
@@ -197,13 +197,13 @@ def swap(folder: Path) -> Case:
     pairs = [("a", "b"), ("b", "c"), ("c", "a"), ("d", "a"), ("late", "a"), ("a", "a")]
     file = lines(folder / "pairs.jsonl", [{"clip": c, "donor": d} for c, d in pairs])
 
-    def mend():
+    def fix():
         shutil.copy(folder / "clips/c.mp4", folder / "clips/late.mp4")
 
     def work():
         return sum(p.stat().st_mtime_ns for p in sorted((folder / "run").rglob("*.mp4")) if "late" not in p.name)
 
-    return Case("swap", folder, {"pairs": file, "media": media, "run.part_size": 2}, {}, mend, work)
+    return Case("swap", folder, {"pairs": file, "media": media, "run.part_size": 2}, {}, fix, work)
 
 
 CASES = {
@@ -217,4 +217,4 @@ CASES = {
     "judge": judge,
     "eval": evaluate,
 }
-NOT_ROWS = {"train": "a training has steps, not rows: its own tests are in tests/train"}
+NOT_ROWS = {"train": "training has steps, not rows; its tests are in tests/train"}

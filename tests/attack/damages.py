@@ -1,4 +1,4 @@
-"""What may happen to a file: each takes its bytes and gives others; ``None``: it is gone."""
+"""Ways to damage a file: each maps its bytes to others; ``None`` removes it."""
 
 DAMAGES = {
     "half": lambda b: b[: len(b) // 2],

@@ -1,4 +1,4 @@
-"""Names that an annotation file may give for a clip: hostile ones by kind, and odd ones that files really have."""
+"""Clip names an annotation file may contain: hostile ones by kind, and odd but valid ones."""
 
 OUTSIDE = [
     "/etc/passwd",

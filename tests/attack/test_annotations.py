@@ -1,4 +1,4 @@
-"""Broken annotation files of every kind: refused with a place, or every record accounted for, none in silence."""
+"""Broken annotation files of every kind: refused with a position, or every record accounted for."""
 
 import json
 import random
@@ -124,12 +124,12 @@ CASES |= {
 
 
 def read(path, salvage):
-    found = list(read_records(path, salvage=salvage))
-    return [r for r in found if r.value is not None], [r for r in found if r.value is None]
+    records_read = list(read_records(path, salvage=salvage))
+    return [r for r in records_read if r.value is not None], [r for r in records_read if r.value is None]
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_broken_file_loses_no_record_in_silence(name, tmp_path):
+def test_a_broken_file_loses_no_record_silently(name, tmp_path):
     ending, data, whole = CASES[name]
     path = tmp_path / f"a{ending}"
     path.write_bytes(data)
@@ -141,7 +141,7 @@ def test_a_broken_file_loses_no_record_in_silence(name, tmp_path):
     else:
         assert len(good) >= whole
         assert all(r.reason and r.message for r in bad)
-        # what is not there as a row is there as a dead one
+        # every record is a row or a dead row
         if whole >= COUNT - 1 and name not in ("two values in a line",):
             assert len(good) + len(bad) == COUNT, (len(good), [r.message for r in bad])
     try:
@@ -154,8 +154,8 @@ def test_a_broken_file_loses_no_record_in_silence(name, tmp_path):
     assert all(r.value.get("id") is not None for r in good)
 
 
-def test_a_thousand_records_with_a_fault_in_the_fourth(tmp_path):
-    """Three kept, one dead, 996 unaccounted for and exit code 0: that was the finding."""
+def test_a_thousand_records_with_an_error_in_the_fourth(tmp_path):
+    """Regression: three kept, one dead, 996 unaccounted for and exit code 0."""
     items = [json.dumps({"id": i}) for i in range(1000)]
     items[3] = '{"id" 3}'
     path = tmp_path / "a.json"
@@ -168,7 +168,7 @@ def test_a_thousand_records_with_a_fault_in_the_fourth(tmp_path):
 
 
 def test_random_damage_is_always_accounted_for(tmp_path):
-    """Bytes flipped, cut and doubled anywhere: a sentence, or rows."""
+    """Bytes changed, cut and doubled anywhere: an error message, or rows."""
     rng = random.Random(3)
     data = array(texts())
     refused = kept = 0
@@ -188,17 +188,17 @@ def test_random_damage_is_always_accounted_for(tmp_path):
         path = tmp_path / f"{i}.json"
         path.write_bytes(bytes(b))
         try:
-            found = list(read_records(path))
+            result = list(read_records(path))
             kept += 1
-            assert all(r.reason for r in found if r.value is None)
+            assert all(r.reason for r in result if r.value is None)
         except UserError:
             refused += 1
         rescued = list(read_records(path, salvage=True)) if b[:1] == b"[" else []
         assert not rescued or sum(r.value is not None for r in rescued) > COUNT / 2, (i, bytes(b))
-    print(f"\n{refused} refused, {kept} read to their end")
+    print(f"\n{refused} refused, {kept} read in full")
 
 
-def test_parquet_that_is_damaged_or_swells(tmp_path):
+def test_damaged_or_oversized_parquet(tmp_path):
     good = tmp_path / "good.parquet"
     pq.write_table(
         pa.table({"id": list(range(5000)), "t": [f"text {i}" for i in range(5000)]}), good, row_group_size=500
@@ -241,7 +241,7 @@ print(len(found), found.count("record_too_large"), megabytes)
 
 @pytest.mark.parametrize("nested", [False, True])
 def test_a_parquet_of_few_bytes_and_many_repeats_is_read_in_little_memory(tmp_path, nested):
-    """The first row is small, so that no guess from it helps; without a dictionary 64 rows would be 1.3 GB."""
+    """The small first row defeats estimates based on it; without a dictionary 64 rows would take 1.3 GB."""
     texts = pa.DictionaryArray.from_arrays(pa.array([0] + [1] * 127, pa.int32()), pa.array(["a", "x" * (20 << 20)]))
     column = pa.ListArray.from_arrays(pa.array(range(129), pa.int32()), texts) if nested else texts
     path = tmp_path / "swells.parquet"

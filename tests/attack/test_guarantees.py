@@ -1,4 +1,4 @@
-"""Every guarantee of docs/guarantees.md, tried on every command. A new task without a case fails here."""
+"""Every guarantee of docs/guarantees.md, tested on every command. A new task without a case fails here."""
 
 import hashlib
 import json
@@ -19,16 +19,16 @@ from tests.attack.cases import CASES, NOT_ROWS
 from tests.conftest import REPO
 
 pytest.importorskip("simplemma")
-# of a task's rows, reasons that mending what they met cannot undo
-TASKS_WITH_MENDABLE = [t for t in CASES if t not in ("hallucination", "pair")]
+# tasks with dead rows that a fix of their cause can save
+TASKS_WITH_FIXABLE_ROWS = [t for t in CASES if t not in ("hallucination", "pair")]
 
 
 @pytest.fixture(params=list(CASES))
 def case(request, tmp_path, monkeypatch):
-    made = CASES[request.param](tmp_path / "all")
-    # engine, embedder and detector of the test, also where the command line starts the run
-    monkeypatch.setattr("avcurate.cli.commands.Context", lambda out: Context(out, **made.parts))
-    return made
+    built = CASES[request.param](tmp_path / "all")
+    # use the test's engine, embedder and detector in runs started by the command line, too
+    monkeypatch.setattr("avcurate.cli.commands.Context", lambda out: Context(out, **built.parts))
+    return built
 
 
 def avcurate(*words):
@@ -40,7 +40,7 @@ def digest(run):
     return {str(p.relative_to(run.root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
-def test_every_task_is_tried():
+def test_every_task_is_tested():
     assert set(CASES) | set(NOT_ROWS) == set(TASKS.names())
 
 
@@ -59,7 +59,7 @@ def test_one_writer(case):
         assert avcurate("status", case.out).exit_code == 0
 
 
-def test_a_second_run_does_nothing_again_and_a_lost_part_is_made_again_alone(case):
+def test_a_second_run_repeats_nothing_and_rebuilds_only_a_lost_part(case):
     case.go()
     before, asked = digest(case.run), case.work()
     case.go()
@@ -76,7 +76,7 @@ def test_a_second_run_does_nothing_again_and_a_lost_part_is_made_again_alone(cas
         assert case.work() - asked < asked
 
 
-def test_nothing_is_lost_and_the_dead_have_names(case):
+def test_nothing_is_lost_and_dead_rows_have_reasons(case):
     case.go()
     status = run_status(case.run)
     assert status["state"] == "finished"
@@ -87,15 +87,15 @@ def test_nothing_is_lost_and_the_dead_have_names(case):
     assert dead and all(r["reason"] and r["message"] and r["hint"] and r["reproduce"] for r in dead)
 
 
-def test_dead_rows_are_processed_again_and_no_others(case):
+def test_only_dead_rows_are_retried(case):
     case.go()
     last = list(case.run.tables(case.run.record()).values())[-1]
     kept, asked, dead = case.run.record()["stages"][last.name]["kept"], case.work(), len(dead_rows(case.run))
-    case.mend()
+    case.fix()
     done = avcurate("retry", case.out)
     assert done.exit_code == 0, done.exception
     now = len(dead_rows(case.run))
-    if case.task in TASKS_WITH_MENDABLE:
+    if case.task in TASKS_WITH_FIXABLE_ROWS:
         assert now == dead - 1 and case.run.record()["stages"][last.name]["kept"] == kept + 1
     else:
         assert now == dead
@@ -105,7 +105,7 @@ def test_dead_rows_are_processed_again_and_no_others(case):
         assert case.work() - asked < asked
 
 
-def test_too_many_dead_stop_it_with_3_and_resume(case):
+def test_too_many_dead_rows_stop_a_run_that_then_resumes(case):
     changes = {"run.fail_on_dead": 0.0}
     with pytest.raises(TooManyDead):
         case.go(changes=changes)
@@ -113,7 +113,7 @@ def test_too_many_dead_stop_it_with_3_and_resume(case):
     assert run_status(case.run)["state"] == "finished"
 
 
-def test_the_page_can_be_written_again(case):
+def test_the_page_can_be_rewritten(case):
     case.go()
     done = avcurate("report", case.out, "--json")
     assert done.exit_code == 0, done.exception
@@ -154,7 +154,7 @@ def test_the_command_that_reproduces_a_dead_row_runs(case, tmp_path, monkeypatch
         assert [r["reason"] for r in again] == [row["reason"]], words
 
 
-def test_verify_finds_every_damaged_file_and_discarding_it_heals_the_run(case):
+def test_verify_finds_every_damaged_file_and_discarding_it_repairs_the_run(case):
     case.go()
     before = digest(case.run)
     assert not verify_run(case.run)["damaged"]

@@ -1,4 +1,4 @@
-"""Every command killed with SIGKILL at random moments and begun again: the rows of an unbroken run, no leftovers."""
+"""Every command killed with SIGKILL at random moments and restarted: same rows as an unbroken run, no leftovers."""
 
 import hashlib
 import multiprocessing
@@ -32,17 +32,17 @@ def work(case):
     try:
         case.go()
     except BaseException:
-        # pytest keeps what a forked child writes to itself
+        # pytest captures what a forked child prints
         (case.folder / "error.txt").write_text(traceback.format_exc())
         raise
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", list(CASES))
-def test_a_command_that_is_killed_goes_on(task, tmp_path, capsys):
+def test_a_killed_command_resumes(task, tmp_path, capsys):
     case = CASES[task](tmp_path / "all")
-    # which row the engine fails first depends on where a run goes on
-    case.mend()
+    # which row the engine fails first depends on where a run resumes
+    case.fix()
     # forked, so that a kill lands in the work and not in the imports
     fork = multiprocessing.get_context("fork")
 
@@ -55,34 +55,34 @@ def test_a_command_that_is_killed_goes_on(task, tmp_path, capsys):
     whole = start()
     whole.join()
     assert whole.exitcode == 0
-    lasts, wanted, needed = time.monotonic() - began, rows(case.run), case.work()
-    assert wanted and not verify_run(case.run)["damaged"]
-    rng, killed, partly, runs = random.Random(task), 0, 0, 0
+    duration, expected, requests_needed = time.monotonic() - began, rows(case.run), case.work()
+    assert expected and not verify_run(case.run)["damaged"]
+    rng, killed, after_commit, runs = random.Random(task), 0, 0, 0
     shutil.rmtree(case.out)
     for i in range(40 * KILLS):
         if killed >= KILLS:
             break
         if case.run.exists() and run_status(case.run)["state"] == "finished":
-            assert rows(case.run) == wanted
+            assert rows(case.run) == expected
             shutil.rmtree(case.out)
             runs += 1
         child = start()
-        await_moment(case.out, child, AIMS[i % len(AIMS)], rng, lasts)
+        await_moment(case.out, child, AIMS[i % len(AIMS)], rng, duration)
         if child.is_alive():
             os.kill(child.pid, signal.SIGKILL)
             killed += 1
-            partly += any(case.out.rglob("part-*.json"))
+            after_commit += any(case.out.rglob("part-*.json"))
         child.join()
     last = start()
     last.join()
     error = case.folder / "error.txt"
     assert last.exitcode == 0 and killed >= KILLS, error.read_text() if error.exists() else ""
-    assert rows(case.run) == wanted and not verify_run(case.run)["damaged"]
-    left = [p for p in case.out.rglob("*") if p.name.endswith(".tmp")]
-    assert not left and not list(case.out.rglob("journal/*/*.jsonl"))
-    twice = ""
+    assert rows(case.run) == expected and not verify_run(case.run)["damaged"]
+    leftovers = [p for p in case.out.rglob("*") if p.name.endswith(".tmp")]
+    assert not leftovers and not list(case.out.rglob("journal/*/*.jsonl"))
+    repeated = ""
     if isinstance(case.parts.get("engine"), Steady):
-        # the requests of the unbroken runs are needed; all others were asked again after a kill
-        twice = f", {case.work() - needed * (runs + 2)} of {case.work()} requests asked twice"
+        # requests beyond those of unbroken runs were repeated after a kill
+        repeated = f", {case.work() - requests_needed * (runs + 2)} of {case.work()} requests repeated"
     with capsys.disabled():
-        print(f"\n{task}: {killed} kills, {partly} of them after the first commit{twice}")
+        print(f"\n{task}: {killed} kills, {after_commit} of them after the first commit{repeated}")

@@ -1,4 +1,4 @@
-"""`label-pem` on the embedded model, killed after its first commit, again and again: the bytes of an unbroken run."""
+"""`label-pem` on the embedded model, killed repeatedly after its first commit: the bytes of an unbroken run."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ def finished(out):
 @pytest.mark.slow
 def test_killed_while_the_embedded_model_answers(world, tmp_path, capsys):
     folder, _ = world
-    # children begin with the imports done, and without the threads of this process
+    # children start with the imports done, and without this process's threads
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(["tests.running", "avcurate.engines.transformers_engine", "transformers", "torch"])
     out = tmp_path / "run"
@@ -57,25 +57,25 @@ def test_killed_while_the_embedded_model_answers(world, tmp_path, capsys):
     whole.join()
     error = tmp_path / "error.txt"
     assert whole.exitcode == 0, error.read_text() if error.exists() else ""
-    wanted = rows(out)
+    expected = rows(out)
     shutil.rmtree(out)
     began = time.monotonic()
     again = start()
     again.join()
-    lasts = time.monotonic() - began
-    assert rows(out) == wanted
+    duration = time.monotonic() - began
+    assert rows(out) == expected
     rng, killed = random.Random(7), 0
     shutil.rmtree(out)
     for i in range(10 * KILLS):
         if killed >= KILLS:
             break
         if finished(out):
-            assert rows(out) == wanted
+            assert rows(out) == expected
             shutil.rmtree(out)
         child = start()
         if not list(out.glob("sample/part-*.json")):
-            await_moment(out / "sample", child, "part-*.json", random.Random(0), lasts)
-        await_moment(out, child, AIMS[i % len(AIMS)], rng, lasts)
+            await_moment(out / "sample", child, "part-*.json", random.Random(0), duration)
+        await_moment(out, child, AIMS[i % len(AIMS)], rng, duration)
         if child.is_alive():
             os.kill(child.pid, signal.SIGKILL)
             killed += 1
@@ -83,6 +83,8 @@ def test_killed_while_the_embedded_model_answers(world, tmp_path, capsys):
     last = start()
     last.join()
     assert last.exitcode == 0 and killed >= KILLS, error.read_text() if error.exists() else ""
-    assert rows(out) == wanted and not verify_run(RunDir(out))["damaged"]
+    assert rows(out) == expected and not verify_run(RunDir(out))["damaged"]
     with capsys.disabled():
-        print(f"\nembedded model: {killed} kills after the first commit, a run of {lasts:.1f} s: same bytes every time")
+        print(
+            f"\nembedded model: {killed} kills after the first commit, run time {duration:.1f} s, same bytes every time"
+        )

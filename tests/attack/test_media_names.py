@@ -1,6 +1,6 @@
-"""Hostile names of media in annotations: each is its row's named death, or a clip that is really there; nothing leaks.
+"""Hostile media names in annotations: each is a dead row with a reason, or a clip that exists; nothing leaks.
 
-Every name stands in one annotation file, so that each has neighbours it could take down.
+All names are in one annotation file, so each has neighbours it could break.
 """
 
 import json
@@ -37,7 +37,7 @@ def build(tmp_path, tiny_clip):
     return media
 
 
-def test_no_name_leaves_the_folder_or_takes_a_neighbour_down(tmp_path, tiny_clip, capsys):
+def test_no_name_escapes_the_folder_or_breaks_a_neighbour(tmp_path, tiny_clip, capsys):
     media = build(tmp_path, tiny_clip)
     hostile = [*OUTSIDE, *PROTOCOLS, *LISTS, *ODD]
     names = [n for pair in zip(hostile, [*THERE, *[None] * len(hostile)], strict=False) for n in pair if n is not None]
@@ -56,7 +56,7 @@ def test_no_name_leaves_the_folder_or_takes_a_neighbour_down(tmp_path, tiny_clip
     assert counts["in"] == len(names)
     kept = {r["media"] for r in running.rows_of(run, "label", ["media"])}
     assert set(THERE) <= kept, set(THERE) - kept
-    # a name that some file really has, by one of the usual endings
+    # a name that matches a real file by one of the usual extensions
     assert kept - set(THERE) <= {"clip.mp4"}, kept - set(THERE)
     dead = dead_rows(run)
     assert all(r["reason"] and r["message"] and r["hint"] for r in dead)
@@ -69,7 +69,7 @@ def test_no_name_leaves_the_folder_or_takes_a_neighbour_down(tmp_path, tiny_clip
     for file in run.root.rglob("*"):
         assert not file.is_file() or SECRET.encode() not in file.read_bytes(), file
     with capsys.disabled():
-        print(f"\n{len(hostile)} hostile names: {len(dead)} dead, and {len(kept)} odd ones that are there, kept")
+        print(f"\n{len(hostile)} hostile names: {len(dead)} dead, and {len(kept)} odd but existing ones kept")
 
 
 def test_there_are_enough_of_them():

@@ -1,4 +1,4 @@
-"""Servers that answer in every wrong way: each ends in an answer, a failure with a name or one sentence; none hangs."""
+"""Servers that misbehave in every way: each gives an answer, a failure with a reason or one error; none hangs."""
 
 import gzip
 import json
@@ -22,12 +22,12 @@ def good(body, **over):
     return {"choices": choices, "usage": {"prompt_tokens": 9, "completion_tokens": 6}} | over
 
 
-def says(make):
-    """A reply of status 200 whose body is what ``make`` gives for the request's body: an object, or bytes."""
+def says(reply_for):
+    """A reply with status 200 and the body that ``reply_for`` returns for the request's body: an object, or bytes."""
 
     def fault(handler, body):
-        found = make(body)
-        data = found if isinstance(found, bytes) else json.dumps(found).encode()
+        reply = reply_for(body)
+        data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
         handler.send_response(200)
         handler.send_header("Content-Length", str(len(data)))
         handler.end_headers()
@@ -53,7 +53,7 @@ def status(code, **headers):
 
 
 def raw(*pieces, pause=0.0):
-    """Bytes as they are, with pauses between; then the connection is closed."""
+    """Raw bytes with pauses in between, then a closed connection."""
 
     def fault(handler, body):
         handler.close_connection = True
@@ -124,7 +124,7 @@ BEHAVIOURS = {
 
 
 @pytest.mark.parametrize("behaviour", list(BEHAVIOURS))
-def test_one_bad_answer_costs_at_most_its_own_request(behaviour):
+def test_a_bad_answer_fails_at_most_its_own_request(behaviour):
     ended = []
 
     def work():
@@ -156,15 +156,15 @@ def test_there_are_enough_of_them(capsys):
     assert len(BEHAVIOURS) >= 25
 
 
-def test_a_server_that_always_answers_nonsense_gives_failures_with_names():
+def test_a_server_that_always_answers_nonsense_gives_failures_with_reasons():
     with serve(Plan(*[says(lambda b: b"null")] * 9)) as url:
         engine = engine_on(url)
-        found = list(engine.generate(ListSource(requests(3))))
+        results = list(engine.generate(ListSource(requests(3))))
         engine.close()
-    assert [type(r) for r in found] == [Failure] * 3
+    assert [type(r) for r in results] == [Failure] * 3
 
 
-def test_models_that_cannot_be_read_are_a_sentence(monkeypatch):
+def test_unreadable_model_lists_give_one_error(monkeypatch):
     from tests.engines import fake_server
 
     for answer in ([], {"data": None}, {"data": [3]}, {"data": [{"name": "x"}]}, {"data": {"id": "tiny"}}, None):

@@ -1,4 +1,4 @@
-"""What a run, a recipe or a record may name: nothing outside is touched, and nothing half-made is handed on."""
+"""What runs, recipes and records may refer to: nothing outside is touched, nothing half-finished is passed on."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from tests.attack.cases import CASES
 @pytest.fixture
 def labelled(tmp_path):
     case = CASES["label-pem"](tmp_path / "all")
-    case.mend()
+    case.fix()
     case.parts["engine"].say = lambda r: (
         f"<think>It looks red.</think><answer>{'red' if r.frames is not None else 'x'}</answer>"
     )
@@ -41,9 +41,9 @@ def test_a_clip_that_changed_is_never_removed(labelled):
     clip = labelled.folder / "clips/clip.mp4"
     clip.write_bytes(b"another clip")
     run = labelled.run
-    found = verify_run(run, with_media=True)
-    assert [d["what"] for d in found["damaged"]]
-    discard(run, found)
+    report = verify_run(run, with_media=True)
+    assert [d["what"] for d in report["damaged"]]
+    discard(run, report)
     assert clip.read_bytes() == b"another clip"
 
 
@@ -57,17 +57,17 @@ def test_names_of_files_outside_are_neither_read_nor_removed(labelled, tmp_path)
     run.save(record)
     (run.root / "checkpoint").mkdir()
     (run.root / "checkpoint/files.json").write_text(json.dumps({"../../../victim/file": "00"}))
-    found = verify_run(run)
-    assert len(found["damaged"]) == 5
-    discard(run, found)
+    report = verify_run(run)
+    assert len(report["damaged"]) == 5
+    discard(run, report)
     assert mine.read_text() == "mine" and run.record_file.exists()
 
 
 def test_an_export_touches_nothing_beside_it(labelled, tmp_path):
     (tmp_path / "sh.partial").mkdir()
     (tmp_path / "sh.partial/mine").write_text("mine")
-    made = export_run(labelled.run, tmp_path / "sh", "parquet", 0.0, 0.0, 0)
-    assert made["rows"]["train"] > 0 and verify_shards(tmp_path / "sh")["damaged"] == []
+    facts = export_run(labelled.run, tmp_path / "sh", "parquet", 0.0, 0.0, 0)
+    assert facts["rows"]["train"] > 0 and verify_shards(tmp_path / "sh")["damaged"] == []
     assert (tmp_path / "sh.partial/mine").read_text() == "mine"
     assert {p.name for p in tmp_path.iterdir()} == {"all", "sh", "sh.partial"}
     shutil.copy(tmp_path / "sh/data/train-00000.parquet", tmp_path / "sh/data/train-00009.parquet")
@@ -92,7 +92,7 @@ def test_two_exports_to_one_folder_do_not_mix(labelled, tmp_path, monkeypatch):
     assert {p.suffix for p in (tmp_path / "sh/data").iterdir()} == {".jsonl"}
 
 
-def test_what_is_half_redone_is_not_exported(labelled, tmp_path, monkeypatch):
+def test_a_half_redone_run_is_not_exported(labelled, tmp_path, monkeypatch):
     changes = {"seed": 5}
     case, engine = labelled, labelled.parts["engine"]
     answer, asked = engine.say, []
@@ -115,7 +115,7 @@ def test_what_is_half_redone_is_not_exported(labelled, tmp_path, monkeypatch):
     assert export_run(case.run, tmp_path / "sh", "parquet", 0.0, 0.0, 0)["rows"]["train"] > 0
 
 
-def test_a_relabel_that_was_cut_off_is_not_finished_and_goes_on(labelled, tmp_path, monkeypatch):
+def test_an_interrupted_relabel_is_not_finished_and_resumes(labelled, tmp_path, monkeypatch):
     monkeypatch.setattr("avcurate.tasks.label_pem.relabel.run_table", killed)
     with pytest.raises(Killed):
         relabel_run(labelled.run, 1.0, 0.9)
@@ -127,16 +127,16 @@ def test_a_relabel_that_was_cut_off_is_not_finished_and_goes_on(labelled, tmp_pa
     assert run_status(labelled.run)["state"] == "finished"
 
 
-def test_an_evaluation_refuses_swapped_clips_that_are_not_what_was_made(tmp_path):
+def test_an_evaluation_refuses_modified_swapped_clips(tmp_path):
     from tests import running
 
     swapped = CASES["swap"](tmp_path / "swap")
     swapped.go()
     case = CASES["eval"](tmp_path / "eval")
-    case.mend()
+    case.fix()
     changes = {"swapped": swapped.out, "media": swapped.folder / "clips"}
-    made = sorted((swapped.out / "counterfactual").iterdir())
-    shutil.copy(made[0], made[1])
+    files = sorted((swapped.out / "counterfactual").iterdir())
+    shutil.copy(files[0], files[1])
     with pytest.raises(UserError, match="its bytes differ from those recorded"):
         running.run("eval", case.out, case.changes | changes, **case.parts)
 
@@ -157,20 +157,20 @@ YAMLS = {
 
 
 @pytest.mark.parametrize("name", list(YAMLS))
-def test_a_recipe_that_is_no_recipe_is_a_sentence(name, tmp_path):
+def test_an_invalid_recipe_gives_one_error(name, tmp_path):
     file = tmp_path / "r.yaml"
     file.write_text(YAMLS[name])
     with pytest.raises(UserError):
         read_recipe(str(file))
 
 
-def test_values_that_are_none_are_a_sentence():
+def test_invalid_values_give_one_error():
     for word in ("name=[[[" + "[" * 3000, "n=!!int x", "d=2024-13-45", "n=" + "9" * 5000):
         with pytest.raises(UserError):
             settings_of([word])
 
 
-def test_names_that_are_no_utf_8_can_be_written_and_read_back(tmp_path):
+def test_names_that_are_not_utf_8_round_trip(tmp_path):
     value = {"path": "caf\udce9", "text": "é"}
     write_json(tmp_path / "x.json", value)
     assert json.loads((tmp_path / "x.json").read_text("utf-8")) == value
@@ -193,7 +193,7 @@ def test_a_lock_that_is_a_link_is_refused(tmp_path):
     assert (tmp_path / "mine").read_text() == "mine"
 
 
-def test_odd_records_are_a_sentence(labelled):
+def test_odd_records_give_one_error(labelled):
     run = labelled.run
     whole = run.record()
     for odd in ({"stages": {"x": 3}}, {**whole, "schema_version": "a"}, {**whole, "stages": []}):
@@ -215,29 +215,29 @@ def test_odd_records_are_a_sentence(labelled):
         *("run.part_size=99999999999999999999", "media.max_frames=1e9", "media.fps=.inf", "run.workers=1000000"),
     ],
 )
-def test_endless_values_are_refused_before_anything_runs(labelled, setting):
+def test_out_of_range_values_are_refused_before_anything_runs(labelled, setting):
     words = ["label-pem", labelled.folder / "q.json", "--media", labelled.folder / "clips", "-o", labelled.folder / "x"]
     done = CliRunner().invoke(app, [*map(str, words), "--set", setting])
     assert isinstance(done.exception, UserError) and not (labelled.folder / "x").exists()
 
 
-def test_what_a_run_is_compared_with_is_looked_at_first(labelled, tmp_path):
+def test_the_run_to_compare_with_is_checked_first(labelled, tmp_path):
     from tests import running
 
     for task in ("eval", "judge"):
         case = CASES[task](tmp_path / task)
-        case.mend()
+        case.fix()
         with pytest.raises(UserError, match=r"not a finished run|not a run"):
             running.run(task, case.out, case.changes | {"against": labelled.out}, **case.parts)
         assert case.work() == 0
 
 
-def test_a_reason_that_no_row_died_of_is_refused(labelled):
+def test_a_reason_that_no_dead_row_has_is_refused(labelled):
     done = CliRunner().invoke(app, ["retry", str(labelled.out), "--reason", "nosuch"])
     assert isinstance(done.exception, UserError) and "media_missing" in done.exception.hint
 
 
-def test_a_row_or_record_that_is_not_there_is_refused_and_binds_nothing(tmp_path):
+def test_a_missing_row_or_record_is_refused_and_commits_to_nothing(tmp_path):
     case = CASES["label-pem"](tmp_path / "all")
     for changes, says in (({"run.only": ("nosuch",)}, "has the id 'nosuch'"), ({"run.records": (999,)}, "record 999")):
         with pytest.raises(UserError, match=says):
@@ -247,10 +247,10 @@ def test_a_row_or_record_that_is_not_there_is_refused_and_binds_nothing(tmp_path
 
 
 def test_a_retry_changes_no_row_that_is_not_dead(labelled):
-    """Neither with thresholds of its own nor back to those before `label`."""
+    """Neither with other thresholds nor back to those before `label`."""
     with pytest.raises(AvcurateError, match=r"stored label output .*tau_acc: 0\.75 → 0\.5"):
         labelled.go(changes={"tau_acc": 0.5}, retry=frozenset())
-    # a higher one, at which nothing more has to be asked
+    # a higher one, which needs no further samples
     relabel_run(labelled.run, 1.0, None)
 
     def labels():
@@ -272,7 +272,7 @@ def test_a_pipe_named_lock_hangs_nothing(labelled):
 
 
 def test_a_run_of_two_recipes_has_no_report(labelled, monkeypatch):
-    """A forced run that was stopped halfway."""
+    """A forced run stopped halfway."""
     from avcurate.runner import execute
 
     commit, done = execute.StageRun._commit, []
@@ -287,8 +287,8 @@ def test_a_run_of_two_recipes_has_no_report(labelled, monkeypatch):
     with pytest.raises(Killed):
         labelled.go(changes={"run.part_size": 1, "n": 2}, force=True)
     monkeypatch.undo()
-    found = CliRunner().invoke(app, ["report", str(labelled.out)])
-    assert isinstance(found.exception, UserError) and "holds old and new rows" in found.exception.message
+    result = CliRunner().invoke(app, ["report", str(labelled.out)])
+    assert isinstance(result.exception, UserError) and "holds old and new rows" in result.exception.message
 
 
 BAD_SIDES = {
@@ -299,7 +299,7 @@ BAD_SIDES = {
 
 
 @pytest.mark.parametrize("what", BAD_SIDES)
-def test_a_second_table_counts_whole_or_not_at_all(tmp_path, what):
+def test_a_second_table_is_used_in_full_or_refused(tmp_path, what):
     from avcurate.sources.side import side_table
 
     file = tmp_path / "truth.jsonl"
@@ -322,7 +322,7 @@ def test_tasks_refuse_a_second_table_by_its_record(tmp_path):
         ["judge", "--truth", tmp_path / "bad.jsonl", *scripted],
         ["pair", "--video-captions", tmp_path / "bad.jsonl"],
     ):
-        task, *more = map(str, words)
-        found = CliRunner().invoke(app, [task, str(tmp_path / "captions.jsonl"), *more, "-o", str(tmp_path / task)])
-        assert isinstance(found.exception, UserError), (task, found.output, found.exception)
-        assert "record 2" in found.exception.message, (task, found.exception)
+        task, *options = map(str, words)
+        result = CliRunner().invoke(app, [task, str(tmp_path / "captions.jsonl"), *options, "-o", str(tmp_path / task)])
+        assert isinstance(result.exception, UserError), (task, result.output, result.exception)
+        assert "record 2" in result.exception.message, (task, result.exception)

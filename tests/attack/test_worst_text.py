@@ -1,4 +1,4 @@
-"""A megabyte of the worst text each parser and reward has, in a child that is stopped if one of them backtracks."""
+"""A megabyte of worst-case text for each parser and reward, in a child that is killed if one backtracks."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""label-pem as a person or a script meets it: exit codes, JSON, quiet pipes, changed recipes, retry."""
+"""label-pem from the command line: exit codes, JSON, quiet pipes, changed recipes, retry."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ def avcurate(*words):
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory, tiny_clip):
-    """Thirty questions, two of whose answers fail, and the words of the command."""
+    """Thirty questions, two of which fail, and the arguments of the command."""
     folder = tmp_path_factory.mktemp("command")
     write_questions(folder / "q.json", 30, clip=tiny_clip.name)
     script = folder / "script.jsonl"
@@ -29,12 +29,12 @@ def inputs(tmp_path_factory, tiny_clip):
     return folder, words, script
 
 
-def test_a_run_is_quiet_in_a_pipe_and_speaks_json(inputs):
+def test_a_run_is_quiet_in_a_pipe_and_prints_json(inputs):
     folder, words, _ = inputs
     done = avcurate("label-pem", *words, "-o", folder / "run", "--json")
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["labels"]["Visual"] == 28 and found["stages"]["sample"]["dead"] == {"played_failure": 2}
+    summary = json.loads(done.stdout)
+    assert summary["labels"]["Visual"] == 28 and summary["stages"]["sample"]["dead"] == {"played_failure": 2}
     assert done.stderr == "" and "\x1b" not in done.stdout
     shown = avcurate("status", folder / "run", "--dead").stdout
     assert "played_failure" in shown and "--only" in shown and "\x1b" not in shown
@@ -55,11 +55,11 @@ def test_too_many_dead_rows_stop_the_run_resumably(inputs):
     assert resumed.returncode == 0 and json.loads(resumed.stdout)["labels"]["Visual"] == 28
 
 
-def test_retry_asks_dead_rows_of_a_reason_again(inputs):
+def test_retry_processes_dead_rows_with_a_reason_again(inputs):
     folder, words, _ = inputs
     assert avcurate("label-pem", *words, "-o", folder / "again").returncode == 0
     other = avcurate("retry", folder / "again", "--reason", "media_timeout", "--json")
     assert other.returncode == 1 and "Reasons of its dead rows: played_failure." in other.stderr
     avcurate("retry", folder / "again", "--reason", "played_failure", "--json")
-    letters = json.loads(avcurate("status", folder / "again", "--dead", "--json").stdout)["dead_rows"]
-    assert [x["attempt"] for x in letters] == [2, 2]
+    dead_rows = json.loads(avcurate("status", folder / "again", "--dead", "--json").stdout)["dead_rows"]
+    assert [x["attempt"] for x in dead_rows] == [2, 2]

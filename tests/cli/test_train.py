@@ -9,14 +9,14 @@ from avcurate.tasks.train import training
 
 @pytest.fixture
 def recipes(monkeypatch):
-    seen = []
+    received = []
 
     def run(recipe, out, tick, how):
-        seen.append(recipe)
+        received.append(recipe)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(training, "run_training", run)
-    return seen
+    return received
 
 
 def run(*words):
@@ -39,12 +39,12 @@ def test_stages_masks_servers_and_judges(recipes, tmp_path):
     assert (judge.engine, judge.urls, judge.model) == ("server", ("http://j/v1",), "checker")
 
 
-def test_without_options_the_recipe_stands(recipes, tmp_path):
+def test_without_options_the_recipe_is_unchanged(recipes, tmp_path):
     run("shards", "-o", tmp_path, "-r", "train-sffl-stage-2", "--stage", "2")
     run("shards", "-o", tmp_path, "-r", "train-sffl-stage-2")
     first, second = (r.model_copy(update={"stage": None}) for r in recipes)
     assert first == second and not first.maam and not second.judge.urls and second.rollout_url is None
 
 
-def test_what_is_no_stage_is_refused(recipes, tmp_path):
+def test_an_unknown_stage_is_refused(recipes, tmp_path):
     assert run("shards", "-o", tmp_path, "--stage", "3").exit_code == 2 and not recipes

@@ -22,22 +22,22 @@ def swapped(tmp_path_factory):
     for i, name in enumerate(("one", "two <b>", "three")):
         picture = ("-f", "lavfi", "-i", f"testsrc=s=64x48:r=10:d=2:duration=2:n={i}")
         ffmpeg(*picture, "-f", "lavfi", "-i", f"sine={300 * (i + 1)}:d=2", str(clips / f"{name}.mp4"))
-    one = {"clip": "one", "donor": "two <b>", "audio_captions": ["a tractor engine"], "answers": ["engine"]}
-    one |= {"donor_captions": ["an engine starts"], "video_captions": ["<script>alert(1)</script>"], "margin": 0.1}
-    two = {"clip": "two <b>", "donor": "three", "audio_captions": ["birds chirp"], "answers": ["birds"]}
-    pairs = [one, two | {"donor_captions": ["rain"]}, {"clip": "three", "donor": "gone"}]
+    first = {"clip": "one", "donor": "two <b>", "audio_captions": ["a tractor engine"], "answers": ["engine"]}
+    first |= {"donor_captions": ["an engine starts"], "video_captions": ["<script>alert(1)</script>"], "margin": 0.1}
+    second = {"clip": "two <b>", "donor": "three", "audio_captions": ["birds chirp"], "answers": ["birds"]}
+    pairs = [first, second | {"donor_captions": ["rain"]}, {"clip": "three", "donor": "gone"}]
     (folder / "pairs.jsonl").write_text("".join(json.dumps(p) + "\n" for p in pairs))
     running.run("swap", folder / "run", {"pairs": folder / "pairs.jsonl", "media": clips})
     return RunDir(folder / "run")
 
 
 def test_leaks_are_found_by_words(swapped):
-    found = audit(swapped)
-    by = {i["clip"]: i for i in found["items"]}
-    assert found["pairs"] == 2 and found["refused"] == {"media_missing": 1}
+    result = audit(swapped)
+    by = {i["clip"]: i for i in result["items"]}
+    assert result["pairs"] == 2 and result["refused"] == {"media_missing": 1}
     assert by["one.mp4"]["says_answer"] == ["engine"] and by["one.mp4"]["shared_words"] == ["engine"]
     assert by["two <b>.mp4"]["says_answer"] == [] and by["two <b>.mp4"]["shared_words"] == []
-    assert found["leaks"] == {"says_answer": 1, "still_heard": 0, "shared_words": 1}
+    assert result["leaks"] == {"says_answer": 1, "still_heard": 0, "shared_words": 1}
     with pytest.raises(UserError, match="not a run directory"):
         audit(RunDir(swapped.root / "x"))
 
@@ -70,11 +70,11 @@ def test_an_evaluation_of_other_clips_proves_nothing(swapped, tmp_path):
     changes = {"annotations": tmp_path / "q.json", "media": tmp_path / "clips", "conditions": "a"}
     changes |= {"model.engine": "scripted", "model.model": str(tmp_path / "s.jsonl")}
     running.run("eval", tmp_path / "e", changes)
-    with pytest.raises(UserError, match="not asked about these"):
+    with pytest.raises(UserError, match="did not ask about these"):
         audit(swapped, RunDir(tmp_path / "e"))
 
 
-def test_a_counterfactual_that_was_replaced_is_not_looked_at(swapped, tmp_path):
+def test_a_replaced_counterfactual_is_refused(swapped, tmp_path):
     from avcurate.errors import UserError
     from avcurate.review.items import load_items
 

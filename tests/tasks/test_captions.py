@@ -25,9 +25,9 @@ def test_clips_are_described_under_each_setting_by_a_real_model(world, tmp_path)
         s: [json.loads(x) for x in (tmp_path / f"run/captions/{s}.jsonl").read_text().splitlines()]
         for s in ("a", "v", "av")
     }
-    for setting, found in lines.items():
-        assert len(found) == 12 and {x["clip"] for x in found} == set(names)
-        assert all(x["setting"] == setting for x in found)
+    for setting, captions in lines.items():
+        assert len(captions) == 12 and {x["clip"] for x in captions} == set(names)
+        assert all(x["setting"] == setting for x in captions)
     assert any(x["caption"] for x in lines["av"])
 
     changes = {"captions": tmp_path / "run/captions/av.jsonl", "columns": {"objects": "labels"}}

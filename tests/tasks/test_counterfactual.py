@@ -1,4 +1,4 @@
-"""A counterfactual benchmark of real clips and real sounds, from captions to files, checked by other means."""
+"""A counterfactual benchmark of real clips and sounds, from captions to files, checked independently."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from tests import running
 
 
 def captions(shared):
-    """Captions from the questions' true answers; the effects' own, which only lend their sounds."""
+    """Captions from the questions' true answers; sound effects, which are only donors, keep their own."""
     clips = {}
     for q in json.loads((shared / "annotations/avqa_real.json").read_text()):
         answer = q["multi_choice"][q["answer"]]
@@ -29,23 +29,23 @@ def captions(shared):
     rows = list(clips.values())
     for sound in sorted((shared / "sounds/effects").glob("*.ogg")):
         text = sound.with_suffix(".txt")
-        said = text.read_text("utf-8", "replace").splitlines()[0] if text.is_file() else f"A {sound.stem}."
-        rows.append({"clip": sound.name, "audio_caption": said, "source": f"effect {sound.stem}"})
+        caption = text.read_text("utf-8", "replace").splitlines()[0] if text.is_file() else f"A {sound.stem}."
+        rows.append({"clip": sound.name, "audio_caption": caption, "source": f"effect {sound.stem}"})
     return rows
 
 
 def picture_bytes(path):
-    """SHA-256 of the picture's stream, copied out by plain ffmpeg."""
+    """SHA-256 of the video stream, extracted with plain ffmpeg."""
     command = ["ffmpeg", "-v", "error", "-i", str(path), "-map", "0:V:0", "-c", "copy", "-f", "data", "-"]
     return hashlib.sha256(subprocess.run(command, check=True, capture_output=True).stdout).hexdigest()
 
 
 def seconds(path, stream):
     words = ["-select_streams", stream, "-show_entries", "stream=duration:stream_tags=DURATION", "-of", "json"]
-    found = json.loads(subprocess.check_output(["ffprobe", "-v", "error", *words, str(path)]))["streams"][0]
-    if "duration" in found:
-        return float(found["duration"])
-    hours, minutes, rest = found["tags"]["DURATION"].split(":")
+    stream_info = json.loads(subprocess.check_output(["ffprobe", "-v", "error", *words, str(path)]))["streams"][0]
+    if "duration" in stream_info:
+        return float(stream_info["duration"])
+    hours, minutes, rest = stream_info["tags"]["DURATION"].split(":")
     return 3600 * int(hours) + 60 * int(minutes) + float(rest)
 
 
@@ -65,19 +65,19 @@ def test_real_clips_become_a_benchmark(shared, tmp_path):
     for p in pairs:
         assert max(p["audio_similarity"] or -1, p["video_similarity"] or -1) < 0.3 and p["margin"] > 0
     running.run("swap", tmp_path / "swap", {"pairs": tmp_path / "pairs/pairs.jsonl", "media": media})
-    made = [r for t in RunDir(tmp_path / "swap").parts("swap").rows() for r in t.to_pylist()]
-    assert len(made) == len(pairs)
-    for row in made:
+    swapped = [r for t in RunDir(tmp_path / "swap").parts("swap").rows() for r in t.to_pylist()]
+    assert len(swapped) == len(pairs)
+    for row in swapped:
         new = tmp_path / "swap" / row["counterfactual"]
         files = [new, *([tmp_path / "swap" / row["factual"]] if row["factual"] else [])]
-        whole = picture_bytes(media / row["clip"])
+        expected = picture_bytes(media / row["clip"])
         for file in files:
-            assert picture_bytes(file) == whole
+            assert picture_bytes(file) == expected
             assert abs(seconds(file, "V:0") - seconds(file, "a:0")) < 0.15
         if row["factual"]:
-            one, other = (decode(f, DecodeSpec(max_seconds=10)).audio for f in files)
-            n = min(len(one), len(other))
-            assert abs(np.corrcoef(one[:n], other[:n])[0, 1]) < 0.3
-    found = audit(RunDir(tmp_path / "swap"))
-    assert found["pairs"] == len(made) and found["leaks"]["says_answer"] == 0
-    assert write_audit_page(tmp_path / "swap", found).stat().st_size > 10_000
+            counterfactual, factual = (decode(f, DecodeSpec(max_seconds=10)).audio for f in files)
+            n = min(len(counterfactual), len(factual))
+            assert abs(np.corrcoef(counterfactual[:n], factual[:n])[0, 1]) < 0.3
+    report = audit(RunDir(tmp_path / "swap"))
+    assert report["pairs"] == len(swapped) and report["leaks"]["says_answer"] == 0
+    assert write_audit_page(tmp_path / "swap", report).stat().st_size > 10_000

@@ -69,7 +69,7 @@ def clips(tmp_path_factory):
 
 
 def run(clips, out, engine, monkeypatch, by="prediction", **changes):
-    # this engine is no model: what the canary is for has its own tests
+    # this engine is not a model; the canary has its own tests
     for module in ("avcurate.tasks.sampling", "avcurate.scheduler.schedule"):
         monkeypatch.setattr(f"{module}.check_hearing", lambda engine, interleaved: None)
     pool = clips / "four.yaml"
@@ -91,20 +91,20 @@ def test_the_modality_that_decides_is_found_and_the_label_plays_no_part(
     assert [r["av_hit"] for r in rows] == [(r["answer"] == "dog") == (prefers == "audio") for r in rows]
     ingest = tallies["ingest"]
     assert ingest.dead == {"media_missing": 1, "not_a_clip_row": 1} and ingest.filtered == {"class_not_in_pool": 1}
-    found = summarise_dominance(RunDir(tmp_path / "r"))
-    assert found["dominance"] == {prefers: 4} and found["disagree"] == 4 and found["hallucinated"] == 2
+    summary = summarise_dominance(RunDir(tmp_path / "r"))
+    assert summary["dominance"] == {prefers: 4} and summary["disagree"] == 4 and summary["hallucinated"] == 2
 
 
 def test_options_are_shuffled_per_clip_and_the_same_in_every_run(clips, tmp_path, monkeypatch):
     engines = [ByEvidence(), ByEvidence(), ByEvidence()]
     for i, engine in enumerate(engines):
         run(clips, tmp_path / str(i), engine, monkeypatch, seed=0 if i < 2 else 1)
-    one, again, other = ({k.split("/")[0]: p for k, p in e.prompts} for e in engines)
-    assert one == again and len(set(one.values())) > 1
-    assert set(one.values()) != set(other.values())
+    first, again, other = ({k.split("/")[0]: p for k, p in e.prompts} for e in engines)
+    assert first == again and len(set(first.values())) > 1
+    assert set(first.values()) != set(other.values())
 
 
-def test_a_vote_of_many_is_kept_with_its_share(clips, tmp_path, monkeypatch):
+def test_a_majority_is_stored_with_its_share(clips, tmp_path, monkeypatch):
     class Wavering(ByEvidence):
         def generate(self, source):
             for reply in super().generate(source):
@@ -116,7 +116,7 @@ def test_a_vote_of_many_is_kept_with_its_share(clips, tmp_path, monkeypatch):
     assert all(r["vote_confidence"] == pytest.approx(0.75**3) for r in rows)
 
 
-def test_ties_and_unread_answers_decide_nothing(clips, tmp_path, monkeypatch):
+def test_ties_and_unreadable_answers_decide_nothing(clips, tmp_path, monkeypatch):
     class Torn(ByEvidence):
         def generate(self, source):
             for reply in super().generate(source):
@@ -131,7 +131,7 @@ def test_ties_and_unread_answers_decide_nothing(clips, tmp_path, monkeypatch):
         assert summarise_dominance(RunDir(tmp_path / by))["disagree"] == 0
 
 
-def test_published_predictions_are_replayed_as_a_plain_count_says(shared, tmp_path):
+def test_replayed_predictions_match_a_plain_count(shared, tmp_path):
     file = shared / "predictions/vggsounder_gemini-1.5-pro.jsonl"
     labels = shared / "annotations/vggsounder_0.1.6.csv"
     running.run("dominance", tmp_path / "r", {"replay": file, "labels": labels})
@@ -141,9 +141,9 @@ def test_published_predictions_are_replayed_as_a_plain_count_says(shared, tmp_pa
         a, v, av = ({x.casefold() for x in row[s]} for s in ("a", "v", "av"))
         if a and v and av and a != v:
             expected["audio" if av == a else "video" if av == v else "none"] += 1
-    found = summarise_dominance(RunDir(tmp_path / "r"))
-    assert found["clips"] == 15357 and found["labelled"] > 12000
-    assert found["dominance"] == {k: expected[k] for k in ("audio", "video")} and min(expected.values()) > 100
+    summary = summarise_dominance(RunDir(tmp_path / "r"))
+    assert summary["clips"] == 15357 and summary["labelled"] > 12000
+    assert summary["dominance"] == {k: expected[k] for k in ("audio", "video")} and min(expected.values()) > 100
     running.run("dominance", tmp_path / "c", {"replay": file, "labels": labels, "by": "correctness"})
     hits = Counter()
     for table in RunDir(tmp_path / "c").parts("dominance").rows():
@@ -173,6 +173,6 @@ def test_bad_predictions_are_dead_rows_and_single_answers_are_read(tmp_path):
     assert all(r["message"] for r in dead_rows(RunDir(tmp_path / "r")))
 
 
-def test_pools_are_the_papers_two_lists_of_twenty():
+def test_pools_are_the_two_lists_of_twenty_from_the_paper():
     people, sports = load_pool("pool-people"), load_pool("pool-sports")
     assert len(people.classes) == len(sports.classes) == 20 and not set(people.classes) & set(sports.classes)

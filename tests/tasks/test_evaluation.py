@@ -1,4 +1,4 @@
-"""Evaluation on the embedded model where the truth is known, on scripts, resumed, and set against another run."""
+"""Evaluation of the embedded model with known truth and of scripts, resumed, and compared with another run."""
 
 import json
 
@@ -49,19 +49,19 @@ def evaluate(folder, run, conditions=("a", "v", "av", *FORCED), **over):
     return running.run("eval", run, changes | over)
 
 
-def test_conditions_tasks_and_what_follows_from_them(benchmark, tmp_path):
+def test_conditions_tasks_and_derived_conditions(benchmark, tmp_path):
     tallies = evaluate(benchmark, tmp_path / "r")
     assert tallies["eval"].kept == 12
-    found = summarise_eval(RunDir(tmp_path / "r"))["conditions"]
-    assert list(found) == ["a", "v", "av", *FORCED, "random", "oracle"]
-    assert found["av"]["all"]["accuracy"] == 1 and found["av"]["avhbench"] == 1
-    assert found["av"]["pem_accuracy"] == pytest.approx(1 / 3)
-    a = found["a"]["all"]
+    measures = summarise_eval(RunDir(tmp_path / "r"))["conditions"]
+    assert list(measures) == ["a", "v", "av", *FORCED, "random", "oracle"]
+    assert measures["av"]["all"]["accuracy"] == 1 and measures["av"]["avhbench"] == 1
+    assert measures["av"]["pem_accuracy"] == pytest.approx(1 / 3)
+    a = measures["a"]["all"]
     assert (a["accuracy"], a["unparseable"], a["recall"]) == (5 / 12, 1 / 12, 5 / 6)
-    assert found["av"]["all"]["interval"] == [1, 1]
-    # 5 of 12: the binomial's 2.5 and 97.5 per cent points, which the bootstrap of twelve scores has too
+    assert measures["av"]["all"]["interval"] == [1, 1]
+    # 5 of 12: the binomial's 2.5 and 97.5 per cent points, which the bootstrap of twelve scores matches
     assert a["interval"] == pytest.approx([2 / 12, 8 / 12], abs=0.01)
-    assert found["v"]["all"]["yes_rate"] == 0 and found["v"]["tasks"][VAH]["accuracy"] == 0.5
+    assert measures["v"]["all"]["yes_rate"] == 0 and measures["v"]["tasks"][VAH]["accuracy"] == 0.5
     # the oracle asks each task with its own PEM
     by = {name: {x.question_id: x for x in answers} for name, answers in read_eval(RunDir(tmp_path / "r")).items()}
     own = {"Audio": "av+Audio", "Visual": "av+Visual", "Audio-Visual": "av+Audio-Visual"}
@@ -83,11 +83,11 @@ def test_two_runs_are_compared_question_by_question(benchmark, tmp_path):
             x["responses"] = ["<ans>Yes</ans>"]
     other.write_text("".join(json.dumps(x) + "\n" for x in lines))
     evaluate(benchmark, tmp_path / "two", ("av",), **{"model.model": str(other)})
-    found = compare_runs(RunDir(tmp_path / "one"), RunDir(tmp_path / "two"))
-    assert set(found) == {"av"} and found["av"]["all"]["n"] == 12
-    assert found["av"]["all"]["difference"] == 0.5 and found["av"]["all"]["mcnemar"] == pytest.approx(2 * 0.5**6)
-    low, high = found["av"]["all"]["interval"]
-    assert 0 < low < 0.5 < high < 1 and set(found["av"]) == {
+    compared = compare_runs(RunDir(tmp_path / "one"), RunDir(tmp_path / "two"))
+    assert set(compared) == {"av"} and compared["av"]["all"]["n"] == 12
+    assert compared["av"]["all"]["difference"] == 0.5 and compared["av"]["all"]["mcnemar"] == pytest.approx(2 * 0.5**6)
+    low, high = compared["av"]["all"]["interval"]
+    assert 0 < low < 0.5 < high < 1 and set(compared["av"]) == {
         "all",
         *(f"task {t}" for t in (VAH, AVH, MIS)),
         "PEM Audio",
@@ -96,7 +96,7 @@ def test_two_runs_are_compared_question_by_question(benchmark, tmp_path):
     }
 
 
-def test_what_cannot_be_asked_says_so(benchmark, tmp_path):
+def test_invalid_conditions_say_why(benchmark, tmp_path):
     with pytest.raises(UserError, match="no condition 'smell'"):
         evaluate(benchmark, tmp_path / "r", ("smell",))
     with pytest.raises(UserError, match="separate-then-fuse"):
@@ -108,7 +108,7 @@ def test_what_cannot_be_asked_says_so(benchmark, tmp_path):
 
 
 @pytest.mark.slow
-def test_on_the_demo_world_answers_follow_what_is_shown_and_the_swapped_sound(world, tmp_path):
+def test_in_the_demo_world_answers_follow_what_is_shown_and_the_swapped_sound(world, tmp_path):
     folder, items = world
     changes = {"captions": folder / "captions.jsonl", "media": folder / "clips", "threshold": 0.97}
     running.run("pair", tmp_path / "p", changes)
@@ -131,26 +131,26 @@ def test_on_the_demo_world_answers_follow_what_is_shown_and_the_swapped_sound(wo
 
     assert accuracy("factual", "av", "audio") > 0.9 and accuracy("factual", "a", "audio") > 0.9
     assert accuracy("factual", "v", "audio") < 0.6 and accuracy("factual", "v", "visual") > 0.9
-    # the truth stays that of the original sound: what is heard is now another answer, what is seen is not
+    # the truth is still that of the original sound: answers by ear change, answers by eye do not
     assert accuracy("counterfactual", "av", "audio") < 0.1
-    # where the sound that is asked about is gone, there is a guess among four left
+    # without the sound in question, a guess among four options is left
     assert accuracy("counterfactual", "av", "both") < 0.45
     assert accuracy("counterfactual", "av", "visual") > 0.9
-    found = compare_runs(RunDir(tmp_path / "counterfactual"), RunDir(tmp_path / "factual"))
-    assert found["av"]["all"]["difference"] < -0.2 and found["av"]["all"]["mcnemar"] < 0.01
-    # a forced PEM begins the response, and is what it names
+    compared = compare_runs(RunDir(tmp_path / "counterfactual"), RunDir(tmp_path / "factual"))
+    assert compared["av"]["all"]["difference"] < -0.2 and compared["av"]["all"]["mcnemar"] < 0.01
+    # a forced PEM starts the response and is the PEM it states
     for pem in ("Audio", "Visual", "Audio-Visual"):
         assert {x.named for x in read_eval(RunDir(tmp_path / "factual"))[f"av+{pem}"]} == {(pem,)}
-    # another variant is another input, even in the same folders
+    # another variant is a different input, even in the same folders
     with pytest.raises(RecipeChanged, match="ingest output of this run was made with different settings"):
         running.run("eval", tmp_path / "factual", {**changes, "variant": "counterfactual"})
-    # asked again with nothing changed: nothing is asked
+    # with nothing changed, nothing is sampled again
     again = running.run("eval", tmp_path / "factual", {**changes, "variant": "factual"})
     assert again["eval"].kept == len(rows)
 
 
 def test_the_random_pem_is_drawn_for_each_question_from_all_three():
-    """By the seed and the question: neither one PEM for all, nor another on another reading."""
+    """Drawn by seed and question: not the same PEM for all, and the same on every read."""
     from collections import Counter
 
     from avcurate.tasks.evaluate.summary import _answered

@@ -1,4 +1,4 @@
-"""avcurate hallucination on real validation data, and on records that are broken."""
+"""avcurate hallucination on real validation data and on broken records."""
 
 import json
 
@@ -18,10 +18,10 @@ def run(tmp_path, rows, truth=None, **changes):
         (tmp_path / "truth.jsonl").write_text("".join(json.dumps(r) + "\n" for r in truth))
         changes["truth"] = tmp_path / "truth.jsonl"
     tallies = running.run("hallucination", tmp_path / "run", {"captions": file, **changes})
-    found = RunDir(tmp_path / "run")
+    run_dir = RunDir(tmp_path / "run")
     tally = tallies["hallucination"]
     tally.dead |= tallies["records"].dead
-    return tally, found, [r for t in found.parts("hallucination").rows() for r in t.to_pylist()]
+    return tally, run_dir, [r for t in run_dir.parts("hallucination").rows() for r in t.to_pylist()]
 
 
 def test_objects_come_from_classes_or_reference_captions(tmp_path):
@@ -29,14 +29,14 @@ def test_objects_come_from_classes_or_reference_captions(tmp_path):
         {"clip": "a", "caption": "A dog barks at a cat", "objects": ["dog barking", "person"]},
         {"clip": "b", "caption": "A lion roars", "references": ["a big lion in the grass"]},
     ]
-    _, found, scored = run(tmp_path, rows)
+    _, run_dir, scored = run(tmp_path, rows)
     assert [m["node"] for m in scored[0]["mentions"] if m["invented"]] == ["cat"]
     assert scored[1]["truth"] == ["grass", "lion"] and not any(m["invented"] for m in scored[1]["mentions"])
-    summary = summarise_hallucination(found)
+    summary = summarise_hallucination(run_dir)
     assert summary["measures"]["chair_i"]["value"] == pytest.approx(1 / 3)
 
 
-def test_bad_records_have_names_and_leave_their_neighbours(tmp_path):
+def test_bad_records_have_reasons_and_spare_their_neighbours(tmp_path):
     rows = [
         {"clip": "a", "caption": "A dog"},
         {"clip": "b", "caption": "   "},
@@ -49,13 +49,13 @@ def test_bad_records_have_names_and_leave_their_neighbours(tmp_path):
         {"clip": "b", "objects": ["dog"]},
         {"clip": "c", "objects": ["unicorn"]},
     ]
-    tally, found, scored = run(tmp_path, rows, truth)
+    tally, run_dir, scored = run(tmp_path, rows, truth)
     assert tally.dead == {"caption_empty": 1, "truth_missing": 1, "bad_json": 1, "class_maps_to_nothing": 1}
     assert len(scored) == 1 and scored[0]["unknown"] == ["unicorn"]
-    assert all(r["message"] and r["hint"] for r in dead_rows(found))
+    assert all(r["message"] and r["hint"] for r in dead_rows(run_dir))
 
 
-def test_clip_zero_texts_for_references_and_other_odd_input(tmp_path):
+def test_clip_zero_string_references_and_other_odd_input(tmp_path):
     rows = [
         {"clip": 0, "caption": "a dog"},
         {"clip": 1, "caption": "a computer mouse"},
@@ -85,16 +85,16 @@ def test_a_finished_part_is_not_scored_again(tmp_path, monkeypatch):
 
 def test_captions_are_escaped_and_marked(tmp_path):
     rows = [{"clip": "a", "caption": "A cat <script>alert(1)</script> & a dog", "objects": ["dog"]}]
-    _, found, scored = run(tmp_path, rows)
+    _, run_dir, scored = run(tmp_path, rows)
     shown = str(mark(scored[0]["caption"], scored[0]["mentions"]))
     assert '<mark class="bad" title="cat">cat</mark>' in shown and '<mark class="good" title="dog">dog</mark>' in shown
     assert "<script>" not in shown and "&lt;script&gt;" in shown and " &amp; " in shown
-    page = write_captions_page(found, summarise_hallucination(found)).read_text()
+    page = write_captions_page(run_dir, summarise_hallucination(run_dir)).read_text()
     assert "<script>" not in page
 
 
-def test_a_model_lists_the_objects_and_its_failures_have_a_name(tmp_path):
-    """Played from a script: what the model would say of captions and references, by record."""
+def test_a_model_lists_the_objects_and_its_failures_have_reasons(tmp_path):
+    """Replies to captions and references come from a script, by record."""
     pytest.importorskip("sentence_transformers")
     script = [
         {"question_id": "1", "setting": "caption", "responses": ["- a dog\n- a spoon\n- hat (possibly)"]},
@@ -114,17 +114,17 @@ def test_a_model_lists_the_objects_and_its_failures_have_a_name(tmp_path):
     assert tally.dead == {"not_in_script": 1}
 
 
-def test_nothing_named_is_no_number(tmp_path):
-    _, found, _ = run(tmp_path, [{"clip": "a", "caption": "It is quiet", "objects": ["dog"]}])
-    summary = summarise_hallucination(found)
+def test_an_undefined_ratio_is_null(tmp_path):
+    _, run_dir, _ = run(tmp_path, [{"clip": "a", "caption": "It is quiet", "objects": ["dog"]}])
+    summary = summarise_hallucination(run_dir)
     assert summary["measures"]["chair_i"]["value"] is None and summary["measures"]["recall"]["value"] == 0
     assert "NaN" not in json.dumps(summary)
-    assert "nothing to divide by" in write_captions_page(found, summary).read_text()
+    assert "undefined (no denominator)" in write_captions_page(run_dir, summary).read_text()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("file", "flagged", "chair", "auc"), [("hat", 135, 0.10, 0.58), ("foil", 2500, 0.28, 0.68)])
-def test_hallucinated_captions_are_told_from_true_ones(shared, tmp_path, file, flagged, chair, auc):
+def test_hallucinated_captions_are_separated_from_true_ones(shared, tmp_path, file, flagged, chair, auc):
     """Real data: HAT (any part of a caption hallucinated) and nocaps-FOIL (one noun replaced)."""
     pytest.importorskip("sentence_transformers")
     folder = shared / "annotations"
@@ -140,8 +140,8 @@ def test_hallucinated_captions_are_told_from_true_ones(shared, tmp_path, file, f
             for i, h in enumerate(json.loads((folder / "nocaps_foil.json").read_text()))
             for k in ("baseline", "foil")
         ]
-    tally, found, _ = run(tmp_path, rows, aloha=True)
-    told = summarise_hallucination(found)["told_apart"]
-    assert tally.kept == len(rows) == told["captions"] and told["hallucinated"] == flagged
-    assert told["chair"]["flagged_of_hallucinated"] - told["chair"]["flagged_of_faithful"] > chair
-    assert told["aloha_auc"] > auc
+    tally, run_dir, _ = run(tmp_path, rows, aloha=True)
+    separation = summarise_hallucination(run_dir)["told_apart"]
+    assert tally.kept == len(rows) == separation["captions"] and separation["hallucinated"] == flagged
+    assert separation["chair"]["flagged_of_hallucinated"] - separation["chair"]["flagged_of_faithful"] > chair
+    assert separation["aloha_auc"] > auc

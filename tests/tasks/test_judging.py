@@ -1,4 +1,4 @@
-"""The judge: replies read or counted, servers that fail, people agreed with, and drops between runs."""
+"""The judge: replies read or counted, failing servers, agreement with humans, and drops between runs."""
 
 import json
 
@@ -55,16 +55,16 @@ def test_scores_spread_and_replies_that_cannot_be_read(tmp_path):
     rows = {r["clip"]: r for t in RunDir(tmp_path / "r").parts("judge").rows() for r in t.to_pylist()}
     assert rows["a"]["audio_scores"] == [0.8, 1.0] and rows["a"]["audio_score"] == pytest.approx(0.9)
     assert rows["a"]["audio_spread"] == pytest.approx(0.1) and rows["a"]["audio_reasons"] == ["because"] * 2
-    # nothing readable is no score, and what was said is kept
+    # no readable reply means no score, and the replies are stored
     assert rows["a"]["video_score"] is None and rows["a"]["video_unparsed"] == ["The caption is fine.", "Score: 5"]
     assert rows["b"]["audio_scores"] == [0.1, None] and rows["b"]["audio_score"] == 0.1
     assert rows["b"]["video_scores"] == [] and rows["c"]["video_score"] == 0.5
-    found = summarise_judge(RunDir(tmp_path / "r"))
-    assert (found["audio"]["judgements"], found["audio"]["unparsed"]) == (6, 2)
-    assert (found["video"]["unparsed"], found["video"]["unscored_captions"]) == (2, 1)
-    # people say a > c > b, and so does the judge
-    assert found["audio"]["human"]["spearman"]["value"] == pytest.approx(1)
-    assert found["audio"]["human"]["kendall"]["value"] == pytest.approx(1)
+    summary = summarise_judge(RunDir(tmp_path / "r"))
+    assert (summary["audio"]["judgements"], summary["audio"]["unparsed"]) == (6, 2)
+    assert (summary["video"]["unparsed"], summary["video"]["unscored_captions"]) == (2, 1)
+    # humans rank a > c > b, and so does the judge
+    assert summary["audio"]["human"]["spearman"]["value"] == pytest.approx(1)
+    assert summary["audio"]["human"]["kendall"]["value"] == pytest.approx(1)
 
 
 def test_the_drop_from_factual_to_counterfactual(tmp_path):
@@ -73,12 +73,14 @@ def test_the_drop_from_factual_to_counterfactual(tmp_path):
         replies = {(i + 1, m): [judged(heard if m == "audio" else 0.9)] for i in range(30) for m in ("audio", "video")}
         changes = {"captions": write(tmp_path / "c.jsonl", rows), **scripted(tmp_path, replies)}
         running.run("judge", tmp_path / name, changes)
-    found = compare_judged(RunDir(tmp_path / "counterfactual"), RunDir(tmp_path / "factual"))
-    assert found["audio"]["drop"] == pytest.approx(0.5) and found["audio"]["interval"] == pytest.approx([-0.4, -0.4])
-    assert found["video"]["drop"] == pytest.approx(0)
+    compared = compare_judged(RunDir(tmp_path / "counterfactual"), RunDir(tmp_path / "factual"))
+    assert compared["audio"]["drop"] == pytest.approx(0.5) and compared["audio"]["interval"] == pytest.approx(
+        [-0.4, -0.4]
+    )
+    assert compared["video"]["drop"] == pytest.approx(0)
 
 
-def test_a_judge_that_fails_in_passing_is_asked_again_and_one_that_dies_is_resumed(tmp_path):
+def test_transient_server_failures_are_retried_and_a_dead_server_is_resumed_from(tmp_path):
     rows = [{"clip": f"{i}", "caption": "x", "audio_caption": "y"} for i in range(150)]
     captions = write(tmp_path / "c.jsonl", rows)
 
@@ -95,24 +97,24 @@ def test_a_judge_that_fails_in_passing_is_asked_again_and_one_that_dies_is_resum
         tally = judge(url)["judge"]
     # "answer 17" is prose: counted, not scored
     assert tally.kept == 150 and plan.served + after.served < 150 + 64 and plan.served >= 64
-    found = summarise_judge(RunDir(tmp_path / "r"))
-    assert found["audio"]["unparsed"] == 150 and found["audio"]["mean"] is None
+    summary = summarise_judge(RunDir(tmp_path / "r"))
+    assert summary["audio"]["unparsed"] == 150 and summary["audio"]["mean"] is None
     assert after.bodies[0]["response_format"]["json_schema"]["schema"]["required"] == ["reason", "score"]
 
 
-def test_a_text_model_answers_alone_as_in_a_batch_and_refuses_media(text_model):
+def test_a_text_model_answers_the_same_in_a_batch_and_refuses_media(text_model):
     from avcurate.engines.base import Failure, ListSource, Request
     from avcurate.engines.open import open_engine
 
     engine = open_engine(ModelSpec(model=str(text_model), max_sequences=8))
     engine.setup()
-    how = Sampling(temperature=1.0, max_tokens=12)
-    asked = [Request(f"{i}", "word " * (i + 1), None, None, 1.0, 3, 50 * i, how) for i in range(4)]
-    together = {r.key: [x.text for x in r.responses] for r in engine.generate(ListSource(asked))}
-    alone = {r.key: [x.text for x in r.responses] for a in asked for r in engine.generate(ListSource([a]))}
+    sampling = Sampling(temperature=1.0, max_tokens=12)
+    requests = [Request(f"{i}", "word " * (i + 1), None, None, 1.0, 3, 50 * i, sampling) for i in range(4)]
+    together = {r.key: [x.text for x in r.responses] for r in engine.generate(ListSource(requests))}
+    alone = {r.key: [x.text for x in r.responses] for a in requests for r in engine.generate(ListSource([a]))}
     assert together == alone and len(set(map(tuple, together.values()))) == 4
-    deaf = Request("m", "x", np.zeros(16000, np.float32), None, 1.0, 1, 0, how)
-    (refused,) = engine.generate(ListSource([deaf]))
+    with_audio = Request("m", "x", np.zeros(16000, np.float32), None, 1.0, 1, 0, sampling)
+    (refused,) = engine.generate(ListSource([with_audio]))
     assert isinstance(refused, Failure) and refused.reason == "text_only_model"
     engine.close()
 
@@ -138,13 +140,13 @@ def text_model(tmp_path_factory):
     return folder
 
 
-def test_text_models_are_known_by_their_configuration(text_model):
+def test_text_models_are_recognized_by_their_configuration(text_model):
     from avcurate.engines.checkpoint import Checkpoint
 
     assert Checkpoint(str(text_model)).reads_text_alone and not Checkpoint("embedded").reads_text_alone
 
 
-def test_references_of_several_records_are_put_together_and_scores_are_finite(tmp_path):
+def test_references_of_several_records_are_merged_and_scores_are_finite(tmp_path):
     truth = [
         {"clip": "a", "audio_caption": "dog"},
         {"clip": "a", "audio_caption": ["a bark"]},

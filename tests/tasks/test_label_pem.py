@@ -1,4 +1,4 @@
-"""The main job for real: the embedded model on a world whose truth is known, and on real clips."""
+"""The main task end to end: the embedded model on a world with known truth, and on real clips."""
 
 import json
 import subprocess
@@ -36,10 +36,10 @@ def labelled(tmp_path_factory):
 @pytest.mark.slow
 def test_labels_agree_with_the_known_truth(labelled):
     folder, _ = labelled
-    found = confusion(RunDir(folder / "run"), folder / "world/truth.jsonl")
+    result = confusion(RunDir(folder / "run"), folder / "world/truth.jsonl")
     for name in ("Audio", "Visual", "Audio-Visual"):
-        assert found[f"{name}_precision"] >= 0.95, found
-        assert found[f"{name}_recall"] >= 0.80, found
+        assert result[f"{name}_precision"] >= 0.95, result
+        assert result[f"{name}_recall"] >= 0.80, result
 
 
 @pytest.mark.slow
@@ -77,9 +77,9 @@ def test_exported_shards_open_everywhere_and_split_by_video(labelled):
     from avcurate.publish.shards import export_run
 
     folder, _ = labelled
-    made = export_run(RunDir(folder / "run"), folder / "shards", "parquet", 0.3, 0.0, 0)
+    facts = export_run(RunDir(folder / "run"), folder / "shards", "parquet", 0.3, 0.0, 0)
     files = str(folder / "shards/data/*.parquet")
-    total = sum(made["rows"].values())
+    total = sum(facts["rows"].values())
     assert duckdb.sql(f"select count(*) from '{files}'").fetchall()[0][0] == total == polars.read_parquet(files).height
     sides = [set(pandas.read_parquet(p)["video_id"]) for p in sorted((folder / "shards/data").glob("*.parquet"))]
     assert len(sides) == 2 and not sides[0] & sides[1]
@@ -103,7 +103,7 @@ def test_real_questions_on_real_clips(shared, tmp_path):
 @pytest.mark.parametrize(
     "file", ["daily_omni_qa.json", "music_avqa_val.json", "valor32k_avqa_val.csv", "avhbench_align_ft_qa.json"]
 )
-def test_absent_media_are_dead_rows_with_that_name(shared, tmp_path, file):
+def test_missing_media_are_dead_rows_with_that_reason(shared, tmp_path, file):
     (tmp_path / "media").mkdir()
     changes = {"annotations": shared / "annotations" / file, "media": tmp_path / "media"}
     tally = running.ingest(tmp_path / "run", changes)

@@ -1,4 +1,4 @@
-"""A model whose answers cannot be read: a warning, or a stop to go on from; what was cut off is counted."""
+"""A model with unreadable answers: a warning, or a resumable stop; cut-off answers are counted."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ from tests.attack.cases import CASES
 @pytest.mark.parametrize("task", ["label-pem", "eval", "dominance"])
 def test_a_model_that_says_nothing_readable_is_noticed(task, tmp_path, caplog):
     case = CASES[task](tmp_path / "all")
-    case.mend()
+    case.fix()
     case.parts["engine"].say = lambda request: "Who can say. It may be this, or it may be that other thing, or none."
     changes = {**case.changes, "n": 32, "run.part_size": 2}
     with caplog.at_level(logging.WARNING):
@@ -27,7 +27,7 @@ def test_a_model_that_says_nothing_readable_is_noticed(task, tmp_path, caplog):
     assert json.loads((tmp_path / "stopped/run.json").read_text())["complete"]
 
 
-def test_answers_that_can_be_read_are_no_reason_to_stop(tmp_path, caplog):
+def test_readable_answers_never_stop_a_run(tmp_path, caplog):
     case = CASES["label-pem"](tmp_path / "all")
     with caplog.at_level(logging.WARNING):
         case.go(changes={"fail_on_unreadable": 0.0, "n": 8})

@@ -1,4 +1,4 @@
-"""Real clips to object sets: detections are stored, thresholds change without a detector, bad clips have names."""
+"""Real clips to object sets: stored detections, new thresholds without a detector, reasons for bad clips."""
 
 import os
 from pathlib import Path
@@ -34,12 +34,12 @@ class Brightness(Detector):
 
     def detect(self, frames, floor):
         self.batches.append(len(frames))
-        found = []
+        detections = []
         for f in frames:
             level = float(f.mean()) / 255
             both = [Detection("dog", level, (0, 0, 5, 5)), Detection("cat", 1 - level, (1, 1, 4, 4))]
-            found.append([d for d in both if d.score >= floor])
-        return found
+            detections.append([d for d in both if d.score >= floor])
+        return detections
 
 
 @pytest.fixture
@@ -93,13 +93,13 @@ def test_sets_are_the_union_of_classes_and_detections_and_every_clip_is_accounte
 
 def test_another_threshold_needs_no_detector(clips, tmp_path):
     detect(clips, tmp_path / "run", Brightness(), threshold=0.8)
-    asked = Brightness()
-    detect(clips, tmp_path / "run", asked, threshold=0.4)
-    # the broken clip alone is no reason to load a detector again
-    assert asked.batches == []
+    detector = Brightness()
+    detect(clips, tmp_path / "run", detector, threshold=0.4)
+    # the broken clip alone does not load the detector
+    assert detector.batches == []
     assert rows_of(tmp_path / "run")["grey_000003"]["objects"] == ["cat", "dog", "wind"]
     with pytest.raises(UserError, match="below the floor"):
-        detect(clips, tmp_path / "run", asked, threshold=0.1)
+        detect(clips, tmp_path / "run", detector, threshold=0.1)
 
 
 def test_sheets_show_every_frame_and_the_page_every_clip(clips, tmp_path):
@@ -115,7 +115,7 @@ def test_sheets_show_every_frame_and_the_page_every_clip(clips, tmp_path):
     assert page.count("<img") == 3 and "playing piano" in page
 
 
-def test_a_list_that_shrinks_leaves_nothing_of_what_it_was(clips, tmp_path):
+def test_a_list_that_shrinks_leaves_no_stale_rows(clips, tmp_path):
     detect(clips, tmp_path / "run", Brightness(), threshold=0.8, **{"run.part_size": 1})
     (clips / "list.csv").write_text("white_000001.mp4,dog barking\n")
     tallies = detect(clips, tmp_path / "run", Brightness(), force=True, threshold=0.8, **{"run.part_size": 1})
@@ -125,13 +125,13 @@ def test_a_list_that_shrinks_leaves_nothing_of_what_it_was(clips, tmp_path):
     assert lines == ['{"clip": "white_000001", "objects": ["dog"]}']
 
 
-def test_a_folder_with_a_name_that_is_no_text(clips, tmp_path):
+def test_a_file_name_that_is_not_text(clips, tmp_path):
     Path(os.fsdecode(os.fsencode(clips) + b"/\xff\xfe.mp4")).write_bytes(b"x")
     tallies = detect(clips, tmp_path / "run", Brightness(), listed=None, threshold=0.8)
     assert tallies["clips"].dead == {"not_utf8": 1} and tallies["objects"].kept == 3
 
 
-def test_dead_clips_are_asked_again_on_request(clips, tmp_path):
+def test_dead_clips_are_retried_on_request(clips, tmp_path):
     detect(clips, tmp_path / "run", Brightness(), threshold=0.8)
     (clips / "broken_000005.mp4").write_bytes((clips / "white_000001.mp4").read_bytes())
     assert len(rows_of(tmp_path / "run")) == 3

@@ -1,4 +1,4 @@
-"""Pairs keep every limit, lose no clip, and on the demo world leave no answer as it was."""
+"""Pairs respect every limit, lose no clip, and in the demo world change every answer."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ from tests.conftest import ffmpeg
 
 
 class WordVectors(Embedder):
-    """One direction per word: cosines can be worked out by hand."""
+    """One dimension per word, so cosines can be computed by hand."""
 
     name = "words"
     calls = 0
@@ -30,11 +30,11 @@ class WordVectors(Embedder):
 
     def embed(self, texts):
         type(self).calls += len(texts)
-        found = np.zeros((len(texts), 64), np.float32)
+        vectors = np.zeros((len(texts), 64), np.float32)
         for i, t in enumerate(texts):
             for w in t.split():
-                found[i, sum(map(ord, w)) % 64] += 1
-        return found
+                vectors[i, sum(map(ord, w)) % 64] += 1
+        return vectors
 
 
 def write(path, rows):
@@ -73,9 +73,9 @@ def test_limits_hold_and_every_clip_is_a_pair_or_has_a_reason(tmp_path):
     assert refused["y_000001"]["reason"] == "near_video_caption" and refused["y_000001"][
         "video_similarity"
     ] == pytest.approx(1)
-    lost = [r for t in run.parts("pair").rows("filtered") for r in t.to_pylist()]
-    assert [(r["row_id"], r["reason"]) for r in lost] == [("w_000001", "no_donor_allowed")]
-    assert len(lost) + len(pairs) == 6 and "same_source" in lost[0]["message"]
+    filtered = [r for t in run.parts("pair").rows("filtered") for r in t.to_pylist()]
+    assert [(r["row_id"], r["reason"]) for r in filtered] == [("w_000001", "no_donor_allowed")]
+    assert len(filtered) + len(pairs) == 6 and "same_source" in filtered[0]["message"]
     lines = [json.loads(x) for x in (tmp_path / "r/pairs.jsonl").read_text().splitlines()]
     assert {(x["clip"], x["donor"]) for x in lines} == {(p["clip"], p["donor"]) for p in pairs}
 
@@ -94,16 +94,16 @@ def test_the_same_seed_gives_the_same_pairs_and_nothing_is_embedded_twice(tmp_pa
     rng = np.random.default_rng(0)
     rows = [{"clip": f"c{i}", "audio_caption": " ".join(rng.choice(list("abcdefghijkl"), 3))} for i in range(60)]
     over = {"block": 16, "rounds": 2, "threshold": 0.9}
-    _, one, _ = pair(tmp_path, rows, "one", **over)
+    _, first, _ = pair(tmp_path, rows, "one", **over)
     before = WordVectors.calls
     _, again, _ = pair(tmp_path, rows, "one", **over)
-    assert WordVectors.calls == before and again == one
+    assert WordVectors.calls == before and again == first
     _, other, _ = pair(tmp_path, rows, "other", seed=1, **over)
-    assert other != one
-    assert sum(p["looked_at"] for p in one) < 60 * 40
+    assert other != first
+    assert sum(p["looked_at"] for p in first) < 60 * 40
 
 
-def test_bad_records_are_dead_and_named(tmp_path):
+def test_bad_records_are_dead_rows_with_reasons(tmp_path):
     rows = [*ROWS, {"clip": "q"}, {"audio_caption": "no clip"}, {"clip": "p", "audio_caption": {"a": 1}}]
     tallies, _, _ = pair(tmp_path, rows)
     assert tallies["captions"].dead == {"caption_missing": 1, "field_missing": 1, "field_not_text": 1}
@@ -112,7 +112,7 @@ def test_bad_records_are_dead_and_named(tmp_path):
         running.run("pair", tmp_path / "n", changes, embedder=WordVectors())
 
 
-def test_lengths_levels_and_equal_sounds_are_heeded(tmp_path):
+def test_lengths_levels_and_equal_sounds_are_checked(tmp_path):
     clips = tmp_path / "clips"
     clips.mkdir()
     picture = ("-f", "lavfi", "-i", "testsrc=s=64x48:r=5:d=4")
@@ -137,11 +137,11 @@ def test_lengths_levels_and_equal_sounds_are_heeded(tmp_path):
         "mute.mp4": "no_sound",
     }
     assert by["noise.mp4"]["donor"] == "tone.mp4"
-    lost = {r["row_id"]: r["reason"] for t in run.parts("pair").rows("filtered") for r in t.to_pylist()}
-    assert lost["blip.wav"] == "no_picture" and lost["copy"] == "donors_taken"
+    filtered = {r["row_id"]: r["reason"] for t in run.parts("pair").rows("filtered") for r in t.to_pylist()}
+    assert filtered["blip.wav"] == "no_picture" and filtered["copy"] == "donors_taken"
 
 
-def test_on_the_demo_world_no_donor_leaves_an_answer_as_it_was(world, tmp_path):
+def test_in_the_demo_world_no_donor_leaves_an_answer_as_it_was(world, tmp_path):
     folder, items = world
     changes = {"captions": folder / "captions.jsonl", "media": folder / "clips", "threshold": 0.97}
     running.run("pair", tmp_path / "r", changes)
@@ -161,7 +161,7 @@ def test_on_the_demo_world_no_donor_leaves_an_answer_as_it_was(world, tmp_path):
 
 
 def _answer(item, sound):
-    """The answer of a question were its clip to sound otherwise; None where it could not be asked."""
+    """The answer to a question if its clip had another sound; None if it could not be asked."""
     kind, picture = TYPE_BY_NAME[item.draft.type], item.clip.picture
     if not kind.fits(picture, sound):
         return None

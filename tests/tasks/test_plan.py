@@ -1,4 +1,4 @@
-"""What `plan` says before anything is loaded: counts, tokens by the family's own formulas, and what will not fit."""
+"""What `plan` prints before anything is loaded: counts, tokens by the family's own formulas, and what will not fit."""
 
 import json
 import shutil
@@ -26,18 +26,18 @@ def plan(folder, *words):
 
 
 def test_counts_and_tokens_are_those_of_the_clips(questions):
-    found = plan(questions, "--n", "4")
-    assert (found["questions"], found["clips"], found["not_asked"]) == (6, 1, {"media_missing": 1})
-    assert found["responses_at_most"] == 6 * 3 * 4 and found["seconds_of_media"] == 2
+    estimate = plan(questions, "--n", "4")
+    assert (estimate["questions"], estimate["clips"], estimate["not_asked"]) == (6, 1, {"media_missing": 1})
+    assert estimate["responses_at_most"] == 6 * 3 * 4 and estimate["seconds_of_media"] == 2
     # two seconds: 25 audio tokens a second, and of 4 frames 2 pairs of what a frame costs
     from avcurate.engines.checkpoint import Checkpoint
 
     family = Checkpoint("embedded").family
-    one = family.audio_tokens(32_000) + family.video_tokens(4, 48, 64)
-    assert found["prompt_tokens"] == 6 * (2 * one + 3 * 120) and found["share_over_context"] == 0
+    clip_tokens = family.audio_tokens(32_000) + family.video_tokens(4, 48, 64)
+    assert estimate["prompt_tokens"] == 6 * (2 * clip_tokens + 3 * 120) and estimate["share_over_context"] == 0
 
 
-def test_a_context_that_is_too_short_is_told_before_the_night(questions):
+def test_a_context_that_is_too_short_is_reported_up_front(questions):
     long = plan(questions)["longest_prompt_and_response"]
     assert plan(questions, "--set", f"model.max_model_len={max(256, long)}")["share_over_context"] == 0
     words = ["--set", "model.max_model_len=256", "--set", "sampling.max_tokens=300"]
@@ -47,5 +47,5 @@ def test_a_context_that_is_too_short_is_told_before_the_night(questions):
 def test_an_unknown_model_has_no_token_counts(questions, tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m/config.json").write_text('{"model_type": "something_else"}')
-    found = plan(questions, "-m", str(tmp_path / "m"))
-    assert found["model"] == str(tmp_path / "m") and "prompt_tokens" not in found
+    estimate = plan(questions, "-m", str(tmp_path / "m"))
+    assert estimate["model"] == str(tmp_path / "m") and "prompt_tokens" not in estimate

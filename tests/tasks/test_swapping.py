@@ -1,4 +1,4 @@
-"""A table of pairs becomes clips: every pair is made or has a reason, and is made once."""
+"""A table of pairs becomes clips: every pair is made, once, or has a reason."""
 
 import json
 
@@ -27,7 +27,7 @@ def swap(folder, **changes):
     return running.run("swap", folder / "run", {"pairs": folder / "pairs.jsonl", "media": folder / "clips", **changes})
 
 
-def made(folder):
+def rows_of_swap(folder):
     return [r for t in RunDir(folder / "run").parts("swap").rows() for r in t.to_pylist()]
 
 
@@ -41,7 +41,7 @@ def test_every_pair_is_made_or_has_a_reason(folder):
         "media_name_refused": 1,
         "field_missing": 1,
     }
-    rows = made(folder)
+    rows = rows_of_swap(folder)
     assert [(r["clip"], r["donor"], r["factual"] is None) for r in rows] == [
         ("a.mp4", "b.mp4", False), ("b.mp4", "a.mp4", False), ("mute.mp4", "a.mp4", True),
     ]  # fmt: skip
@@ -51,23 +51,23 @@ def test_every_pair_is_made_or_has_a_reason(folder):
     assert all(r["message"] and "avcurate run" in r["reproduce"] for r in dead_rows(RunDir(folder / "run")))
 
 
-def test_a_second_run_makes_nothing_again(folder):
+def test_a_second_run_rebuilds_nothing(folder):
     swap(folder)
-    before = made(folder)
+    before = rows_of_swap(folder)
     times = {p: p.stat().st_mtime_ns for p in (folder / "run").rglob("*.m*")}
     assert len(times) == 5
-    assert swap(folder)["swap"].kept == 3 and made(folder) == before
+    assert swap(folder)["swap"].kept == 3 and rows_of_swap(folder) == before
     assert times == {p: p.stat().st_mtime_ns for p in (folder / "run").rglob("*.m*")}
 
 
-def test_what_died_is_tried_again_and_pairs_of_one_clip_share_its_twin(folder):
+def test_dead_rows_are_retried_and_pairs_of_one_clip_share_its_twin(folder):
     pairs = [("a", d) for d in ("b", "late", "b")] * 4
     (folder / "pairs.jsonl").write_text("".join(json.dumps({"clip": c, "donor": d}) + "\n" for c, d in pairs))
-    how = {"run.workers": 4}
-    assert swap(folder, **how)["swap"].dead == {"media_missing": 4}
+    workers = {"run.workers": 4}
+    assert swap(folder, **workers)["swap"].dead == {"media_missing": 4}
     assert len(list((folder / "run/factual").glob("*.mp4"))) == 1
     ffmpeg("-f", "lavfi", "-i", "sine=500:d=2", str(folder / "clips/late.wav"))
-    assert swap(folder, **how)["swap"].dead == {"media_missing": 4}
+    assert swap(folder, **workers)["swap"].dead == {"media_missing": 4}
     retried = running.run(
         "swap", folder / "run", {"pairs": folder / "pairs.jsonl", "media": folder / "clips"}, retry=frozenset()
     )

@@ -107,7 +107,7 @@ def test_a_training_with_served_rollouts(server, shards, tmp_path):
 
 
 def test_servers_that_cannot_serve_say_so(shards, tmp_path):
-    with pytest.raises(UserError, match="vLLM has no such mask"):
+    with pytest.raises(UserError, match="vLLM does not support the mask"):
         recipe = load_train("train-demo-stage-1", {**SMALL, "maam": True})
         run_training(TrainJob(shards, tmp_path / "a", recipe, rollout_url="http://127.0.0.1:9/v1"))
     with pytest.raises(UserError, match="no OpenAI-compatible server answers"):

@@ -397,7 +397,7 @@ def test_some_questions_other_settings_and_too_many_dead(shards, tmp_path):
     (line,) = read_metrics(out / "metrics.jsonl")
     assert run.record()["recipe"]["learning_rate"] == 1e-2 and line["step"] == 1
     for how, says in (
-        (How(Extent(only=frozenset({"nosuch"}))), "no question of the shards is 'nosuch'"),
+        (How(Extent(only=frozenset({"nosuch"}))), "the shards have no question 'nosuch'"),
         (How(Extent(records=frozenset({1}))), "no record numbers"),
         (How(executor="ray"), "executor"),
     ):

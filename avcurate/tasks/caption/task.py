@@ -30,7 +30,7 @@ CAPTION_FORMAT = Format("clips", "a list of clips", frozenset({"clip_id", "label
 
 
 class Caption(Task[CaptionRecipe]):
-    """Describe clips under audio only, video only and both; with the guarantees of label-pem.
+    """Describe clips under audio only, video only and both, with the guarantees of label-pem.
 
     Writes captions/a.jsonl, v.jsonl and av.jsonl, which `avcurate hallucination` and `avcurate judge` read.
 
@@ -42,14 +42,14 @@ class Caption(Task[CaptionRecipe]):
     default = "caption"
 
     def plan(self, recipe: CaptionRecipe, context: Context) -> Job:
-        """Clips, described in full: no caption is right or wrong, so none may be left out."""
+        """Clips, with all n captions: none is right or wrong, so there is no early exit."""
         assert recipe.input.media is not None
         engine, media = recipe.open(context.engine), recipe.input.media
         stage = SampleStage(engine, recipe.spec(), media, recipe.run.workers, answers=False)
         return Job(clip_source(recipe.input, CAPTION_FORMAT, {"task": "caption"}), (stage,), write_captions)
 
     def summarise(self, run: RunDir) -> dict[str, Any]:
-        """Where the captions lie, and how many there are."""
+        """Where the captions are, and how many."""
         counts = {}
         for setting in Setting:
             file = run.root / "captions" / f"{setting}.jsonl"
@@ -57,13 +57,13 @@ class Caption(Task[CaptionRecipe]):
         return {"run": str(run.root), "captions": str(run.root / "captions"), "counts": counts}
 
     def show(self, summary: dict[str, Any], console: Console) -> None:
-        """The files."""
+        """Print the files."""
         for setting, n in summary["counts"].items():
             console.print(f"{summary['captions']}/{setting}.jsonl: {n:,} captions")
 
 
 def write_captions(run: RunDir) -> None:
-    """Write a file for each setting; lines with ``clip``, ``setting``, ``caption``, ``seed`` and ``labels``."""
+    """Write one file per setting; lines with ``clip``, ``setting``, ``caption``, ``seed`` and ``labels``."""
     for setting in Setting:
         write_atomic(run.root / "captions" / f"{setting}.jsonl", lambda p, s=setting: _write(run, s, p))  # type: ignore[misc]
 

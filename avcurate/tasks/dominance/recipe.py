@@ -1,4 +1,4 @@
-"""Options of ``dominance``, and the pools of classes it offers."""
+"""Options of ``dominance``, and the class pools it offers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ By = Literal["prediction", "correctness"]
 
 
 class DominanceInput(Strict):
-    """Clips to ask about, or answers that others have published."""
+    """Clips to ask about, or published answers."""
 
     clips: Annotated[Path | None, Argument(required=False)] = Field(
         None, description="Clip list: VGGSound, VGGSounder, or a csv with clip and label."
@@ -24,19 +24,17 @@ class DominanceInput(Strict):
     media: Annotated[Path | None, Flag("--media")] = Field(None, description="Folder of the clips.")
     media_pattern: Pattern = Field(None, description=PATTERN)
     replay: Annotated[Path | None, Flag("--replay")] = Field(
-        None, description="Answers already made, instead of clips: JSON Lines with video_id, a, v, av."
+        None, description="Existing answers instead of clips: JSON Lines with video_id, a, v, av."
     )
-    labels: Annotated[Path | None, Flag("--labels")] = Field(
-        None, description="With --replay: clip list with the classes."
-    )
+    labels: Annotated[Path | None, Flag("--labels")] = Field(None, description="With --replay: clip list with classes.")
 
 
 class PoolRecipe(Strict):
-    """The classes that are offered together as the options of one question."""
+    """The classes offered as the options of one question."""
 
     kind: Literal["pool"] = "pool"
-    name: str = Field(description="What the recipe is called; recorded with what it makes.")
-    about: str = Field("", description="What it is for, in a sentence.")
+    name: str = Field(description="Name of the recipe; recorded with the run.")
+    about: str = Field("", description="What it is for, in one sentence.")
     classes: tuple[str, ...] = Field(min_length=2, max_length=26, description="Class names, verbatim.")
 
 
@@ -49,26 +47,26 @@ class DominanceRecipe(AnswerRecipe):
         "pool-people", description="Classes offered: a pool recipe or file, or name and classes."
     )
     by: Annotated[By, Flag("--by")] = Field(
-        "prediction", description="Decide on predictions (the label plays no part), or on hits of the label."
+        "prediction", description="Decide by predictions (ignoring the label), or by whether they match the label."
     )
     ablation: Annotated[
         Ablation, Flag("--drop", help="Leave the other modality out instead of zeroing it.", sets="drop")
-    ] = Field("zero", description="What a setting does with the other modality.")
+    ] = Field("zero", description="How a setting removes the other modality.")
 
     def to_record(self) -> Self:
-        """With the pool's classes in it."""
+        """The recipe with the pool's classes filled in."""
         return self if self.input.replay is not None else self.model_copy(update={"pool": load_pool(self.pool)})
 
 
 def load_pool(name: str | PoolRecipe) -> PoolRecipe:
-    """A class pool by name or path, or as it stands in a recipe.
+    """A class pool by name or path, or from a recipe.
 
     Raises:
-        UserError: there is no such pool, or a field of it is wrong.
+        UserError: there is no such pool, or a field is invalid.
     """
     if isinstance(name, PoolRecipe):
         return name
     data, where = read_recipe(name)
     if data.get("kind") != "pool":
-        raise UserError(f"{where} is no pool of classes.", "See `avcurate recipe ls`; its kind must be pool.")
+        raise UserError(f"{where} is not a class pool.", "See `avcurate recipe ls`; its kind must be pool.")
     return validated(PoolRecipe, data, where)

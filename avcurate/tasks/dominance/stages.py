@@ -1,4 +1,4 @@
-"""From stored answers under A, V and AV to which modality decides. Needs no model."""
+"""Which modality decides, from stored answers under A, V and AV. Needs no model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class DominanceStage(Stage):
         self.adds = columns_schema("dominance", DOMINANCE)
 
     def identity(self) -> dict[str, Any]:
-        """By what dominance is decided."""
+        """The rule that decides dominance."""
         return {"by": self.by}
 
     def process(self, rows: Iterator[Row], log: WorkLog) -> Iterator[tuple[str, Outcome]]:
@@ -45,9 +45,9 @@ class DominanceStage(Stage):
         for s in Setting:
             answers = [parse_answer(self.prompt.read(x["text"]), row["choices"]) for x in row[f"{s}_responses"]]
             votes[s] = majority(answers)
-        said = {s: None if answer is None else [answer] for s, (answer, _) in votes.items()}
+        majorities = {s: None if answer is None else [answer] for s, (answer, _) in votes.items()}
         shares = {s: share for s, (_, share) in votes.items()}
-        added = judge(row["video_id"], [row["answer"]], said, shares, self.by)
+        added = judge(row["video_id"], [row["answer"]], majorities, shares, self.by)
         if any(votes[s][0] is None and shares[s] > 0 for s in Setting):
             added |= {"dominance": None, "dominance_reason": NO_MAJORITY, "vote_confidence": None}
         letters = LETTERS[: len(row["choices"])]
@@ -61,16 +61,16 @@ class ReplayStage(DominanceStage):
     """Columns added: ``schema.DOMINANCE``, from published answers."""
 
     def _decide(self, row: Row) -> Row:
-        said = {s: row[f"{s}_answers"] for s in Setting}
-        return judge(row["video_id"], row["classes"], said, dict.fromkeys(Setting, 1.0), self.by)
+        answers = {s: row[f"{s}_answers"] for s in Setting}
+        return judge(row["video_id"], row["classes"], answers, dict.fromkeys(Setting, 1.0), self.by)
 
 
 class PredictionSource(Source):
-    """Published answers: JSON Lines with ``video_id``, ``a``, ``v`` and ``av``, each a text or a list of texts.
+    """Published answers: JSON Lines with ``video_id``, ``a``, ``v`` and ``av``, each a string or a list of strings.
 
     Args:
         path: the answers.
-        labels: a clip list (VGGSound, VGGSounder or ``clip,label``); without it nothing is known of what is right.
+        labels: a clip list (VGGSound, VGGSounder or ``clip,label``); without it, hits are unknown.
     """
 
     name, table, key = "predictions", "predictions", "question_id"
@@ -97,7 +97,7 @@ class PredictionSource(Source):
         raw = record.value or {}
         clip = raw.get("video_id") or raw.get("clip_id")
         if not isinstance(clip, str) or not clip.strip():
-            raise RowError("field_missing", "there is no video_id.")
+            raise RowError("field_missing", "the record has no video_id.")
         row: Row = {"question_id": clip, "row": record.row, "video_id": clip, "classes": self._classes.get(clip, [])}
         return Kept(row | {f"{s}_answers": _answers(raw.get(str(s)), str(s)) for s in Setting})
 
@@ -109,13 +109,13 @@ def _answers(value: object, name: str) -> list[str] | None:
         return [v for v in value if v.strip()] or None
     if value is None:
         return None
-    raise RowError("answer_not_text", f"{name!r} is neither a text nor a list of texts.")
+    raise RowError("answer_not_text", f"{name!r} is neither a string nor a list of strings.")
 
 
 def judge(
     clip_id: str,
     labels: list[str],
-    said: dict[Setting, list[str] | None],
+    answers: dict[Setting, list[str] | None],
     shares: dict[Setting, float],
     by: By,
 ) -> Row:
@@ -123,25 +123,25 @@ def judge(
 
     Args:
         clip_id: the clip.
-        labels: its classes; may be empty, then nothing can hit.
-        said: answer or answers per setting; ``None`` where unreadable.
+        labels: its classes; if empty, hits are unknown.
+        answers: answer or answers per setting; ``None`` if unreadable.
         shares: share of responses behind each answer, in [0, 1].
         by: ``prediction`` (the paper's rule) or ``correctness``.
     """
-    sets = {s: frozenset(map(fold, said[s] or [])) for s in Setting}
+    folded = {s: frozenset(map(fold, answers[s] or [])) for s in Setting}
     truth = frozenset(map(fold, labels))
-    hits = {s: bool(sets[s] & truth) for s in Setting}
+    hits = {s: bool(folded[s] & truth) for s in Setting}
     if by == "prediction":
-        found, why = by_prediction(*(sets[s] or None for s in Setting))
+        dominance, reason = by_prediction(*(folded[s] or None for s in Setting))
     else:
-        found, why = by_correctness(*(hits[s] for s in Setting))
+        dominance, reason = by_correctness(*(hits[s] for s in Setting))
     confidence = None
-    if found is not None:
+    if dominance is not None:
         confidence = 1.0
         for share in shares.values():
             confidence *= share
-    row: Row = {"clip_id": clip_id, "labels": labels, "dominance": found, "dominance_reason": why}
+    row: Row = {"clip_id": clip_id, "labels": labels, "dominance": dominance, "dominance_reason": reason}
     row |= {"dominance_by": by, "vote_confidence": confidence}
     for s in Setting:
-        row |= {f"{s}_prediction": said[s], f"{s}_vote": shares[s], f"{s}_hit": hits[s] if labels else None}
+        row |= {f"{s}_prediction": answers[s], f"{s}_vote": shares[s], f"{s}_hit": hits[s] if labels else None}
     return row

@@ -1,4 +1,4 @@
-"""Dominance in numbers."""
+"""Summary of a dominance run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from avcurate.schema import Setting
 def summarise_dominance(run: RunDir) -> dict[str, Any]:
     """Counts of a finished run: dominance, reasons, hits per setting, disagreement and hallucination.
 
-    A clip *disagrees* where audio and video alone are answered differently; it is *hallucinated* where the answer
+    A clip *disagrees* if audio and video alone give different answers; it is *hallucinated* if the answer
     under both is none of its labels (counts as in crossmodal-hub Tab. 13, on answers instead of captions).
     """
     columns = ["dominance", "dominance_reason", "labels", *[f"{s}_{c}" for s in Setting for c in ("prediction", "hit")]]
@@ -21,23 +21,23 @@ def summarise_dominance(run: RunDir) -> dict[str, Any]:
     reasons: Counter[str] = Counter()
     agree: dict[str, Counter[bool]] = defaultdict(Counter)
     hits: dict[str, Counter[bool]] = defaultdict(Counter)
-    disagree = wrong = both = labelled = 0
+    disagree = hallucinated = both = labelled = 0
     for table in run.parts("dominance").rows(columns=columns):
         for row in table.to_pylist():
-            found = row["dominance"]
-            (dominance if found else reasons)[found or row["dominance_reason"]] += 1
+            dominant = row["dominance"]
+            (dominance if dominant else reasons)[dominant or row["dominance_reason"]] += 1
             heard, seen = ({fold(x) for x in row[f"{s}_prediction"] or []} for s in ("a", "v"))
-            apart = bool(heard and seen) and heard != seen
-            disagree += apart
+            differs = bool(heard and seen) and heard != seen
+            disagree += differs
             if row["labels"]:
                 labelled += 1
                 invented = not row["av_hit"]
-                wrong += invented
-                both += invented and apart
+                hallucinated += invented
+                both += invented and differs
                 for s in Setting:
                     hits[str(s)][row[f"{s}_hit"]] += 1
-                if found:
-                    agree[found][row["av_hit"]] += 1
+                if dominant:
+                    agree[dominant][row["av_hit"]] += 1
     return {
         "run": str(run.root),
         "clips": sum(dominance.values()) + sum(reasons.values()),
@@ -47,6 +47,6 @@ def summarise_dominance(run: RunDir) -> dict[str, Any]:
         "hit_rate": {k: round(c[True] / c.total(), 4) for k, c in hits.items()},
         "labelled": labelled,
         "disagree": disagree,
-        "hallucinated": wrong,
+        "hallucinated": hallucinated,
         "hallucinated_and_disagree": both,
     }

@@ -1,4 +1,4 @@
-"""``dominance``: clips asked of a model, or published answers replayed."""
+"""``dominance``: a model asked about clips, or published answers replayed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Dominance(Task[DominanceRecipe]):
     """Find clips that one modality decides: audio-dominant (AV = A, not V) and video-dominant (AV = V, not A).
 
-    The model classifies each clip among the classes of a pool under audio only, video only and both; the order of the
-    options is drawn per clip. With --n above 1 the majority counts and its share is kept.
+    The model assigns each clip a class of a pool under audio only, video only and both; options are shuffled per clip.
+    With --n above 1, the majority decides and its share is stored.
 
     Examples:
 
@@ -37,7 +37,7 @@ class Dominance(Task[DominanceRecipe]):
     default = "dominance"
 
     def plan(self, recipe: DominanceRecipe, context: Context) -> Job:
-        """Clips asked in full and decided, or published answers decided."""
+        """Clips sampled in full, or published answers; then dominance."""
         inputs = recipe.input
         if inputs.replay is not None:
             return Job(PredictionSource(inputs.replay, inputs.labels), (ReplayStage(recipe.by),))
@@ -63,12 +63,14 @@ class Dominance(Task[DominanceRecipe]):
         return summarise_dominance(run)
 
     def show(self, summary: dict[str, Any], out: Console) -> None:
-        """The counts."""
+        """Print the counts."""
         from rich.table import Table
 
         from avcurate.metrics.dominance import ABOUT
 
-        table = Table("dominance", "clips", "answer hits the label", title="Unimodal dominance", title_justify="left")
+        table = Table(
+            "dominance", "clips", "answer matches the label", title="Unimodal dominance", title_justify="left"
+        )
         for name, n in summary["dominance"].items():
             agreement = summary["label_agreement"].get(name)
             table.add_row(name, f"{n:,}", "-" if agreement is None else f"{agreement:.1%}")
@@ -76,10 +78,10 @@ class Dominance(Task[DominanceRecipe]):
             table.add_row(f"none: {ABOUT[name]}", f"{n:,}", "")
         out.print(table)
         out.print(
-            f"Audio and video alone are answered differently on {summary['disagree']:,} of {summary['clips']:,} clips."
+            f"Audio and video alone give different answers on {summary['disagree']:,} of {summary['clips']:,} clips."
         )
         if summary["labelled"]:
             out.print(
-                f"Of {summary['labelled']:,} clips with labels {summary['hallucinated']:,} are answered with none of "
-                f"them, {summary['hallucinated_and_disagree']:,} of those where audio and video disagree."
+                f"Of {summary['labelled']:,} labelled clips, {summary['hallucinated']:,} get an answer that matches "
+                f"none of their labels; on {summary['hallucinated_and_disagree']:,} of those, audio and video disagree."
             )

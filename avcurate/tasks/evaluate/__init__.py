@@ -1,1 +1,1 @@
-"""A model on a benchmark: under audio only, video only, both, and with the PEM forced."""
+"""Evaluate a model on a benchmark under audio only, video only, both, and with forced PEMs."""

@@ -1,7 +1,7 @@
 """How much attention the responses of an eval run pay to sound and to picture.
 
-Responses are read again by the model that wrote them, in one forward pass each, with the capturing attention of
-training: the mass of a modality's own tokens, the greatest over heads, the mean over the last layers (MAPO §3.2).
+The model rereads its own responses, in one forward pass each, with the attention capture used in training:
+the mass on a modality's tokens, maximum over heads, mean over the last layers (MAPO §3.2).
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class AttendJob:
 
     Attributes:
         run: a finished eval run.
-        condition: whose responses are read; the first one of each question.
-        layers: the decoder's last layers that are averaged.
-        limit: questions; 0 for all.
-        media: folder of the clips; by default where the run found them.
+        condition: condition whose responses are read; the first response of each question.
+        layers: number of last decoder layers to average.
+        limit: number of questions; 0 for all.
+        media: folder of the clips; by default the one recorded in the run.
     """
 
     run: Path
@@ -51,14 +51,14 @@ class AttendJob:
 
 
 def run_attend(job: AttendJob, tick: Callable[[int, int], None] = lambda done, total: None) -> dict[str, Any]:
-    """Read responses again and write ``attention.json`` into the run.
+    """Reread responses and write ``attention.json`` into the run.
 
     Returns:
-        ``{"audio": {"all", "quarters"}, "video": ..., "responses", "skipped"}``: mean mass in [0, 1] over responses, of
-        all their tokens and of each quarter of them. ``skipped`` counts questions whose media could not be read again.
+        ``{"audio": {"all", "quarters"}, "video": ..., "responses", "skipped"}``: mean mass in [0, 1] over responses,
+        for all tokens and for each quarter. ``skipped`` counts questions whose media could not be reread.
 
     Raises:
-        UserError: the run is not finished, has no such condition, or its model is not one that can be read here.
+        UserError: the run is not finished, has no such condition, or its model is not supported.
     """
     run = RunDir(job.run)
     record = run.require("eval", made_by="eval")
@@ -87,16 +87,16 @@ def run_attend(job: AttendJob, tick: Callable[[int, int], None] = lambda done, t
         job.decode_workers,
     )
     try:
-        found = _read_again(job, Omni(engine), recipe, clips, rows, tick)
+        result = _reread(job, Omni(engine), recipe, clips, rows, tick)
     finally:
         clips.close()
         engine.close()
-    found |= {"condition": job.condition, "model": model["model"]}
-    write_json(job.run / FILE, found)
-    return found
+    result |= {"condition": job.condition, "model": model["model"]}
+    write_json(job.run / FILE, result)
+    return result
 
 
-def _read_again(
+def _reread(
     job: AttendJob,
     omni: Omni,
     recipe: dict[str, Any],
@@ -108,8 +108,8 @@ def _read_again(
     layers = frozenset(range(max(0, last - job.layers), last))
     masses: dict[str, list[list[float]]] = {m: [] for m in MODALITIES}
     skipped = 0
-    for first in range(0, len(rows), BATCH):
-        batch = rows[first : first + BATCH]
+    for start in range(0, len(rows), BATCH):
+        batch = rows[start : start + BATCH]
         for row in batch:
             clips.get(row["media"], row["start"], row["end"])
         requests: list[tuple[Request, list[int]]] = []
@@ -119,12 +119,14 @@ def _read_again(
             except MediaError:
                 skipped += 1
         for rate in sorted({r.fps for r, _ in requests}):
-            alike = [pair for pair in requests if pair[0].fps == rate and pair[1]]
+            pairs = [pair for pair in requests if pair[0].fps == rate and pair[1]]
             for modality in MODALITIES:
-                masses[modality] += _mass(omni, alike, modality, layers)
-        tick(min(first + BATCH, len(rows)), len(rows))
+                masses[modality] += _mass(omni, pairs, modality, layers)
+        tick(min(start + BATCH, len(rows)), len(rows))
     if not masses["audio"]:
-        raise UserError(f"no clip of {job.run} can be read again.", "Put the media back where the run found them.")
+        raise UserError(
+            f"no clip of {job.run} can be reread.", "Put the media back, or give their folder with --media."
+        )
     means = {m: _means(masses[m]) for m in MODALITIES}
     return means | {"responses": len(masses["audio"]), "skipped": skipped, "layers": sorted(layers)}
 
@@ -140,7 +142,7 @@ def _request(
     clip = clips.get(row["media"], row["start"], row["end"]).result()
     audio, frames = show(clip, condition.setting, recipe["ablation"])
     text = next(a["texts"][0] for a in row["asked"] if a["condition"] == job.condition)
-    # a forced PEM is stored with the response, and is part of the prompt here
+    # a forced PEM is stored with the response but belongs to the prompt here
     text = text.removeprefix(condition.prefix)
     ids = omni.engine.processor.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
     prompt = recorded_prompt(recipe).render(row["question"], row["choices"])
@@ -178,15 +180,15 @@ def _mass(
 
 
 def _means(masses: list[list[float]]) -> dict[str, Any]:
-    """Mean over responses, of all tokens and by quarter; a response shorter than four tokens has empty quarters."""
+    """Mean over responses, for all tokens and by quarter; a response of fewer than four tokens has empty quarters."""
 
     def mean(values: list[float]) -> float | None:
         return sum(values) / len(values) if values else None
 
     quarters: list[list[float]] = [[] for _ in range(QUARTERS)]
-    for one in masses:
+    for response in masses:
         for q in range(QUARTERS):
-            part = [m for t, m in enumerate(one) if t * QUARTERS // len(one) == q]
+            part = [m for t, m in enumerate(response) if t * QUARTERS // len(response) == q]
             if part:
                 quarters[q].append(sum(part) / len(part))
     return {"all": mean([sum(m) / len(m) for m in masses]), "quarters": [mean(q) for q in quarters]}

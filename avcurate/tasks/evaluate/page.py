@@ -1,4 +1,4 @@
-"""An evaluation in the terminal, in Markdown and as a page."""
+"""Evaluation results in the terminal, in Markdown and as an HTML page."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from avcurate.report.page import write_page
 from avcurate.store.atomic import write_text
 
 HEAD = ("condition", "task", "questions", "accuracy", "95 %", "precision", "recall", "F1", "Yes", "unreadable", "PEM")
-VERSUS = ("condition", "questions of", "n", "this run", "the other", "difference", "95 %", "McNemar p")
+VERSUS = ("condition", "questions of", "n", "this run", "other run", "difference", "95 %", "McNemar p")
 
 
 def lines_of(summary: dict[str, Any]) -> list[list[str]]:
-    """One line per condition and task; averages over AVHBench's tasks as the papers print them."""
+    """One line per condition and task; averages over AVHBench's tasks as reported in the papers."""
     lines = []
-    for name, found in summary["conditions"].items():
-        groups = {"all": found["all"], **(found["tasks"] if len(found["tasks"]) > 1 else {})}
+    for name, measures in summary["conditions"].items():
+        groups = {"all": measures["all"], **(measures["tasks"] if len(measures["tasks"]) > 1 else {})}
         for task, m in groups.items():
             lines.append(
                 [
@@ -29,13 +29,13 @@ def lines_of(summary: dict[str, Any]) -> list[list[str]]:
                     _percent(m["accuracy"]),
                     _range(m["interval"]),
                     *(_percent(m.get(k)) for k in ("precision", "recall", "f1", "yes_rate", "unparseable")),
-                    _percent(found["pem_accuracy"]) if task == "all" else "",
+                    _percent(measures["pem_accuracy"]) if task == "all" else "",
                 ]
             )
-        if "malformed" in found:
-            lines.append(["", "no MAAM (malformed)", "", _percent(found["malformed"]), *[""] * 7])
-        if "avhbench" in found:
-            lines.append(["", "AVHBench Avg.", "", _percent(found["avhbench"]), *[""] * 7])
+        if "malformed" in measures:
+            lines.append(["", "no MAAM (malformed)", "", _percent(measures["malformed"]), *[""] * 7])
+        if "avhbench" in measures:
+            lines.append(["", "AVHBench Avg.", "", _percent(measures["avhbench"]), *[""] * 7])
     return lines
 
 
@@ -58,7 +58,7 @@ def versus_lines(compared: dict[str, Any]) -> list[list[str]]:
 
 
 def print_evaluation(summary: dict[str, Any], compared: dict[str, Any] | None, other: str, console: Console) -> None:
-    """Both tables."""
+    """Print both tables."""
     _print(console, f"{summary['model']}", HEAD, lines_of(summary))
     if compared:
         _print(console, f"against {other}", VERSUS, versus_lines(compared))

@@ -16,13 +16,13 @@ Scope = Literal["inner", "inner+open_tag", "span"]
 
 
 class EvaluateInput(QuestionInput):
-    """Questions on clips, maybe on swapped ones, and another run to compare with."""
+    """Questions on clips, optionally swapped ones, and another run to compare with."""
 
     swapped: Annotated[Path | None, Flag("--swapped")] = Field(
-        None, description="A run of `avcurate swap` whose clips stand in for the originals."
+        None, description="A run of `avcurate swap` whose clips replace the originals."
     )
     against: Annotated[Path | None, Flag("--against")] = Field(
-        None, description="Another eval run: paired differences, intervals, McNemar."
+        None, description="Another eval run to compare with: paired differences, intervals, McNemar."
     )
 
 
@@ -33,16 +33,18 @@ class EvaluateRecipe(AnswerRecipe):
     input: EvaluateInput = EvaluateInput()
     conditions: Annotated[
         tuple[str, ...],
-        Flag("--conditions", help=f"Comma-separated, of {ALL}; random and oracle follow from forced ones."),
-    ] = Field(("a", "v", "av"), description="What is shown, and which PEM the response is made to begin with.")
+        Flag("--conditions", help=f"Comma-separated, from {ALL}; random and oracle are derived from the forced PEMs."),
+    ] = Field(
+        ("a", "v", "av"), description="What the model is shown, and which PEM its response is forced to start with."
+    )
     variant: Annotated[Literal["counterfactual", "factual", "silent"], Flag("--variant")] = Field(
-        "counterfactual", description="Which clips of --swapped."
+        "counterfactual", description="Which clips of --swapped to use."
     )
     maam: Annotated[
         Scope | None,
         Flag(
             "--maam",
-            help="Decode under the modality-asymmetric attention mask; engine transformers only.",
+            help="Decode with the modality-asymmetric attention mask; engine transformers only.",
             # see train.maam_scope: the first inner token is predicted by the opening tag
             sets="inner+open_tag",
         ),
@@ -58,7 +60,7 @@ class EvaluateRecipe(AnswerRecipe):
 
     @property
     def answering(self) -> ModelSpec:
-        """The model, decoding under the mask where one is asked for."""
+        """The model, with the mask if one is set."""
         if self.maam is None:
             return self.model
         return self.model.model_copy(update={"options": {**self.model.options, "maam": self.maam}})

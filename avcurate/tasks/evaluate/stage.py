@@ -1,4 +1,4 @@
-"""Asks every question under a list of conditions, each in full."""
+"""Ask every question under each condition, with all n responses."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class EvalStage(AskingStage):
         self.adds = columns_schema("eval", EVAL)
 
     def identity(self) -> dict[str, Any]:
-        """As :class:`AskingStage`, and the conditions."""
+        """The identity of :class:`AskingStage`, and the conditions."""
         return {"conditions": [c.name for c in self.conditions], **super().identity()}
 
     def process(self, rows: Iterator[Row], log: WorkLog) -> Iterator[tuple[str, Outcome]]:
@@ -61,19 +61,19 @@ class EvalStage(AskingStage):
         clip, row = unit.clip, unit.row
         pem = pem_of(row["stated_modality"])
         asked = []
-        for name, one in unit.asked.items():
-            texts = [r["text"] for r in one.responses]
+        for name, question in unit.asked.items():
+            texts = [r["text"] for r in question.responses]
             answers = [read_answer(self.spec.prompt.read(t), row["choices"]) for t in texts]
             self.legibility.add(sum(a is None for a in answers), len(answers))
-            named = [said_pem(t) for t in texts]
+            stated = [said_pem(t) for t in texts]
             asked.append(
                 {
                     "condition": name,
                     "texts": texts,
                     "answers": answers,
                     "correct": [is_correct(a, row["answer"]) for a in answers],
-                    "pems": [None if p is None else str(p) for p in named],
-                    **{k: one.received[k] for k in TOKENS},
+                    "pems": [None if p is None else str(p) for p in stated],
+                    **{k: question.received[k] for k in TOKENS},
                 }
             )
         return {

@@ -1,4 +1,4 @@
-"""An evaluation in numbers, and two runs set against each other question by question."""
+"""Summary of an evaluation, and a paired comparison of two runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from avcurate.scheduler.spec import CONDITIONS
 from avcurate.schema import PEM
 from avcurate.seeds import derive_seed
 
-# read off the three forced ones, without asking again (SFFL Table 3)
+# derived from the three forced conditions, without sampling again (SFFL Table 3)
 DERIVED = ("random", "oracle")
 
 
@@ -43,31 +43,31 @@ class Answered:
 
     @property
     def score(self) -> float:
-        """Share of right responses."""
+        """Share of correct responses."""
         return sum(self.correct) / len(self.correct)
 
 
 def read_eval(run: RunDir) -> dict[str, list[Answered]]:
-    """Answers of an eval run by condition; ``random`` and ``oracle`` from the forced ones where all three are there.
+    """Answers of an eval run by condition; ``random`` and ``oracle`` are derived if all three forced PEMs were asked.
 
     Raises:
-        UserError: the run is no finished eval run.
+        UserError: it is not a finished eval run.
     """
     record = run.require("eval", made_by="eval")
     seed = record["recipe"]["seed"]
-    found: dict[str, list[Answered]] = defaultdict(list)
+    by_condition: dict[str, list[Answered]] = defaultdict(list)
     columns = ["question_id", "question_type", "stated_modality", "answer", "pem", "asked"]
     for table in run.parts("eval").rows(columns=columns):
         for row in table.to_pylist():
-            for name, one in _answered(row, seed):
-                found[name].append(one)
-    return dict(found)
+            for name, answered in _answered(row, seed):
+                by_condition[name].append(answered)
+    return dict(by_condition)
 
 
 def _answered(row: Row, seed: int) -> Iterator[tuple[str, Answered]]:
     asked = {a["condition"]: a for a in row["asked"]}
 
-    def one(a: Row) -> Answered:
+    def answers_of(a: Row) -> Answered:
         return Answered(
             row["question_id"],
             row["question_type"] or "",
@@ -80,43 +80,43 @@ def _answered(row: Row, seed: int) -> Iterator[tuple[str, Answered]]:
 
     for name in CONDITIONS:
         if name in asked:
-            yield name, one(asked[name])
+            yield name, answers_of(asked[name])
     if all(f"av+{p}" in asked for p in PEM):
         drawn = random.Random(derive_seed(seed, "random-pem", row["question_id"])).choice(tuple(PEM))
-        yield "random", one(asked[f"av+{drawn}"])
+        yield "random", answers_of(asked[f"av+{drawn}"])
         if (pem := pem_of(row["pem"])) is not None:
-            yield "oracle", one(asked[f"av+{pem}"])
+            yield "oracle", answers_of(asked[f"av+{pem}"])
 
 
 def summarise_eval(run: RunDir) -> dict[str, Any]:
-    """Measures per condition: over all questions, per task, and how often the named PEM is the question's.
+    """Measures per condition: over all questions, per task, and how often the stated PEM is the question's.
 
-    ``avhbench`` is the papers' average where all three of its tasks are there; ``malformed``, under MAAM, the share of
-    responses that it left to plain causal attention.
+    ``avhbench`` is the papers' average, if all three of its tasks are present; ``malformed``, under MAAM, the share of
+    responses that fell back to plain causal attention.
     """
-    found: dict[str, Any] = {}
+    conditions: dict[str, Any] = {}
     for name, answered in read_eval(run).items():
         tasks: dict[str, list[Answered]] = defaultdict(list)
         for a in answered:
             tasks[a.task].append(a)
         by_task = {t: _measures(tasks[t]) for t in sorted(tasks)}
-        found[name] = {"all": _measures(answered), "tasks": by_task, "pem_accuracy": _pem_accuracy(answered)}
+        conditions[name] = {"all": _measures(answered), "tasks": by_task, "pem_accuracy": _pem_accuracy(answered)}
         if set(AVHBENCH_QUESTIONS) <= by_task.keys():
-            found[name]["avhbench"] = avhbench_average({t: by_task[t]["accuracy"] for t in AVHBENCH_QUESTIONS})
+            conditions[name]["avhbench"] = avhbench_average({t: by_task[t]["accuracy"] for t in AVHBENCH_QUESTIONS})
     record = run.record()
     if record["recipe"].get("maam") or "maam" in record["recipe"]["model"]["options"]:
         for name, rate in _malformed(run).items():
-            found[name]["malformed"] = rate
+            conditions[name]["malformed"] = rate
     return {
         "run": str(run.root),
         "model": record["recipe"]["model"]["model"],
-        "conditions": found,
+        "conditions": conditions,
         "stages": stage_counts(record),
     }
 
 
 def _malformed(run: RunDir) -> dict[str, float]:
-    """Share of responses by condition that MAAM left to plain causal attention, for want of well-formed parts."""
+    """Share of responses by condition that fell back to plain causal attention under MAAM, being malformed."""
     from avcurate.maam.traces import malformed
 
     texts: dict[str, list[str]] = defaultdict(list)
@@ -124,14 +124,18 @@ def _malformed(run: RunDir) -> dict[str, float]:
         for row in table.to_pylist():
             for a in row["asked"]:
                 texts[a["condition"]] += a["texts"]
-    return {name: sum(bool(malformed(t)) for t in said) / len(said) for name, said in texts.items() if said}
+    return {
+        name: sum(bool(malformed(t)) for t in responses) / len(responses)
+        for name, responses in texts.items()
+        if responses
+    }
 
 
 def _measures(answered: list[Answered]) -> dict[str, Any]:
-    flat = [(x, a.truth) for a in answered for x in a.answers]
-    measured = answer_measures([x for x, _ in flat], [t for _, t in flat])
+    pairs = [(x, a.truth) for a in answered for x in a.answers]
+    measures = answer_measures([x for x, _ in pairs], [t for _, t in pairs])
     scores = np.array([a.score for a in answered])
-    return measured | {
+    return measures | {
         "questions": len(answered),
         "accuracy": float(scores.mean()),
         "interval": list(mean_interval(scores)),
@@ -144,30 +148,32 @@ def _pem_accuracy(answered: list[Answered]) -> float | None:
 
 
 def compare_runs(ours: RunDir, theirs: RunDir) -> dict[str, Any]:
-    """Two runs on the same questions, per condition: overall, per task and per PEM.
+    """Compare two runs on the same questions, per condition: overall, per task and per PEM.
 
     Returns:
-        ``{condition: {group: {n, ours, theirs, difference, interval, mcnemar}}}``; ``mcnemar`` (exact p-value) where
+        ``{condition: {group: {n, ours, theirs, difference, interval, mcnemar}}}``; ``mcnemar`` (exact p-value) if
         each question was answered once.
 
     Raises:
-        UserError: the runs share no question under one condition.
+        UserError: the runs share no question under any condition.
     """
-    a, b = read_eval(ours), read_eval(theirs)
-    found: dict[str, Any] = {}
-    for name in a.keys() & b.keys():
-        other = {x.question_id: x for x in b[name]}
-        pairs = [(x, other[x.question_id]) for x in a[name] if x.question_id in other]
+    our_answers, their_answers = read_eval(ours), read_eval(theirs)
+    differences: dict[str, Any] = {}
+    for name in our_answers.keys() & their_answers.keys():
+        other = {x.question_id: x for x in their_answers[name]}
+        pairs = [(x, other[x.question_id]) for x in our_answers[name] if x.question_id in other]
         groups: dict[str, list[tuple[Answered, Answered]]] = defaultdict(list)
         for pair in pairs:
             groups["all"].append(pair)
             groups[f"task {pair[0].task}"].append(pair)
             if pair[0].pem:
                 groups[f"PEM {pair[0].pem}"].append(pair)
-        found[name] = {g: _difference(groups[g]) for g in sorted(groups, key=lambda g: (g != "all", g))}
-    if not any(found.values()):
-        raise UserError(f"{ours.root} and {theirs.root} share no question.", "Evaluate both on one annotation file.")
-    return {name: found[name] for name in [*CONDITIONS, *DERIVED] if found.get(name)}
+        differences[name] = {g: _difference(groups[g]) for g in sorted(groups, key=lambda g: (g != "all", g))}
+    if not any(differences.values()):
+        raise UserError(
+            f"{ours.root} and {theirs.root} share no question.", "Evaluate both on the same annotation file."
+        )
+    return {name: differences[name] for name in [*CONDITIONS, *DERIVED] if differences.get(name)}
 
 
 def _difference(pairs: list[tuple[Answered, Answered]]) -> dict[str, Any]:

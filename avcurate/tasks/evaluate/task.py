@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class Evaluate(Task[EvaluateRecipe]):
     """Evaluate a model on AVHBench, AVQA, MUSIC-AVQA, Valor32k-AVQA or any table of questions.
 
-    Prints accuracy with intervals, for yes/no questions precision, recall, F1 and the rate of Yes, the share of
-    unreadable answers, and the papers' AVHBench average; writes report.md and report.html.
+    Prints accuracy with intervals, the share of unreadable answers and the papers' AVHBench average; for yes/no
+    questions also precision, recall, F1 and the rate of Yes. Writes report.md and report.html.
 
     Example: avcurate eval QA.json --media clips -m Qwen/Qwen2.5-Omni-7B --conditions a,v,av -o runs/avhbench
     """
@@ -58,7 +58,7 @@ class Evaluate(Task[EvaluateRecipe]):
         return summarise_eval(run) | {"against": compare_runs(run, RunDir(other)) if other else None}
 
     def show(self, summary: dict[str, Any], console: Console) -> None:
-        """Both tables."""
+        """Print both tables."""
         from avcurate.tasks.evaluate.page import print_evaluation
 
         print_evaluation(summary, summary["against"], "the other run", console)
@@ -89,7 +89,8 @@ def _refuse_mask(recipe: EvaluateRecipe) -> None:
         return
     if spec.engine != "transformers":
         raise UserError(
-            f"engine {spec.engine!r} cannot decode under MAAM: it has no such mask.", "Use --engine transformers."
+            f"engine {spec.engine!r} cannot decode under MAAM: it does not support the mask.",
+            "Use --engine transformers.",
         )
     if not get_prompt(recipe.prompt).fuses:
         raise UserError(
@@ -107,7 +108,7 @@ def _conditions(recipe: EvaluateRecipe) -> list[Condition]:
     chosen = [CONDITIONS[c] for c in CONDITIONS if c in recipe.conditions]
     if any(c.pem for c in chosen) and not get_prompt(recipe.prompt).fuses:
         raise UserError(
-            "a PEM can be forced in separate-then-fuse responses only, "
+            "a PEM can be forced only in separate-then-fuse responses, "
             f"not with prompt {get_prompt(recipe.prompt).name!r}.",
             "Add --prompt separate-then-fuse.",
         )

@@ -1,1 +1,1 @@
-"""What captions invent: CHAIR, F1 and ALOHa."""
+"""Hallucinated objects in captions: CHAIR, F1 and ALOHa."""

@@ -1,4 +1,4 @@
-"""Objects of captions as a language model lists them, for ALOHa."""
+"""Objects in captions, listed by a language model, for ALOHa."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from avcurate.errors import RowError
 from avcurate.metrics.aloha import Object, parse_objects
 from avcurate.metrics.answers import without_reasoning
 
-# three examples of our own; "(possibly)" marks what parse_objects drops
+# three original examples; "(possibly)" marks what parse_objects drops
 PROMPT = """List every object that the caption says is there, one per line, each line beginning with "- ".
 Write alternatives as "x or y". Mark what may or may not be there with (possibly). No actions, sounds or colours.
 
@@ -31,10 +31,10 @@ SAMPLING = Sampling(temperature=0.0, max_tokens=2048)
 
 
 def listed_objects(reply: dict[str, Any]) -> list[Object]:
-    """Objects of a model's reply.
+    """Parse the objects in a model's reply.
 
     Raises:
-        RowError: ``extraction_cut``, the list was cut off.
+        RowError: ``extraction_cut``: the list was cut off.
     """
     if reply["finish_reason"] == "length":
         raise RowError("extraction_cut", f"the list of objects was cut off after {SAMPLING.max_tokens} tokens.")

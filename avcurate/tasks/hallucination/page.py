@@ -1,4 +1,4 @@
-"""One offline page of captions with their invented words marked."""
+"""An offline page of captions with hallucinated words marked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHOWN = 200
 
 
 def write_captions_page(run: RunDir, summary: dict[str, Any]) -> Path:
-    """Write ``report.html``: measures, then captions, those with most invented objects first."""
+    """Write ``report.html``: measures, then captions, most hallucinated objects first."""
     rows: list[dict[str, Any]] = []
     for table in run.parts("hallucination").rows():
         rows += table.to_pylist()
@@ -28,14 +28,14 @@ def write_captions_page(run: RunDir, summary: dict[str, Any]) -> Path:
 
 
 def mark(caption: str, mentions: list[dict[str, Any]]) -> Markup:
-    """The caption with true objects and invented ones marked; all text escaped."""
+    """The caption with true and hallucinated objects marked; all text escaped."""
     parts: list[Markup] = []
-    at = 0
+    position = 0
     for m in mentions:
         kind = "bad" if m["invented"] else "good"
-        parts.append(escape(caption[at : m["start"]]))
+        parts.append(escape(caption[position : m["start"]]))
         words = escape(caption[m["start"] : m["end"]])
         parts.append(Markup('<mark class="{}" title="{}">{}</mark>').format(kind, m["node"], words))
-        at = m["end"]
-    parts.append(escape(caption[at:]))
+        position = m["end"]
+    parts.append(escape(caption[position:]))
     return Markup("").join(parts)

@@ -14,13 +14,13 @@ FIELDS = ("clip", "caption", "objects", "references", "flag")
 
 
 class HallucinationInput(Strict):
-    """Captions, and what is there."""
+    """Captions, and the true objects."""
 
     captions: Annotated[Path | None, Argument(), Required()] = Field(
         None, description="Table (.jsonl, .json, .csv, .parquet) with clip and caption."
     )
     truth: Annotated[Path | None, Flag("--truth")] = Field(
-        None, description="Table with clip, and objects or references; else in the captions."
+        None, description="Table with clip, and objects or references; by default the captions table."
     )
     columns: Annotated[
         dict[str, str],
@@ -33,8 +33,9 @@ class Extractor(ModelSpec):
     """A language model that lists the objects of a caption."""
 
     model: Annotated[
-        str, Flag("--extractor", help="Model that lists the objects for ALOHa; without one the vocabulary does.")
-    ] = Field("", description="A language model by name or folder; empty: the vocabulary's words.")
+        str,
+        Flag("--extractor", help="Language model that lists objects for ALOHa; by default the vocabulary finds them."),
+    ] = Field("", description="A language model by name or folder; empty: words of the vocabulary.")
 
 
 class HallucinationRecipe(TaskRecipe):
@@ -46,7 +47,7 @@ class HallucinationRecipe(TaskRecipe):
         False, description="Also match objects by meaning (ALOHa)."
     )
     as_released: Annotated[bool, Flag("--aloha-as-released", sets=True)] = Field(
-        False, description="Surplus objects cost nothing, as in ALOHa's released code."
+        False, description="Do not penalize surplus objects, as in ALOHa's released code."
     )
     embedder: Annotated[str, Flag("--embedder")] = Field(
         "embedded", description="For ALOHa: `embedded`, a model name, or http://host/v1#model."

@@ -1,4 +1,4 @@
-"""Captions against what is there: CHAIR, F1 and ALOHa, caption by caption."""
+"""Captions compared with the true objects: CHAIR, F1 and ALOHa, caption by caption."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class HallucinationStage(RecordStage):
     """Columns added: ``schema.HALLUCINATION``.
 
     Args:
-        recipe: what is measured.
-        embedder: for ALOHa; ``None`` leaves ALOHa out.
-        engine: lists the objects for ALOHa; ``None`` takes the vocabulary's.
+        recipe: what to measure.
+        embedder: for ALOHa; ``None`` skips ALOHa.
+        engine: lists objects for ALOHa; ``None``: the vocabulary finds them.
     """
 
     name = "hallucination"
@@ -49,7 +49,7 @@ class HallucinationStage(RecordStage):
         self._vectors: dict[str, np.ndarray] = {}
 
     def identity(self) -> dict[str, Any]:
-        """The truth, and the models of ALOHa."""
+        """The truth, and the models for ALOHa."""
         return {
             "truth": content_of(self.recipe.input.truth),
             "columns": self.columns,
@@ -59,17 +59,17 @@ class HallucinationStage(RecordStage):
         }
 
     def preflight(self) -> None:
-        """The embedder, where one is needed."""
+        """Check the embedder, if one is needed."""
         if self.embedder is not None:
             self.embedder.preflight()
 
     def setup(self) -> None:
-        """Read the truth, load the models."""
+        """Read the truth and load the models."""
         truth = self.recipe.input.truth
         self._truth = side_table(truth, self.columns["clip"]) if truth is not None else {}
-        for part in (self.embedder, self.engine):
-            if part is not None:
-                part.setup()
+        for model in (self.embedder, self.engine):
+            if model is not None:
+                model.setup()
 
     def close(self) -> None:
         """Free the extractor."""
@@ -89,22 +89,22 @@ class HallucinationStage(RecordStage):
             for name, text in self._texts(row).items()
         }
 
-        def made_of(replies: dict[str, list[dict[str, Any]]]) -> Outcome:
-            return Kept(self._scored(row, {name: listed_objects(said[0]) for name, said in replies.items()}))
+        def outcome_of(replies: dict[str, list[dict[str, Any]]]) -> Outcome:
+            return Kept(self._scored(row, {name: listed_objects(texts[0]) for name, texts in replies.items()}))
 
-        return TextUnit(self.row_id(row), row, self.engine, prompts, 1, SAMPLING, made_of)
+        return TextUnit(self.row_id(row), row, self.engine, prompts, 1, SAMPLING, outcome_of)
 
     def _texts(self, row: Row) -> dict[str, str]:
-        raw, found = self.raw(row), dict[str, str]()
+        raw, texts = self.raw(row), dict[str, str]()
         caption = raw.get(self.columns["caption"])
         if isinstance(caption, str) and caption.strip():
-            found[CAPTION] = caption
-        references = self._known(row, raw).get(self.columns["references"])
+            texts[CAPTION] = caption
+        references = self._truth_of(row, raw).get(self.columns["references"])
         if isinstance(references, (str, list)) and references:
-            found[REFERENCES] = references if isinstance(references, str) else " ".join(map(str, references))
-        return found
+            texts[REFERENCES] = references if isinstance(references, str) else " ".join(map(str, references))
+        return texts
 
-    def _known(self, row: Row, raw: dict[str, Any]) -> dict[str, Any]:
+    def _truth_of(self, row: Row, raw: dict[str, Any]) -> dict[str, Any]:
         return self._truth.get(self._clip(row, raw), raw)
 
     def _clip(self, row: Row, raw: dict[str, Any]) -> str:
@@ -112,20 +112,20 @@ class HallucinationStage(RecordStage):
         return str(row["row"] if clip in (None, "") else clip)
 
     def _scored(self, row: Row, listed: dict[str, list[Object]]) -> Row:
-        """One caption's columns; ``listed`` holds what a model says its caption and references name."""
+        """Columns of one caption; ``listed`` holds the objects a model found in the caption and its references."""
         raw = self.raw(row)
         caption = raw.get(self.columns["caption"])
         if not isinstance(caption, str) or not caption.strip():
-            raise RowError("caption_empty", f"there is no caption in column {self.columns['caption']!r}.")
+            raise RowError("caption_empty", f"column {self.columns['caption']!r} holds no caption.")
         clip = self._clip(row, raw)
-        truth, names, unknown = self._objects(self._known(row, raw))
+        truth, names, unknown = self._objects(self._truth_of(row, raw))
         score = score_caption(caption, truth, self.vocabulary)
-        said: list[Object] = [(w,) for w in dict.fromkeys(m.words for m in score.mentions)]
-        there: list[Object] = [(n,) for n in names]
+        candidates: list[Object] = [(w,) for w in dict.fromkeys(m.words for m in score.mentions)]
+        true_objects: list[Object] = [(n,) for n in names]
         if self.engine is not None:
-            said = listed.get(CAPTION, [])
-            there += listed.get(REFERENCES, [])
-        least, each = self._aloha(said, there)
+            candidates = listed.get(CAPTION, [])
+            true_objects += listed.get(REFERENCES, [])
+        aloha_score, object_scores = self._aloha(candidates, true_objects)
         flag = raw.get(self.columns["flag"])
         return {
             "clip_id": clip,
@@ -133,19 +133,19 @@ class HallucinationStage(RecordStage):
             "truth": sorted(truth),
             "unknown": unknown,
             "mentions": [
-                {"node": m.node, "words": m.words, "start": m.start, "end": m.end, "invented": bad}
-                for m, bad in zip(score.mentions, score.invented, strict=True)
+                {"node": m.node, "words": m.words, "start": m.start, "end": m.end, "invented": invented}
+                for m, invented in zip(score.mentions, score.invented, strict=True)
             ],
             "right": score.right,
             "found": score.found,
             "named": score.named,
-            "aloha": least,
-            "aloha_objects": each,
+            "aloha": aloha_score,
+            "aloha_objects": object_scores,
             "flag": flag if isinstance(flag, bool) else None,
         }
 
     def _objects(self, raw: dict[str, Any]) -> tuple[frozenset[str], list[str], list[str]]:
-        """Nodes that are there, the words they are given in, and given objects that map to nothing."""
+        """True vocabulary nodes, the words given for them, and given objects outside the vocabulary."""
         listed, references = raw.get(self.columns["objects"]), raw.get(self.columns["references"])
         if isinstance(listed, str):
             listed = [x.strip() for x in listed.split(",") if x.strip()]
@@ -153,7 +153,7 @@ class HallucinationStage(RecordStage):
             references = [references] if references.strip() else None
         for name, value in (("objects", listed), ("references", references)):
             if value is not None and not isinstance(value, list):
-                raise RowError("truth_not_a_list", f"{self.columns[name]!r} is a {type(value).__name__}.")
+                raise RowError("truth_not_a_list", f"{self.columns[name]!r} is a {type(value).__name__}, not a list.")
         if not isinstance(listed, list) and not isinstance(references, list):
             raise RowError(
                 "truth_missing",
@@ -164,28 +164,28 @@ class HallucinationStage(RecordStage):
         names: dict[str, None] = {}
         unknown: list[str] = []
         for name in listed or []:
-            found = self.vocabulary.objects_of_class(str(name))
-            nodes |= found
+            matches = self.vocabulary.objects_of_class(str(name))
+            nodes |= matches
             names[str(name).lower()] = None
-            if not found:
+            if not matches:
                 unknown.append(str(name))
         for text in references or []:
             for mention in self.vocabulary.mentions(str(text)):
                 nodes.add(mention.node)
                 names[mention.words] = None
         if listed and not nodes:
-            raise RowError("class_maps_to_nothing", f"none of {unknown[:5]} is an object of the vocabulary.")
+            raise RowError("class_maps_to_nothing", f"none of {unknown[:5]} is in the vocabulary.")
         return frozenset(nodes), list(names), unknown
 
-    def _aloha(self, said: list[Object], there: list[Object]) -> tuple[float | None, list[float]]:
+    def _aloha(self, candidates: list[Object], true_objects: list[Object]) -> tuple[float | None, list[float]]:
         if self.embedder is None:
             return None, []
-        return aloha(said, there, self._embed, as_released=self.recipe.as_released)
+        return aloha(candidates, true_objects, self._embed, as_released=self.recipe.as_released)
 
     def _embed(self, texts: list[str]) -> np.ndarray:
         assert self.embedder is not None
         for text in texts:
             if text not in self._vectors:
-                # alone: in a batch the last digits depend on what else is in it
+                # one at a time: in a batch, the last digits depend on its other texts
                 self._vectors[text] = self.embedder.embed([text])[0]
         return np.stack([self._vectors[t] for t in texts])

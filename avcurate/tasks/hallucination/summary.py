@@ -12,7 +12,7 @@ from avcurate.runner.stage import Row
 
 
 def summarise_hallucination(run: RunDir) -> dict[str, Any]:
-    """Measures over all captions with bootstrap intervals; where the input flags captions, how well they separate."""
+    """Measures over all captions with bootstrap intervals; for flagged input, how well the measures separate it."""
     rows = [r for t in run.parts("hallucination").rows() for r in t.to_pylist()]
     counts = np.array(
         [
@@ -29,26 +29,26 @@ def summarise_hallucination(run: RunDir) -> dict[str, Any]:
         ],
         np.int64,
     ).reshape(-1, 7)
-    found: dict[str, Any] = {"run": str(run.root), "captions": len(rows)}
-    values, ranges = measures(counts), intervals(counts)
-    # nothing to divide by is null: NaN is no JSON
-    found["measures"] = {
-        k: {"value": _number(v), "interval": [_number(x) for x in ranges[k]]} for k, v in values.items()
+    summary: dict[str, Any] = {"run": str(run.root), "captions": len(rows)}
+    values, bounds = measures(counts), intervals(counts)
+    # an undefined ratio is null: NaN is not JSON
+    summary["measures"] = {
+        k: {"value": _number(v), "interval": [_number(x) for x in bounds[k]]} for k, v in values.items()
     }
     scored = [r["aloha"] for r in rows if r["aloha"] is not None]
-    found["aloha"] = {"mean": float(np.mean(scored)) if scored else None, "captions": len(scored)}
+    summary["aloha"] = {"mean": float(np.mean(scored)) if scored else None, "captions": len(scored)}
     flagged = [r for r in rows if r["flag"] is not None]
     if flagged:
-        found["told_apart"] = _told_apart(flagged)
-    return found
+        summary["told_apart"] = _separation(flagged)
+    return summary
 
 
 def _number(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
-def _told_apart(rows: list[Row]) -> dict[str, Any]:
-    """Of captions flagged as hallucinated and not: how often an invented object, or a low ALOHa, says so."""
+def _separation(rows: list[Row]) -> dict[str, Any]:
+    """How well an invented object, or a low ALOHa score, separates captions flagged as hallucinated from the rest."""
     truth = np.array([r["flag"] for r in rows])
     invented = np.array([any(m["invented"] for m in r["mentions"]) for r in rows])
     separation: dict[str, Any] = {
@@ -61,8 +61,8 @@ def _told_apart(rows: list[Row]) -> dict[str, Any]:
     }
     scores = [(r["aloha"], r["flag"]) for r in rows if r["aloha"] is not None]
     if scores and len({f for _, f in scores}) == 2:
-        bad = np.array([s for s, f in scores if f])
-        good = np.array([s for s, f in scores if not f])
-        higher = (good[:, None] > bad[None]).mean() + 0.5 * (good[:, None] == bad[None]).mean()
-        separation["aloha_auc"] = float(higher)
+        hallucinated = np.array([s for s, f in scores if f])
+        faithful = np.array([s for s, f in scores if not f])
+        auc = (faithful[:, None] > hallucinated[None]).mean() + 0.5 * (faithful[:, None] == hallucinated[None]).mean()
+        separation["aloha_auc"] = float(auc)
     return separation

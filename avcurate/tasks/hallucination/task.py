@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class Hallucination(Task[HallucinationRecipe]):
-    """Measure what captions invent: CHAIR-i, CHAIR-s, precision, recall, F1, and ALOHa.
+    """Measure what captions hallucinate: CHAIR-i, CHAIR-s, precision, recall, F1, and ALOHa.
 
-    Objects are names of classes, of detections or plain words; references are captions whose objects count as there.
-    Writes a page that marks every invented word.
+    Objects are class names, detections or plain words; references are captions whose objects count as true.
+    Writes a page that marks every hallucinated word.
 
     Examples:
 
@@ -53,32 +53,32 @@ class Hallucination(Task[HallucinationRecipe]):
         return summarise_hallucination(run)
 
     def show(self, summary: dict[str, Any], out: Console) -> None:
-        """Measures, and how well flagged captions are separated from others."""
+        """Print the measures, and how well they separate flagged captions."""
         from rich.table import Table
 
         table = Table("measure", "value", "95 %", title=f"{summary['captions']:,} captions", title_justify="left")
         for name, m in summary["measures"].items():
             low, high = m["interval"]
-            known = m["value"] is not None and low is not None
-            shown = (f"{m['value']:.3f}", f"{low:.3f} to {high:.3f}") if known else ("-", "nothing to divide by")
-            table.add_row(name.replace("_", "-"), *shown)
+            defined = m["value"] is not None and low is not None
+            cells = (
+                (f"{m['value']:.3f}", f"{low:.3f} to {high:.3f}") if defined else ("-", "undefined (no denominator)")
+            )
+            table.add_row(name.replace("_", "-"), *cells)
         if summary["aloha"]["mean"] is not None:
             table.add_row("aloha", f"{summary['aloha']['mean']:.3f}", f"over {summary['aloha']['captions']:,} captions")
         out.print(table)
         if "told_apart" in summary:
             flags = summary["told_apart"]
-            of = {k: "-" if v is None else f"{v:.1%}" for k, v in flags["chair"].items()}
+            rates = {k: "-" if v is None else f"{v:.1%}" for k, v in flags["chair"].items()}
             out.print(
-                f"Flagged in the input: {flags['hallucinated']:,} of {flags['captions']:,}. An invented object "
-                f"is found in {of['flagged_of_hallucinated']} of those and {of['flagged_of_faithful']} of the others."
+                f"Flagged in the input: {flags['hallucinated']:,} of {flags['captions']:,}. A hallucinated object is "
+                f"found in {rates['flagged_of_hallucinated']} of those and {rates['flagged_of_faithful']} of the rest."
             )
             if "aloha_auc" in flags:
-                out.print(
-                    f"ALOHa is lower for a flagged caption than for another in {flags['aloha_auc']:.1%} of pairs."
-                )
+                out.print(f"ALOHa ranks a flagged caption below an unflagged one in {flags['aloha_auc']:.1%} of pairs.")
 
     def page(self, run: RunDir, summary: dict[str, Any]) -> Path:
-        """Captions with every invented word marked."""
+        """Captions with every hallucinated word marked."""
         from avcurate.tasks.hallucination.page import write_captions_page
 
         return write_captions_page(run, summary)

@@ -1,1 +1,1 @@
-"""How faithfully captions report what is heard and what is seen, as a language model scores it."""
+"""How faithfully captions report what is heard and seen, scored by a language model."""

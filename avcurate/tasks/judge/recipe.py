@@ -14,7 +14,7 @@ FIELDS = ("clip", "caption", "audio_caption", "video_caption", "human_audio", "h
 
 
 class JudgeInput(Strict):
-    """Captions, and what is really heard and seen."""
+    """Captions, and what is actually heard and seen."""
 
     captions: Annotated[Path | None, Argument(), Required()] = Field(
         None, description="Table with clip and caption, and audio_caption and video_caption (or --truth)."
@@ -27,7 +27,7 @@ class JudgeInput(Strict):
     ] = Field(default_factory=dict, description="Column of each field.")
     salvage: Salvage = Field(False, description=SALVAGE)
     against: Annotated[Path | None, Flag("--against")] = Field(
-        None, description="Another judge run on the same clips: the drop per modality."
+        None, description="Another judge run on the same clips to compare with: the drop per modality."
     )
 
 
@@ -45,9 +45,9 @@ class JudgeRecipe(TaskRecipe):
     kind: Literal["judge"] = "judge"
     input: JudgeInput = JudgeInput()
     model: JudgeModel = JudgeModel()
-    n: Annotated[int, Flag("--n")] = Field(1, ge=1, description="Judgements of each caption and modality.")
+    n: Annotated[int, Flag("--n")] = Field(1, ge=1, description="Judgements per caption and modality.")
     seed: Annotated[int, Flag("--seed")] = Field(0, description="Seed of the judgements.")
     sampling: SamplingSpec = SamplingSpec(temperature=0.7, top_p=0.8, top_k=20, max_tokens=8192)
     structured: Annotated[bool, Flag("--structured/--free")] = Field(
-        True, description="Hold the judge to JSON where the engine can."
+        True, description="Constrain the judge to JSON if the engine supports it."
     )

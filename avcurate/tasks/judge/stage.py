@@ -1,4 +1,4 @@
-"""Captions scored by a language model for their sound and their picture, apart."""
+"""Captions scored by a language model for sound and picture separately."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class JudgeStage(RecordStage):
 
     Args:
         engine: answers text.
-        recipe: prompts, sampling, and where the truth lies.
+        recipe: sampling options, and the path of the truth.
     """
 
     name = "judge"
@@ -59,13 +59,13 @@ class JudgeStage(RecordStage):
         }
 
     def setup(self) -> None:
-        """Read the truth, load the judge."""
+        """Read the truth and load the judge."""
         truth = self.recipe.input.truth
         self._truth = read_truth(truth, self.columns) if truth is not None else None
         self.engine.setup()
 
     def provenance(self) -> dict[str, Any]:
-        """What the judge says of itself."""
+        """The engine's report on the judge model."""
         return self.engine.provenance()
 
     def close(self) -> None:
@@ -73,7 +73,7 @@ class JudgeStage(RecordStage):
         self.engine.close()
 
     def process(self, rows: Iterator[Row], log: WorkLog) -> Iterator[tuple[str, Outcome]]:
-        """Ask for both modalities of each caption; captions that cannot be judged ask nothing."""
+        """Judge both modalities of each caption; captions without usable input never reach the judge."""
         isolation, early = Isolation(), list[tuple[str, Dead]]()
 
         def readable() -> Iterator[Row]:
@@ -99,78 +99,78 @@ class JudgeStage(RecordStage):
                 prompts[modality] = (text, seed)
         schema = SCHEMA if self.recipe.structured else ""
 
-        def made_of(replies: dict[str, list[dict[str, Any]]]) -> Outcome:
+        def outcome_of(replies: dict[str, list[dict[str, Any]]]) -> Outcome:
             return Kept(judged(row, replies))
 
-        return TextUnit(self.row_id(row), row, self.engine, prompts, self.recipe.n, self.sampling, made_of, schema)
+        return TextUnit(self.row_id(row), row, self.engine, prompts, self.recipe.n, self.sampling, outcome_of, schema)
 
     def _read(self, row: Row) -> Row:
         raw = self.raw(row)
         caption, clip = raw.get(self.columns["caption"]), raw.get(self.columns["clip"])
         if not isinstance(caption, str) or not caption.strip():
-            raise RowError("caption_empty", f"there is no caption in column {self.columns['caption']!r}.")
+            raise RowError("caption_empty", f"column {self.columns['caption']!r} holds no caption.")
         name = str(row["row"] if clip in (None, "") else clip)
-        known = raw if self._truth is None else self._truth.get(name)
-        if known is None:
+        truth = raw if self._truth is None else self._truth.get(name)
+        if truth is None:
             raise RowError("truth_missing", f"--truth has no entry for {name[:80]!r}.")
-        found: Row = {"clip": name, "caption": caption}
+        row_columns: Row = {"clip": name, "caption": caption}
         for modality in MODALITIES:
-            given = known.get(self.columns[f"{modality}_caption"])
-            texts = [given] if isinstance(given, str) else given or []
+            value = truth.get(self.columns[f"{modality}_caption"])
+            texts = [value] if isinstance(value, str) else value or []
             if not isinstance(texts, list) or not all(isinstance(t, str) for t in texts):
-                raise RowError("truth_not_text", f"{self.columns[f'{modality}_caption']!r} is no text.")
-            found[f"{modality}_references"] = [t for t in texts if t.strip()]
+                raise RowError("truth_not_text", f"{self.columns[f'{modality}_caption']!r} is not text.")
+            row_columns[f"{modality}_references"] = [t for t in texts if t.strip()]
             score = raw.get(self.columns[f"human_{modality}"])
-            found[f"human_{modality}"] = None if score in (None, "") else _finite(score)
-        if not found["audio_references"] and not found["video_references"]:
-            raise RowError("truth_missing", "neither what is heard nor what is seen is given.")
-        return found
+            row_columns[f"human_{modality}"] = None if score in (None, "") else _finite(score)
+        if not row_columns["audio_references"] and not row_columns["video_references"]:
+            raise RowError("truth_missing", "there is neither an audio nor a video caption to judge against.")
+        return row_columns
 
 
 def judged(row: Row, replies: dict[str, list[dict[str, Any]]]) -> Row:
-    """The columns of ``schema.JUDGE``: scores that could be read, and replies that could not."""
-    found: Row = {k: row[k] for k in ("clip", "caption", "human_audio", "human_video")}
+    """The columns of ``schema.JUDGE``: scores, and replies that could not be read."""
+    columns: Row = {k: row[k] for k in ("clip", "caption", "human_audio", "human_video")}
     for modality in MODALITIES:
         texts = [r["text"] for r in replies.get(modality, [])]
-        read = [parse_judgement(text) for text in texts]
-        scores = [r[0] for r in read if r is not None]
-        found |= {
+        judgements = [parse_judgement(text) for text in texts]
+        scores = [r[0] for r in judgements if r is not None]
+        columns |= {
             f"{modality}_references": row[f"{modality}_references"],
-            f"{modality}_scores": [None if r is None else r[0] for r in read],
+            f"{modality}_scores": [None if r is None else r[0] for r in judgements],
             f"{modality}_score": float(np.mean(scores)) if scores else None,
             f"{modality}_spread": float(np.std(scores)) if scores else None,
-            f"{modality}_reasons": [None if r is None else r[1] for r in read],
-            f"{modality}_unparsed": [t for t, r in zip(texts, read, strict=True) if r is None],
+            f"{modality}_reasons": [None if r is None else r[1] for r in judgements],
+            f"{modality}_unparsed": [t for t, r in zip(texts, judgements, strict=True) if r is None],
         }
-    return found
+    return columns
 
 
 def read_truth(path: Path, column: dict[str, str]) -> dict[str, Row]:
-    """What is heard and seen by clip; a clip's records are put together.
+    """Audio and video captions by clip; records of one clip are merged.
 
     Raises:
         UserError: see :func:`avcurate.sources.side.side_records`.
     """
-    found: dict[str, Row] = {}
+    truth: dict[str, Row] = {}
     for _, clip, raw in side_records(path, column["clip"]):
-        held = found.setdefault(clip, {})
+        entry = truth.setdefault(clip, {})
         for name in (column["audio_caption"], column["video_caption"]):
-            given = raw.get(name)
-            texts = given if isinstance(given, list) else [] if given in (None, "") else [given]
-            held[name] = [*held.get(name, []), *texts]
-    return found
+            value = raw.get(name)
+            texts = value if isinstance(value, list) else [] if value in (None, "") else [value]
+            entry[name] = [*entry.get(name, []), *texts]
+    return truth
 
 
 def _finite(value: Any) -> float:
-    """A person's score.
+    """A human score.
 
     Raises:
-        RowError: it is no finite number.
+        RowError: it is not a finite number.
     """
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise RowError("human_score_not_a_number", f"{str(value)[:80]!r} is no score.")
+        raise RowError("human_score_not_a_number", f"{str(value)[:80]!r} is not a score.")
     return number

@@ -1,4 +1,4 @@
-"""Judged captions in numbers, and how far they fall from one run to another."""
+"""Summary of judged captions, and the drop in scores between two runs."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from avcurate.tasks.judge.stage import MODALITIES
 
 
 def summarise_judge(run: RunDir) -> dict[str, Any]:
-    """Mean scores with intervals, what could not be read, spread between judgements, agreement with people."""
+    """Mean scores with intervals, what could not be read, spread between judgements, agreement with humans."""
     rows = [r for t in run.parts("judge").rows() for r in t.to_pylist()]
-    found: dict[str, Any] = {"run": str(run.root), "captions": len(rows)}
+    summary: dict[str, Any] = {"run": str(run.root), "captions": len(rows)}
     for modality in MODALITIES:
         scores = np.array([r[f"{modality}_score"] for r in rows if r[f"{modality}_score"] is not None])
         asked = sum(len(r[f"{modality}_scores"]) for r in rows)
-        both = [
+        paired = [
             (r[f"{modality}_score"], r[f"human_{modality}"])
             for r in rows
             if r[f"{modality}_score"] is not None and r[f"human_{modality}"] is not None
         ]
         mean, low, high = paired_interval(scores, np.zeros(len(scores))) if len(scores) else (None, None, None)
         spreads = [r[f"{modality}_spread"] for r in rows if r[f"{modality}_spread"] is not None]
-        found[modality] = {
+        summary[modality] = {
             "captions": len(scores),
             "mean": mean,
             "interval": [low, high],
@@ -35,13 +35,13 @@ def summarise_judge(run: RunDir) -> dict[str, Any]:
             "unparsed": sum(len(r[f"{modality}_unparsed"]) for r in rows),
             "unscored_captions": sum(bool(r[f"{modality}_scores"]) and r[f"{modality}_score"] is None for r in rows),
             "mean_spread": float(np.mean(spreads)) if spreads else None,
-            "human": rank_correlations(*(np.array(x) for x in zip(*both, strict=True))) if both else None,
+            "human": rank_correlations(*(np.array(x) for x in zip(*paired, strict=True))) if paired else None,
         }
-    return found
+    return summary
 
 
 def compare_judged(ours: RunDir, theirs: RunDir) -> dict[str, Any]:
-    """Per modality the drop of mean scores from the other run to this one, over clips that both scored.
+    """Drop in mean score from the other run to this one, per modality, over clips scored in both.
 
     Returns:
         ``{modality: {clips, ours, theirs, difference, interval, drop}}``; ``drop`` is relative to the other run.
@@ -49,7 +49,7 @@ def compare_judged(ours: RunDir, theirs: RunDir) -> dict[str, Any]:
     Raises:
         UserError: no clip was scored in both.
     """
-    found: dict[str, Any] = {}
+    drops: dict[str, Any] = {}
     for modality in MODALITIES:
         scores = [_scores_by_clip(run, modality) for run in (ours, theirs)]
         clips = sorted(scores[0].keys() & scores[1].keys())
@@ -57,7 +57,7 @@ def compare_judged(ours: RunDir, theirs: RunDir) -> dict[str, Any]:
             continue
         a, b = (np.array([np.mean(s[c]) for c in clips]) for s in scores)
         mean, low, high = paired_interval(a, b)
-        found[modality] = {
+        drops[modality] = {
             "clips": len(clips),
             "ours": float(a.mean()),
             "theirs": float(b.mean()),
@@ -65,15 +65,15 @@ def compare_judged(ours: RunDir, theirs: RunDir) -> dict[str, Any]:
             "interval": [low, high],
             "drop": float(-mean / b.mean()) if b.mean() else None,
         }
-    if not found:
+    if not drops:
         raise UserError(f"{ours.root} and {theirs.root} scored no clip in common.", "Judge captions of the same clips.")
-    return found
+    return drops
 
 
 def _scores_by_clip(run: RunDir, modality: str) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = defaultdict(list)
+    scores: dict[str, list[float]] = defaultdict(list)
     for table in run.parts("judge").rows(columns=["clip", f"{modality}_score"]):
         for row in table.to_pylist():
             if row[f"{modality}_score"] is not None:
-                found[row["clip"]].append(row[f"{modality}_score"])
-    return found
+                scores[row["clip"]].append(row[f"{modality}_score"])
+    return scores

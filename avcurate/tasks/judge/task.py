@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Judge(Task[JudgeRecipe]):
-    """Let a language model score captions in [0, 1], for the sound and, apart, for the picture.
+    """Score captions in [0, 1] with a language model, separately for sound and picture.
 
-    A reply that cannot be read is counted and kept, never scored 0. With columns of human scores, Spearman's and
-    Kendall's correlation are printed with intervals.
+    A reply that cannot be read is counted and stored, never scored 0. Given columns of human scores, Spearman's and
+    Kendall's correlations are printed with intervals.
 
     Example: avcurate judge captions/av.jsonl --truth truth.jsonl -e server --url http://127.0.0.1:8000/v1 -o runs/judge
     """
@@ -38,14 +38,14 @@ class Judge(Task[JudgeRecipe]):
         return Job(RecordSource(recipe.input.captions, recipe.input.salvage), (JudgeStage(engine, recipe),))
 
     def summarise(self, run: RunDir) -> dict[str, Any]:
-        """Mean scores with intervals, agreement with people, and the drop from another run."""
+        """Mean scores with intervals, agreement with humans, and the drop from another run."""
         from avcurate.tasks.judge.summary import compare_judged, summarise_judge
 
         other = run.path_of("against")
         return summarise_judge(run) | {"against": compare_judged(run, RunDir(other)) if other else None}
 
     def show(self, summary: dict[str, Any], console: Console) -> None:
-        """Scores per modality, and the drop."""
+        """Print scores per modality, and the drop."""
         from avcurate.tasks.judge.terminal import print_judging
 
         print_judging(summary, summary["against"], console)

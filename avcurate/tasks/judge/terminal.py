@@ -9,7 +9,7 @@ from rich.table import Table
 
 
 def print_judging(summary: dict[str, Any], compared: dict[str, Any] | None, console: Console) -> None:
-    """Scores per modality, what could not be read, agreement with people, and the drop from another run."""
+    """Scores per modality, unreadable replies, agreement with humans, and the drop from another run."""
     table = Table("", "captions", "score", "95 %", "spread", "unreadable", "Spearman", "Kendall")
     for modality in ("audio", "video"):
         m = summary[modality]
@@ -25,7 +25,7 @@ def print_judging(summary: dict[str, Any], compared: dict[str, Any] | None, cons
         )
     console.print(table)
     if compared:
-        drops = Table("", "clips", "this run", "the other", "difference", "95 %", "drop", title="against the other run")
+        drops = Table("", "clips", "this run", "other run", "difference", "95 %", "drop", title="against the other run")
         for modality, d in compared.items():
             drop = "–" if d["drop"] is None else f"{d['drop']:.0%}"
             cells = (_number(d["ours"]), _number(d["theirs"]), f"{d['difference']:+.3f}", _range(d["interval"]), drop)
@@ -41,7 +41,11 @@ def _range(values: list[float | None]) -> str:
     return "–" if values[0] is None else f"{values[0]:.3f} to {values[1]:.3f}"
 
 
-def _with_range(found: dict[str, Any] | None) -> str:
-    if not found or found["value"] is None:
+def _with_range(correlation: dict[str, Any] | None) -> str:
+    if not correlation or correlation["value"] is None:
         return "–"
-    return f"{found['value']:.3f} ({_range(found['interval'])})" if found["interval"] else _number(found["value"])
+    return (
+        f"{correlation['value']:.3f} ({_range(correlation['interval'])})"
+        if correlation["interval"]
+        else _number(correlation["value"])
+    )

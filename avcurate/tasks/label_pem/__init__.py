@@ -1,1 +1,1 @@
-"""The main job: each question's Preferred Evidence Modality."""
+"""The main task: label each question's Preferred Evidence Modality."""

@@ -1,4 +1,4 @@
-"""The first step of label-pem alone; label-pem resumes from it."""
+"""The first stage of label-pem by itself; label-pem resumes from it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def ingest_only(recipe: LabelPemRecipe, out: Path, begin: Begin = begin_no_progr
     """Read the annotations into the table ``questions``.
 
     Raises:
-        UserError: an input is missing or cannot be read to its end.
+        UserError: an input is missing or cannot be read in full.
     """
     require_inputs(recipe.input, LabelPem.name)
     job = Job(question_source(recipe.input), ())

@@ -1,4 +1,4 @@
-"""From stored counts and similarities to labels, for whole tables at a time and without a model."""
+"""Labels from stored counts and similarities, whole tables at a time and without a model."""
 
 from __future__ import annotations
 
@@ -33,20 +33,22 @@ def solved(
     consistency: NDArray[np.float64],
     thresholds: Thresholds,
 ) -> NDArray[np.int8]:
-    """Whether one setting solves each question: 1 yes, 0 no, 2 not decided by what was asked.
+    """Whether one setting solves each question: 1 yes, 0 no, 2 undecided by the stored responses.
 
-    "Cannot solve" is not solved (either criterion fails). A setting that was stopped early is 0 where
-    it could no longer reach the threshold, and 2 where it still could.
+    A question is unsolved if either criterion fails. A setting that was stopped early is 0 if
+    it could no longer reach the threshold, and 2 if it still could.
     """
     sizes = np.unique(n)
-    need = np.zeros_like(n)
+    required = np.zeros_like(n)
     for size in sizes:
-        need[n == size] = needed(thresholds.tau_acc, int(size))
-    reach = k + np.maximum(n - asked, 0) >= need
-    # one response has no pairs: with n = 1 there is nothing to disagree
-    alike = np.where(np.isnan(consistency), n == 1, consistency >= thresholds.tau_cot)
-    full = asked >= n
-    return np.where(~reach, 0, np.where(full, (alike & (k >= need)).astype(np.int8), _UNKNOWN)).astype(np.int8)
+        required[n == size] = needed(thresholds.tau_acc, int(size))
+    reachable = k + np.maximum(n - asked, 0) >= required
+    # a single response has no pairs: with n = 1 there is nothing to disagree with
+    consistent = np.where(np.isnan(consistency), n == 1, consistency >= thresholds.tau_cot)
+    asked_in_full = asked >= n
+    return np.where(
+        ~reachable, 0, np.where(asked_in_full, (consistent & (k >= required)).astype(np.int8), _UNKNOWN)
+    ).astype(np.int8)
 
 
 def label_table(table: pa.Table, thresholds: Thresholds) -> pa.Table:
@@ -57,28 +59,28 @@ def label_table(table: pa.Table, thresholds: Thresholds) -> pa.Table:
         thresholds: what counts as solved.
 
     Returns:
-        The same rows in the same order; each has a PEM or a reason why not.
+        The same rows in the same order; each has a PEM or the reason it has none.
     """
     n = _ints(table, "n")
-    states, sure = {}, {}
+    states, p_solved = {}, {}
     for s in Setting:
         k, asked = _ints(table, f"{s}_k"), _ints(table, f"{s}_asked")
-        spread = table.column(f"{s}_consistency").to_numpy().astype(np.float64)
-        states[s] = solved(k, asked, n, spread, thresholds)
-        sure[s] = _p(k, asked, n, thresholds.tau_acc)
+        consistency = table.column(f"{s}_consistency").to_numpy().astype(np.float64)
+        states[s] = solved(k, asked, n, consistency, thresholds)
+        p_solved[s] = _p_solvable(k, asked, n, thresholds.tau_acc)
     added: dict[str, Any] = {}
     for s in Setting:
         added[f"{s}_solved"] = pa.array(states[s] == 1, mask=states[s] == _UNKNOWN)
     for s in Setting:
-        added[f"{s}_p_solvable"] = pa.array(sure[s])
-    pem, reason = _truth(states)
+        added[f"{s}_p_solvable"] = pa.array(p_solved[s])
+    pem, reason = _pems(states)
     confidence = np.ones(len(n))
     for s in Setting:
-        confidence *= np.where(states[s] == 1, sure[s], 1 - sure[s])
-    without = np.array([p is None for p in pem], bool)
+        confidence *= np.where(states[s] == 1, p_solved[s], 1 - p_solved[s])
+    unlabelled = np.array([p is None for p in pem], bool)
     added["pem"] = pa.array(pem, pa.string())
     added["discard_reason"] = pa.array(reason, pa.string())
-    added["confidence"] = pa.array(confidence, mask=without)
+    added["confidence"] = pa.array(confidence, mask=unlabelled)
     added["tau_acc"] = pa.array(np.full(len(n), thresholds.tau_acc))
     added["tau_cot"] = pa.array(np.full(len(n), thresholds.tau_cot))
     for column in LABEL:
@@ -94,22 +96,24 @@ def _ints(table: pa.Table, name: str) -> NDArray[np.int64]:
     return np.asarray(table.column(name).to_numpy(), np.int64)
 
 
-def _p(k: NDArray[np.int64], asked: NDArray[np.int64], n: NDArray[np.int64], tau_acc: float) -> NDArray[np.float64]:
-    triples, where = np.unique(np.stack([k, asked, n], 1), axis=0, return_inverse=True)
+def _p_solvable(
+    k: NDArray[np.int64], asked: NDArray[np.int64], n: NDArray[np.int64], tau_acc: float
+) -> NDArray[np.float64]:
+    triples, inverse = np.unique(np.stack([k, asked, n], 1), axis=0, return_inverse=True)
     values = np.array([p_solvable(int(a), int(b), int(c), tau_acc) for a, b, c in triples])
-    return values[where.reshape(-1)] if len(values) else np.zeros(0)
+    return values[inverse.reshape(-1)] if len(values) else np.zeros(0)
 
 
-def _truth(states: dict[Setting, NDArray[np.int8]]) -> tuple[list[str | None], list[str | None]]:
+def _pems(states: dict[Setting, NDArray[np.int8]]) -> tuple[list[str | None], list[str | None]]:
     code = states[Setting.A].astype(int) * 9 + states[Setting.V] * 3 + states[Setting.AV]
-    known = (False, True, None)
-    outcome = [label(a, v, av) for a, v, av in product(known, repeat=3)]
-    pem: list[str | None] = [None if p is None else str(p) for p, _ in outcome]
-    return [pem[c] for c in code], [outcome[c][1] for c in code]
+    solved_states = (False, True, None)
+    outcomes = [label(a, v, av) for a, v, av in product(solved_states, repeat=3)]
+    pem: list[str | None] = [None if p is None else str(p) for p, _ in outcomes]
+    return [pem[c] for c in code], [outcomes[c][1] for c in code]
 
 
 class LabelStage(TableStage):
-    """Columns added: ``schema.LABEL``. Other thresholds cost seconds, so nothing is asked before they are applied."""
+    """Columns added: ``schema.LABEL``. Applying other thresholds takes seconds and samples nothing."""
 
     name = "label"
     version = 1
@@ -123,13 +127,13 @@ class LabelStage(TableStage):
         return {"tau_acc": self.thresholds.tau_acc, "tau_cot": self.thresholds.tau_cot}
 
     def table(self, rows: pa.Table) -> pa.Table:
-        """A PEM, or the reason there is none, for each row."""
+        """A PEM, or the reason for none, for each row."""
         return label_table(rows, self.thresholds).select(self.adds.names).cast(self.adds)
 
     def counts(self, added: pa.Table) -> dict[str, float]:
         """Rows per PEM and per reason."""
-        found: dict[str, float] = {}
+        counts: dict[str, float] = {}
         for name in ("pem", "discard_reason"):
             for entry in added.column(name).drop_null().value_counts():
-                found[entry["values"].as_py()] = entry["counts"].as_py()
-        return found
+                counts[entry["values"].as_py()] = entry["counts"].as_py()
+        return counts

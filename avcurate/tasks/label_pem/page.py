@@ -1,4 +1,4 @@
-"""One offline HTML page of a run: what happened to every row, what the labels are, and examples to listen to."""
+"""Offline HTML report of a run: what happened to every row, the labels, and examples to listen to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHART = {"width": 300, "height": 220, "margin": 34}
 
 
 def write_report(run: RunDir, summary: dict[str, Any]) -> Path:
-    """Write ``report.html`` into the run directory; text is escaped, clips are linked where they lie."""
+    """Write ``report.html`` into the run directory; text is escaped, clips are linked in place."""
     return write_page(
         run.root / "report.html",
         __package__,
@@ -53,10 +53,10 @@ def _scatter(run: RunDir, setting: Setting, thresholds: dict[str, Any]) -> dict[
                 continue
             total += 1
             if len(points) < MAX_POINTS:
-                # several questions share a spot; a fixed spread makes them visible
-                spread = ((len(points) * 0.618) % 1 - 0.5) * 0.05
+                # questions overlap; a fixed jitter keeps them apart
+                jitter = ((len(points) * 0.618) % 1 - 0.5) * 0.05
                 rate = row[columns[0]] / row[columns[1]]
-                points.append({"x": x(min(1, max(0, rate + spread))), "y": y(row[columns[2]]), "pem": row["pem"]})
+                points.append({"x": x(min(1, max(0, rate + jitter))), "y": y(row[columns[2]]), "pem": row["pem"]})
     return {
         **CHART,
         "name": SETTING_NAMES[str(setting)],
@@ -71,16 +71,16 @@ def _scatter(run: RunDir, setting: Setting, thresholds: dict[str, Any]) -> dict[
 
 def _examples(run: RunDir, summary: dict[str, Any]) -> list[dict[str, Any]]:
     media_root = (run.path_of("media") or Path()).resolve()
-    wanted = {name: EXAMPLES_PER_LABEL for name in (*summary["labels"], *summary["discarded"])}
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in wanted}
+    quota = {name: EXAMPLES_PER_LABEL for name in (*summary["labels"], *summary["discarded"])}
+    examples: dict[str, list[dict[str, Any]]] = {name: [] for name in quota}
     for table in run.parts("label").rows():
         for row in table.to_pylist():
             label = row["pem"] or row["discard_reason"]
-            if len(found[label]) < wanted[label]:
-                found[label].append(_example(row, label, media_root, run.root))
-        if all(len(found[k]) >= min(v, _count(summary, k)) for k, v in wanted.items()):
+            if len(examples[label]) < quota[label]:
+                examples[label].append(_example(row, label, media_root, run.root))
+        if all(len(examples[k]) >= min(v, _count(summary, k)) for k, v in quota.items()):
             break
-    return [e for examples in found.values() for e in examples]
+    return [e for group in examples.values() for e in group]
 
 
 def _count(summary: dict[str, Any], label: str) -> int:
@@ -120,11 +120,11 @@ def _example(row: dict[str, Any], label: str, media_root: Path, run_root: Path) 
     }
 
 
-def _dead(run: RunDir, most: int = 50) -> list[dict[str, Any]]:
+def _dead(run: RunDir, limit: int = 50) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for stage in ("questions", "sample", "score"):
         for table in run.parts(stage).rows("dead"):
-            rows += table.slice(0, most - len(rows)).to_pylist()
-            if len(rows) >= most:
+            rows += table.slice(0, limit - len(rows)).to_pylist()
+            if len(rows) >= limit:
                 return rows
     return rows

@@ -12,7 +12,7 @@ from avcurate.tasks.legibility import AnswerRecipe
 
 
 class EmbedderSpec(Strict):
-    """What measures how alike reasonings are. ``tau_cot`` belongs to it: scales differ by embedder."""
+    """The embedder that measures CoT consistency. ``tau_cot`` belongs to it, because scales differ by embedder."""
 
     model: Annotated[str, Flag("--embedder")] = Field(
         "embedded", description="`embedded`, a model name or folder, or http://host/v1#model."
@@ -28,8 +28,8 @@ class LabelPemRecipe(AnswerRecipe):
     kind: Literal["label-pem"] = "label-pem"
     input: QuestionInput = QuestionInput()
     early_exit: Annotated[
-        bool, Flag("--exhaustive", help="Ask every setting in full; same labels, more tokens.", sets=False)
-    ] = Field(True, description="Ask no further than the label needs.")
+        bool, Flag("--exhaustive", help="Sample every setting in full; same labels, more tokens.", sets=False)
+    ] = Field(True, description="Stop sampling once the label is decided.")
     tau_acc: Annotated[float, Flag("--tau-acc")] = Field(
         0.75, gt=0, le=1, description="Minimum correctness rate of a solved setting."
     )

@@ -1,4 +1,4 @@
-"""Other thresholds on stored evidence: new labels, what changed, and a sweep."""
+"""Relabelling from stored responses with other thresholds: new labels, what changed, and a sweep."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from avcurate.tasks.label_pem.labels import LabelStage, Thresholds, label_table
 
 SWEEP_ACC = (0.625, 0.75, 0.875, 1.0)
 SWEEP_COT = (-1.0, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
-NARROW = ["row", "n", *[f"{s}_{c}" for s in Setting for c in ("k", "asked", "consistency")]]
+SCORE_COLUMNS = ["row", "n", *[f"{s}_{c}" for s in Setting for c in ("k", "asked", "consistency")]]
 
 
 def relabel_run(
     run: RunDir, tau_acc: float | None, tau_cot: float | None, watch: Watch = no_progress
 ) -> dict[str, Any]:
-    """Label a run again; thresholds that are not given stay.
+    """Relabel a run; thresholds that are not given stay as they are.
 
     Returns:
         ``before`` and ``after`` thresholds, ``rows``, ``changed``, ``undecided`` and the ``changes`` by kind.
@@ -54,7 +54,7 @@ def relabel_run(
             for c in run.parts("label").commits()
         }
         stage = LabelStage(after)
-        # labels of both thresholds lie side by side until this is done
+        # labels of both thresholds coexist until this is done
         record.pop("complete", None)
         record["stages"].setdefault("label", {}).pop("complete", None)
         run.save(record)
@@ -62,9 +62,9 @@ def relabel_run(
         entry = record["stages"].setdefault("label", {})
         entry |= {"table": "label", "identity": stage.identity(), "facts": facts, "complete": True}
         entry |= {"in": tally.total, "kept": tally.kept, "filtered": {}, "dead": {}}
-        # what runs it again, e.g. `retry`, must not bring the old thresholds back
+        # later runs, e.g. `retry`, must not restore the old thresholds
         recipe["tau_acc"], recipe["embedder"]["tau_cot"] = after.tau_acc, after.tau_cot
-        # one that a kill cut off is whole again: all stages before it are
+        # completes an interrupted relabel, too: all earlier stages are complete
         record["complete"] = True
         run.save(record)
         for commit in run.parts("label").commits():
@@ -96,29 +96,31 @@ def load_truth(path: Path) -> dict[int, str | None]:
         rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
         return {int(r["id"]) + 1: r["pem"] for r in rows}
     except (OSError, ValueError, KeyError, TypeError) as e:
-        raise UserError(f"{path} is not a truth.jsonl: {e}", "Give the one that `avcurate demo build` wrote.") from None
+        raise UserError(
+            f"{path} is not a truth.jsonl: {e}", "Give the file that `avcurate demo build` wrote."
+        ) from None
 
 
 def agreement(pem: list[str | None], truth: list[str | None]) -> dict[str, float]:
-    """Precision and recall of each label, and of all of them."""
+    """Precision and recall of each label."""
     scores: dict[str, float] = {}
     for name in PEM:
-        hit = sum(p == t == str(name) for p, t in zip(pem, truth, strict=True))
-        scores[f"{name}_precision"] = hit / max(1, sum(p == str(name) for p in pem))
-        scores[f"{name}_recall"] = hit / max(1, sum(t == str(name) for t in truth))
+        correct = sum(p == t == str(name) for p, t in zip(pem, truth, strict=True))
+        scores[f"{name}_precision"] = correct / max(1, sum(p == str(name) for p in pem))
+        scores[f"{name}_recall"] = correct / max(1, sum(t == str(name) for t in truth))
     return scores
 
 
 def sweep_run(run: RunDir, truth_file: Path | None = None) -> list[dict[str, Any]]:
-    """Labels at every pair of thresholds; with a truth, precision and recall beside them."""
-    tables = list(run.parts("score").rows(columns=NARROW))
+    """Label counts at every pair of thresholds; with a truth file, also precision and recall."""
+    tables = list(run.parts("score").rows(columns=SCORE_COLUMNS))
     if not tables:
         raise UserError(f"{run.root} has no scored rows yet.", "Run `avcurate label-pem` first.")
     table = pa.concat_tables(tables)
     truth = None
     if truth_file is not None:
-        known = load_truth(truth_file)
-        truth = [known.get(r) for r in table.column("row").to_pylist()]
+        truth_by_row = load_truth(truth_file)
+        truth = [truth_by_row.get(r) for r in table.column("row").to_pylist()]
     rows = []
     for tau_acc in SWEEP_ACC:
         for tau_cot in SWEEP_COT:
@@ -138,14 +140,14 @@ def confusion(run: RunDir, truth_file: Path) -> dict[str, Any]:
     truth = load_truth(truth_file)
     counts: Counter[tuple[str, str]] = Counter()
     pem: list[str | None] = []
-    known: list[str | None] = []
+    true_pem: list[str | None] = []
     for table in run.parts("label").rows(columns=["row", "pem"]):
         for row in table.to_pylist():
             pem.append(row["pem"])
-            known.append(truth.get(row["row"]))
-            counts[known[-1] or "none", row["pem"] or "none"] += 1
+            true_pem.append(truth.get(row["row"]))
+            counts[true_pem[-1] or "none", row["pem"] or "none"] += 1
     names = [*map(str, PEM), "none"]
     return {
         "confusion": {t: {p: counts[t, p] for p in names} for t in names},
-        **agreement(pem, known),
+        **agreement(pem, true_pem),
     }

@@ -1,4 +1,4 @@
-"""Reads answers from the stored raw responses, counts the right ones, measures how alike the reasoning is."""
+"""Parse answers from the stored raw responses, count the correct ones and measure CoT consistency."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ScoreStage(Stage):
         return {"n": self.n, **self.embedder.identity()}
 
     def preflight(self) -> None:
-        """Find out whether the embedder can be had, before anything is sampled."""
+        """Check that the embedder is available before anything is sampled."""
         self.embedder.preflight()
 
     def setup(self) -> None:
@@ -40,7 +40,7 @@ class ScoreStage(Stage):
         self.embedder.setup()
 
     def process(self, rows: Iterator[Row], log: WorkLog) -> Iterator[tuple[str, Outcome]]:
-        """Score one row after the other."""
+        """Score rows one by one."""
         yield from in_batches(rows, 1, self.row_id, lambda batch: [self._score(batch[0])])
 
     def _score(self, row: Row) -> Outcome:
@@ -50,25 +50,25 @@ class ScoreStage(Stage):
     def _vectors(self, texts: list[list[str]]) -> dict[str, NDArray[np.float32]]:
         """A vector for every text of a row.
 
-        They make one batch, whatever was embedded before: padding and batch size move the last digits of a vector, and
-        a run that was cut off must end with the digits of an unbroken one.
+        Always embedded as one batch: padding and batch size change the last digits of a vector, and an interrupted
+        run must end with the same digits as an unbroken one.
         """
-        wanted = list(dict.fromkeys(t for setting in texts for t in setting if t))
-        return dict(zip(wanted, self.embedder.embed(wanted) if wanted else (), strict=True))
+        unique = list(dict.fromkeys(t for setting in texts for t in setting if t))
+        return dict(zip(unique, self.embedder.embed(unique) if unique else (), strict=True))
 
     def _consistency(self, texts: list[list[str]], vectors: dict[str, NDArray[np.float32]]) -> list[float | None]:
-        """Per setting; null where there are fewer than two texts, or one has no reasoning at all."""
-        whole = [i for i, setting in enumerate(texts) if len(setting) > 1 and all(setting)]
-        if not whole:
+        """CoT consistency per setting; ``None`` with fewer than two texts, or if one has no reasoning."""
+        scorable = [i for i, setting in enumerate(texts) if len(setting) > 1 and all(setting)]
+        if not scorable:
             return [None] * len(texts)
-        flat = np.stack([vectors[t] for i in whole for t in texts[i]])
-        groups = np.array([i for i in whole for _ in texts[i]])
+        flat = np.stack([vectors[t] for i in scorable for t in texts[i]])
+        groups = np.array([i for i in scorable for _ in texts[i]])
         means = mean_pairwise_cosine(flat, groups, len(texts))
         return [None if np.isnan(m) else float(m) for m in means]
 
-    def _added(self, row: Row, spread: list[float | None]) -> Row:
+    def _added(self, row: Row, consistencies: list[float | None]) -> Row:
         added: Row = {"n": self.n, "embedder": self.embedder.name}
-        for setting, consistency in zip(Setting, spread, strict=True):
+        for setting, consistency in zip(Setting, consistencies, strict=True):
             answers = [parse_answer(self.prompt.read(x["text"]), row["choices"]) for x in row[f"{setting}_responses"]]
             correct = [is_correct(a, row["answer"]) for a in answers]
             added |= {

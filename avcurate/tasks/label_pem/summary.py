@@ -1,4 +1,4 @@
-"""A run in numbers, gathered from its record, its commits and its narrow columns."""
+"""Summary of a run, from its record, its commits and its narrow columns."""
 
 from __future__ import annotations
 
@@ -43,32 +43,32 @@ def summarise(run: RunDir) -> dict[str, Any]:
 def _settings(run: RunDir, record: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     n = record.get("recipe", {}).get("n", 0)
     columns = ["n"] + [f"{s}_{c}" for s in Setting for c in ("k", "asked", "answers", "consistency")]
-    # runs of schema version 2 did not count it
-    counted = f"{Setting.AV}_cut" in run.parts("score").columns()
-    columns += [f"{s}_cut" for s in Setting] if counted else []
+    # runs of schema version 2 lack this column
+    has_cut = f"{Setting.AV}_cut" in run.parts("score").columns()
+    columns += [f"{s}_cut" for s in Setting] if has_cut else []
     tables = list(run.parts("score").rows(columns=columns))
     settings: dict[str, Any] = {}
-    asked_in_all = possible = 0
+    total_asked = exhaustive = 0
     for s in Setting:
         asked = sum(int(np.sum(t.column(f"{s}_asked").to_numpy())) for t in tables)
-        right = sum(int(np.sum(t.column(f"{s}_k").to_numpy())) for t in tables)
+        correct = sum(int(np.sum(t.column(f"{s}_k").to_numpy())) for t in tables)
         unread = sum(t.column(f"{s}_answers").combine_chunks().flatten().null_count for t in tables)
-        low, high = wilson(right, asked)
+        low, high = wilson(correct, asked)
         settings[str(s)] = {
             "responses": asked,
-            "right": right,
-            "accuracy": right / asked if asked else None,
+            "right": correct,
+            "accuracy": correct / asked if asked else None,
             "interval": [low, high],
             "unparseable": unread,
             "unparseable_rate": unread / asked if asked else None,
-            "cut": sum(int(np.sum(t.column(f"{s}_cut").to_numpy())) for t in tables) if counted else None,
+            "cut": sum(int(np.sum(t.column(f"{s}_cut").to_numpy())) for t in tables) if has_cut else None,
         }
-        asked_in_all += asked
-        possible += n * sum(t.num_rows for t in tables)
+        total_asked += asked
+        exhaustive += n * sum(t.num_rows for t in tables)
     saving = {
         "on": record.get("recipe", {}).get("early_exit", False),
-        "responses": asked_in_all,
-        "exhaustive_responses": possible,
-        "saved": 1 - asked_in_all / possible if possible else 0.0,
+        "responses": total_asked,
+        "exhaustive_responses": exhaustive,
+        "saved": 1 - total_asked / exhaustive if exhaustive else 0.0,
     }
     return settings, saving

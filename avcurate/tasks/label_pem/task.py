@@ -79,13 +79,13 @@ class LabelPem(Task[LabelPemRecipe]):
         return summarise(run)
 
     def show(self, summary: dict[str, Any], console: Console) -> None:
-        """Labels, settings and saving."""
+        """Print labels, settings and savings."""
         from avcurate.tasks.label_pem.terminal import print_summary
 
         print_summary(summary, console)
 
     def page(self, run: RunDir, summary: dict[str, Any]) -> Path:
-        """One offline page: what happened to every row, what the labels are, examples to listen to."""
+        """Offline page: what happened to every row, the labels, examples to listen to."""
         from avcurate.tasks.label_pem.page import write_report
 
         return write_report(run, summary)

@@ -12,7 +12,7 @@ from avcurate.report.terminal import SETTING_NAMES, console, reasons
 
 
 def print_summary(summary: dict[str, Any], out: Console) -> None:
-    """Labels, settings, saving."""
+    """Print labels, settings, savings."""
     total = sum(summary["labels"].values()) + sum(summary["discarded"].values())
     labels = Table("label", "questions", "share", title="Preferred Evidence Modality", title_justify="left")
     for name, n in summary["labels"].items():
@@ -20,7 +20,7 @@ def print_summary(summary: dict[str, Any], out: Console) -> None:
     for name, n in summary["discarded"].items():
         labels.add_row(f"none: {ABOUT.get(name, name)}", f"{n:,}", _share(n, total))
     out.print(labels)
-    columns = ("setting", "responses", "right", "95 %", "unreadable", "cut off")
+    columns = ("setting", "responses", "correct", "95 %", "unreadable", "cut off")
     settings = Table(*columns, title="Answers", title_justify="left")
     for name, s in summary["settings"].items():
         rate = "-" if s["accuracy"] is None else f"{s['accuracy']:.1%}"
@@ -37,7 +37,7 @@ def print_summary(summary: dict[str, Any], out: Console) -> None:
     saving = summary["early_exit"]
     if saving["on"]:
         out.print(
-            f"Early exit asked {saving['responses']:,} of {saving['exhaustive_responses']:,} responses: "
+            f"Early exit sampled {saving['responses']:,} of {saving['exhaustive_responses']:,} responses: "
             f"{saving['saved']:.0%} saved, same labels."
         )
 
@@ -47,8 +47,8 @@ def _share(n: int, total: int) -> str:
 
 
 def print_plan(plan: dict[str, Any]) -> None:
-    """What a run will cost."""
-    table = Table("what", "how much", title="Plan (nothing was asked, no weight was loaded)", title_justify="left")
+    """Print what a run will cost."""
+    table = Table("item", "estimate", title="Plan (no model was run, no weights were loaded)", title_justify="left")
     for key, value in plan.items():
         if isinstance(value, dict):
             value = reasons(value)
@@ -57,7 +57,7 @@ def print_plan(plan: dict[str, Any]) -> None:
 
 
 def print_relabel(change: dict[str, Any]) -> None:
-    """Which labels changed between two pairs of thresholds."""
+    """Print which labels changed between two pairs of thresholds."""
     out = console()
     old, new = change["before"], change["after"]
     out.print(f"tau_acc {old['tau_acc']:g} → {new['tau_acc']:g}, tau_cot {old['tau_cot']:g} → {new['tau_cot']:g}")
@@ -67,26 +67,26 @@ def print_relabel(change: dict[str, Any]) -> None:
     out.print(table if change["changes"] else "No label changed.")
     out.print(f"{change['changed']:,} of {change['rows']:,} questions changed; {change['undecided']:,} are undecided.")
     if change["undecided"]:
-        out.print("Ask those again: run the same `avcurate label-pem` with these thresholds and --force.")
+        out.print("To decide those, run the same `avcurate label-pem` with these thresholds and --force.")
 
 
 def print_sweep(rows: list[dict[str, Any]]) -> None:
-    """Labels over thresholds."""
+    """Print labels over thresholds."""
     extra = [k for k in rows[0] if k not in ("tau_acc", "tau_cot")]
     table = Table("tau_acc", "tau_cot", *[e.replace("_", " ") for e in extra], title="Sweep", title_justify="left")
     for row in rows:
-        shown = [f"{row[e]:.3f}" if isinstance(row[e], float) else str(row[e]) for e in extra]
-        table.add_row(f"{row['tau_acc']:g}", f"{row['tau_cot']:g}", *shown)
+        cells = [f"{row[e]:.3f}" if isinstance(row[e], float) else str(row[e]) for e in extra]
+        table.add_row(f"{row['tau_acc']:g}", f"{row['tau_cot']:g}", *cells)
     console().print(table)
 
 
-def print_confusion(found: dict[str, Any]) -> None:
-    """Labels against a known truth."""
-    names = list(found["confusion"])
+def print_confusion(result: dict[str, Any]) -> None:
+    """Print labels against a known truth."""
+    names = list(result["confusion"])
     table = Table("truth \\ label", *names, "recall", title="Labels against the world's truth", title_justify="left")
-    for truth, row in found["confusion"].items():
-        recall = found.get(f"{truth}_recall")
+    for truth, row in result["confusion"].items():
+        recall = result.get(f"{truth}_recall")
         table.add_row(truth, *[str(row[n]) for n in names], "" if recall is None else f"{recall:.3f}")
-    precision = [found.get(f"{n}_precision") for n in names]
+    precision = [result.get(f"{n}_precision") for n in names]
     table.add_row("precision", *["" if p is None else f"{p:.3f}" for p in precision], "")
     console().print(table)

@@ -1,1 +1,1 @@
-"""What is in the picture: detections as evidence, and object sets made of them."""
+"""What is in the picture: stored detections, and object sets derived from them."""

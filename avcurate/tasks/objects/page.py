@@ -1,4 +1,4 @@
-"""One page of contact sheets, so that a person can judge the detector."""
+"""A page of contact sheets for judging the detector by eye."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SHOWN = 200
 
 
 def write_objects_page(run: RunDir, summary: dict[str, Any]) -> Path:
-    """Write ``report.html``: counts of objects, then clips with their sheets and sets."""
+    """Write ``report.html``: object counts, then clips with contact sheets and object sets."""
     rows: list[dict[str, Any]] = []
     columns = ["clip_id", "labels", "annotated", "detected", "sheet", "detections"]
     for table in run.parts("objects").rows(columns=columns):

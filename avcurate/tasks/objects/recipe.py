@@ -12,10 +12,10 @@ from avcurate.tasks.asking import PATTERN, MediaRoot, Pattern
 
 
 class ObjectsInput(Strict):
-    """Clips, of a list or of a folder."""
+    """Clips from a list or a folder."""
 
     clips: Annotated[Path | None, Argument(required=False)] = Field(
-        None, description="Clip list: VGGSound, VGGSounder, or a csv with clip and label; none: the whole folder."
+        None, description="Clip list: VGGSound, VGGSounder, or a csv with clip and label; by default the whole folder."
     )
     media: MediaRoot = Field(None, description="Folder of the clips.")
     media_pattern: Pattern = Field(None, description=PATTERN)
@@ -31,11 +31,13 @@ class ObjectsRecipe(TaskRecipe):
         description="Object detection model, by name or folder, or a NanoDet .onnx file.",
     )
     revision: Annotated[str | None, Flag("--revision")] = Field(None, description="Revision on the model hub.")
-    threshold: Annotated[float, Flag("--threshold")] = Field(0.9, ge=0, le=1, description="Minimum score that counts.")
-    floor: Annotated[float, Flag("--floor")] = Field(0.3, ge=0.01, le=1, description="Minimum score that is stored.")
-    frames: Annotated[int, Flag("--frames")] = Field(10, ge=1, description="Frames a clip, spread evenly.")
-    seconds: Annotated[float, Flag("--seconds")] = Field(
-        10.0, ge=0.1, description="Seconds of a clip that are looked at."
+    threshold: Annotated[float, Flag("--threshold")] = Field(
+        0.9, ge=0, le=1, description="Minimum score of a detection that counts."
     )
-    batch: Annotated[int, Flag("--batch")] = Field(40, ge=1, description="Frames in one forward pass, across clips.")
+    floor: Annotated[float, Flag("--floor")] = Field(
+        0.3, ge=0.01, le=1, description="Minimum score of a detection that is stored."
+    )
+    frames: Annotated[int, Flag("--frames")] = Field(10, ge=1, description="Frames per clip, spread evenly.")
+    seconds: Annotated[float, Flag("--seconds")] = Field(10.0, ge=0.1, description="Seconds of a clip to examine.")
+    batch: Annotated[int, Flag("--batch")] = Field(40, ge=1, description="Frames per forward pass, across clips.")
     sheets: Annotated[bool, Flag("--sheets/--no-sheets")] = Field(True, description="Draw contact sheets with boxes.")

@@ -1,4 +1,4 @@
-"""What is in the picture: detections as stored evidence, and object sets from them."""
+"""What is in the picture: stored detections, and object sets derived from them."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class DetectStage(Stage):
     Args:
         detector: the model.
         media_root: folder of the clips.
-        run: run directory, for contact sheets; ``None`` draws none.
-        frames: frames a clip, spread evenly over its first ``seconds``.
-        floor: least score stored.
-        batch: frames in one forward pass.
-        workers: clips decoded at the same time.
+        run: run directory for contact sheets; ``None`` draws none.
+        frames: frames per clip, spread evenly over its first ``seconds``.
+        floor: minimum score stored.
+        batch: frames per forward pass.
+        workers: clips decoded in parallel.
     """
 
     name = "detect"
@@ -68,25 +68,25 @@ class DetectStage(Stage):
         self.detector.setup()
 
     def process(self, rows: Iterator[Row], log: WorkLog) -> Iterator[tuple[str, Outcome]]:
-        """Decode ahead, fill batches across clips, hand each clip on when all its frames are done."""
-        # a rate this high is never reached: the cap on frames spreads them over the length
+        """Decode ahead, fill batches across clips, and yield each clip once all its frames are done."""
+        # this rate is never reached, so the cap spreads frames over the whole length
         spec = DecodeSpec(fps=1000.0, max_frames=self.frames, max_pixels=800 * 800, max_seconds=self.seconds)
         clips = ClipCache(self.media_root, spec, self.workers)
-        waiting: deque[tuple[Row, Any]] = deque()
+        pending: deque[tuple[Row, Any]] = deque()
         group: list[tuple[Row, DecodedClip]] = []
         isolation = Isolation()
 
-        def detected() -> Iterator[tuple[str, Outcome]]:
+        def flush() -> Iterator[tuple[str, Outcome]]:
             outcomes = tried(group, self._detect, isolation)
             return zip([self.row_id(row) for row, _ in group], outcomes, strict=True)
 
         try:
             while True:
-                while len(waiting) < AHEAD and (row := next(rows, None)) is not None:
-                    waiting.append((row, clips.get(row["media"], None, None)))
-                if not waiting:
+                while len(pending) < AHEAD and (row := next(rows, None)) is not None:
+                    pending.append((row, clips.get(row["media"], None, None)))
+                if not pending:
                     break
-                row, future = waiting.popleft()
+                row, future = pending.popleft()
                 clip = guarded(isolation, future.result)
                 if isinstance(clip, Dead):
                     yield self.row_id(row), clip
@@ -96,35 +96,35 @@ class DetectStage(Stage):
                     continue
                 group.append((row, clip))
                 if len(group) * self.frames >= self.batch:
-                    yield from detected()
+                    yield from flush()
                     group = []
-            yield from detected()
+            yield from flush()
         finally:
             clips.close()
 
     def _detect(self, group: list[tuple[Row, DecodedClip]]) -> list[Outcome]:
         frames = [f for _, clip in group for f in clip.frames[: self.frames]]  # type: ignore[index]
-        found: list[list[Detection]] = []
+        by_frame: list[list[Detection]] = []
         # frames of one size share a forward pass
         for start in range(0, len(frames), self.batch):
-            found += self.detector.detect(frames[start : start + self.batch], self.floor)
-        outcomes, at = list[Outcome](), 0
+            by_frame += self.detector.detect(frames[start : start + self.batch], self.floor)
+        outcomes, offset = list[Outcome](), 0
         for row, clip in group:
             assert clip.frames is not None
-            mine = clip.frames[: self.frames]
-            detections = found[at : at + len(mine)]
-            at += len(mine)
+            clip_frames = clip.frames[: self.frames]
+            detections = by_frame[offset : offset + len(clip_frames)]
+            offset += len(clip_frames)
             added = {
                 "media_sha256": clip.sha256,
-                "frames": len(mine),
-                "frame_height": mine.shape[1],
-                "frame_width": mine.shape[2],
+                "frames": len(clip_frames),
+                "frame_height": clip_frames.shape[1],
+                "frame_width": clip_frames.shape[2],
                 "detections": [
                     {"frame": i, "label": d.label, "score": d.score, "box": list(d.box)}
-                    for i, one in enumerate(detections)
-                    for d in one
+                    for i, boxes in enumerate(detections)
+                    for d in boxes
                 ],
-                "sheet": self._sheet(self.row_id(row), mine, detections),
+                "sheet": self._sheet(self.row_id(row), clip_frames, detections),
             }
             outcomes.append(Kept(added))
         return outcomes
@@ -132,14 +132,14 @@ class DetectStage(Stage):
     def _sheet(self, clip_id: str, frames: Any, detections: list[list[Detection]]) -> str | None:
         if self.run is None:
             return None
-        # a clip's id is a name from outside: its hash is the file's name
-        name = f"sheets/{hashlib.sha256(clip_id.encode()).hexdigest()[:16]}.jpg"
-        draw_sheet(self.run / name, frames, detections)
-        return name
+        # clip ids are untrusted, so files are named by their hash
+        relative_path = f"sheets/{hashlib.sha256(clip_id.encode()).hexdigest()[:16]}.jpg"
+        draw_sheet(self.run / relative_path, frames, detections)
+        return relative_path
 
 
 class ObjectsStage(Stage):
-    """Columns added: ``schema.OBJECTS``. Needs no detector: another threshold is a matter of seconds."""
+    """Columns added: ``schema.OBJECTS``. Needs no detector: another threshold takes seconds."""
 
     name = "objects"
     version = 1
@@ -156,20 +156,20 @@ class ObjectsStage(Stage):
         return {"threshold": self.threshold}
 
     def process(self, rows: Iterator[Row], log: WorkLog) -> Iterator[tuple[str, Outcome]]:
-        """Classes and detections onto one vocabulary, their union over all frames."""
+        """Map classes and detections to one vocabulary, and unite them over all frames."""
         for row in rows:
             labels = sorted({d["label"] for d in row["detections"] if d["score"] >= self.threshold})
             annotated = {c: self.vocabulary.objects_of_class(c) for c in row["labels"]}
             detected = {x: self.vocabulary.objects(x) for x in labels}
-            nodes = [frozenset().union(*m.values()) for m in (annotated, detected)]
+            object_sets = [frozenset().union(*m.values()) for m in (annotated, detected)]
             yield (
                 self.row_id(row),
                 Kept(
                     {
-                        "annotated": sorted(nodes[0]),
-                        "detected": sorted(nodes[1]),
-                        "objects": sorted(nodes[0] | nodes[1]),
-                        "unmapped": [name for m in (annotated, detected) for name, found in m.items() if not found],
+                        "annotated": sorted(object_sets[0]),
+                        "detected": sorted(object_sets[1]),
+                        "objects": sorted(object_sets[0] | object_sets[1]),
+                        "unmapped": [name for m in (annotated, detected) for name, matches in m.items() if not matches],
                         "threshold": self.threshold,
                     }
                 ),

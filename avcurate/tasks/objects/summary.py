@@ -1,4 +1,4 @@
-"""Object sets in numbers."""
+"""Summary of object sets."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from avcurate.runner.rundir import RunDir
 
 
 def summarise_objects(run: RunDir) -> dict[str, Any]:
-    """How many clips have which objects, and what maps to nothing."""
+    """Clips per object, and names outside the vocabulary."""
     objects: Counter[str] = Counter()
-    added: Counter[str] = Counter()
+    only_detected: Counter[str] = Counter()
     unmapped: Counter[str] = Counter()
     clips = 0
     for table in run.parts("objects").rows(columns=["annotated", "detected", "objects", "unmapped"]):
         for row in table.to_pylist():
             clips += 1
             objects.update(row["objects"])
-            added.update(set(row["detected"]) - set(row["annotated"]))
+            only_detected.update(set(row["detected"]) - set(row["annotated"]))
             unmapped.update(row["unmapped"])
     record = run.record()
     return {
@@ -26,6 +26,6 @@ def summarise_objects(run: RunDir) -> dict[str, Any]:
         "clips": clips,
         "threshold": record["stages"]["objects"]["identity"]["threshold"],
         "objects": dict(objects.most_common()),
-        "only_detected": dict(added.most_common()),
+        "only_detected": dict(only_detected.most_common()),
         "unmapped": dict(unmapped.most_common()),
     }

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class ClipSource(Source):
-    """Clips of a list with their classes, or every clip of a folder without any."""
+    """Clips of a list with their classes, or every clip of a folder without classes."""
 
     name, table, key = "clips", "clips", "clip_id"
 
@@ -45,7 +45,7 @@ class ClipSource(Source):
         return {"clips": "folder" if self.clips is None else content_of(self.clips), **self.media.identity()}
 
     def records(self) -> Iterator[Record]:
-        """The list's clips, or the folder's files in order of their names."""
+        """The list's clips, or the folder's files sorted by name."""
         if self.clips is not None:
             return clip_records(self.clips)
         root = self.media.root
@@ -53,18 +53,18 @@ class ClipSource(Source):
             p.relative_to(root).as_posix() for p in root.rglob("*") if p.suffix and p.suffix.lower() in SUFFIXES
         )
         if not files:
-            raise UserError(f"{root} holds no clip.", "Give the folder of the clips with --media.")
-        return (_named(i, name) for i, name in enumerate(files, 1))
+            raise UserError(f"{root} contains no clips.", "Give the folder of the clips with --media.")
+        return (_clip_record(i, name) for i, name in enumerate(files, 1))
 
     def read(self, record: Record) -> Outcome:
-        """The clip, where its file is there."""
+        """The clip, if its file exists."""
         assert record.value is not None
         raw = record.value
         media = self.media.find(raw["media"])
         return Kept({"clip_id": raw["clip_id"], "row": record.row, "media": media, "labels": raw["labels"]})
 
 
-def _named(number: int, name: str) -> Record:
+def _clip_record(number: int, name: str) -> Record:
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -74,9 +74,9 @@ def _named(number: int, name: str) -> Record:
 
 
 class Objects(Task[ObjectsRecipe]):
-    """Object sets: the classes a list gives a clip, and what a detector sees in its frames, on one vocabulary.
+    """Build object sets: the classes a list assigns to a clip, and what a detector sees in it, in one vocabulary.
 
-    Detections are stored with frame, score and box, so another --threshold needs no detector.
+    Detections are stored with frame, score and box, so changing --threshold needs no detector.
 
     Examples:
 
@@ -95,9 +95,8 @@ class Objects(Task[ObjectsRecipe]):
         assert inputs.media is not None
         if recipe.floor > recipe.threshold:
             raise UserError(
-                f"the threshold {recipe.threshold:g} lies below the floor {recipe.floor:g}, under which nothing is "
-                "stored.",
-                "Lower --floor as well; that needs the detector again.",
+                f"the threshold {recipe.threshold:g} is below the floor {recipe.floor:g}, the minimum score stored.",
+                "Lower --floor as well; this runs the detector again.",
             )
         detector = context.detector or open_detector(recipe.model, recipe.revision)
         detect = DetectStage(
@@ -114,23 +113,23 @@ class Objects(Task[ObjectsRecipe]):
         return Job(source, (detect, ObjectsStage(load_vocabulary(), recipe.threshold)), write_sets)
 
     def summarise(self, run: RunDir) -> dict[str, Any]:
-        """How many clips have which objects."""
+        """Clips per object."""
         from avcurate.tasks.objects.summary import summarise_objects
 
         return summarise_objects(run)
 
     def show(self, summary: dict[str, Any], out: Console) -> None:
-        """The most frequent objects, and what maps to nothing."""
+        """Print the most frequent objects, and names outside the vocabulary."""
         from rich.table import Table
 
         title = f"{summary['clips']:,} clips"
-        table = Table("object", "clips", "of these only detected", title=title, title_justify="left")
+        table = Table("object", "clips", "only detected", title=title, title_justify="left")
         for name, n in list(summary["objects"].items())[:20]:
             table.add_row(name, f"{n:,}", f"{summary['only_detected'].get(name, 0):,}")
         out.print(table)
         if summary["unmapped"]:
-            listed = ", ".join(f"{k} ({n})" for k, n in list(summary["unmapped"].items())[:10])
-            out.print(f"Map to nothing: {listed}")
+            unmapped = ", ".join(f"{k} ({n})" for k, n in list(summary["unmapped"].items())[:10])
+            out.print(f"Not in the vocabulary: {unmapped}")
 
     def page(self, run: RunDir, summary: dict[str, Any]) -> Path:
         """Contact sheets with boxes, beside each clip's object set."""
@@ -140,7 +139,7 @@ class Objects(Task[ObjectsRecipe]):
 
 
 def write_sets(run: RunDir) -> None:
-    """Write ``objects.jsonl``: one line a clip, as ``avcurate hallucination --truth`` reads it."""
+    """Write ``objects.jsonl``: one line per clip, as ``avcurate hallucination --truth`` reads it."""
 
     def write(path: Path) -> None:
         with path.open("w", encoding="utf-8") as f:

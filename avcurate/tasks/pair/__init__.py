@@ -1,1 +1,1 @@
-"""For each picture a sound that says something else."""
+"""Pair each picture with a sound that contradicts it."""

@@ -1,4 +1,4 @@
-"""Captioned clips put together for pairing: their records merged, their captions embedded, their pairs as rows."""
+"""Captioned clips prepared for pairing: records merged, captions embedded, pairs as rows."""
 
 from __future__ import annotations
 
@@ -42,43 +42,43 @@ class Clips:
 
     def catalogue(self) -> Catalogue:
         """The clips as arrays."""
-        known = [f["media"] is not None for f in self.facts]
+        has_media = [f["media"] is not None for f in self.facts]
 
         def fact(name: str, if_missing: float) -> np.ndarray:
             values = [if_missing if f[name] is None else f[name] for f in self.facts]
-            return np.array([v if k else np.nan for v, k in zip(values, known, strict=True)], np.float64)
+            return np.array([v if k else np.nan for v, k in zip(values, has_media, strict=True)], np.float64)
 
-        seen = np.array([not k or bool(f["has_video"]) for f, k in zip(self.facts, known, strict=True)])
+        has_picture = np.array([not k or bool(f["has_video"]) for f, k in zip(self.facts, has_media, strict=True)])
         return Catalogue(
             audio=self._captions(self.audio),
             video=self._captions(self.video),
-            source=_numbered(self.sources),
-            sound=_alike([np.array(f["fingerprint"] or [], np.uint32) for f in self.facts]),
-            picture_seconds=np.where(seen, fact("seconds", 0.0), 0.0),
+            source=_numbers_of(self.sources),
+            sound=_sound_groups([np.array(f["fingerprint"] or [], np.uint32) for f in self.facts]),
+            picture_seconds=np.where(has_picture, fact("seconds", 0.0), 0.0),
             sound_seconds=fact("sound_seconds", 0.0),
             level=fact("level_db", np.nan),
-            answers=tuple(tuple(w for a in found if (w := words_of(a)).strip()) for found in self.answers),
-            said=tuple(" ".join(words_of(c) for c in found) for found in self.audio),
+            answers=tuple(tuple(w for a in texts if (w := words_of(a)).strip()) for texts in self.answers),
+            said=tuple(" ".join(words_of(c) for c in texts) for texts in self.audio),
         )
 
     def _captions(self, texts: list[list[str]]) -> Captions:
-        rows = [self.vectors[t] for found in texts for t in found]
-        starts = np.concatenate([[0], np.cumsum([len(found) for found in texts])]).astype(np.int64)
+        rows = [self.vectors[t] for captions in texts for t in captions]
+        starts = np.concatenate([[0], np.cumsum([len(captions) for captions in texts])]).astype(np.int64)
         return Captions(self.matrix[np.array(rows, np.int64)], starts)
 
     def shown(self, i: int) -> str:
-        """The clip's file where it has one, else its name."""
+        """The clip's file if it has one, else its name."""
         return str(self.facts[i]["media"] or self.names[i])
 
 
-def _numbered(names: list[str]) -> Indices:
-    """The same number for the same name; an array of texts would take the longest one's room for each."""
+def _numbers_of(names: list[str]) -> Indices:
+    """One number per distinct name; in a string array every item would take the space of the longest."""
     numbers: dict[str, int] = {}
     return np.array([numbers.setdefault(n, len(numbers)) for n in names], np.int64)
 
 
-def _alike(prints: list[np.ndarray]) -> Indices:
-    """One number for each group of sounds that are copies of each other."""
+def _sound_groups(prints: list[np.ndarray]) -> Indices:
+    """One number per group of near-duplicate sounds."""
     group = list(range(len(prints)))
 
     def root(i: int) -> int:
@@ -93,31 +93,31 @@ def _alike(prints: list[np.ndarray]) -> Indices:
 
 
 def read_video_captions(path: Path) -> dict[str, list[str]]:
-    """Captions of pictures by clip, from a table with ``clip`` and ``caption`` (or ``video_caption``).
+    """Video captions by clip, from a table with ``clip`` and ``caption`` (or ``video_caption``).
 
     Raises:
-        UserError: there is none, or a record does not have both.
+        UserError: the table is empty, or a record lacks one of them.
     """
-    found: dict[str, list[str]] = defaultdict(list)
+    captions: dict[str, list[str]] = defaultdict(list)
     for row, clip, raw in side_records(path, "clip"):
         caption = raw.get("video_caption", raw.get("caption"))
         if not isinstance(caption, str) or not caption.strip():
             raise UserError(f"record {row} of {path} has no caption.", "Give the v.jsonl of `avcurate caption`.")
-        found[clip].append(" ".join(caption.split()))
-    if not found:
+        captions[clip].append(" ".join(caption.split()))
+    if not captions:
         raise UserError(f"{path} holds no captions.", "Give the v.jsonl of `avcurate caption`.")
-    return found
+    return captions
 
 
 def merge(captioned: Iterable[pa.Table], seen: dict[str, list[str]]) -> Clips:
-    """One clip of all its records; ``seen`` adds captions of pictures by clip name, with or without ending."""
+    """Merge all records of each clip; ``seen`` adds video captions by clip name, with or without extension."""
     clips = Clips()
-    at: dict[str, int] = {}
+    index: dict[str, int] = {}
     for table in captioned:
         for row in table.to_pylist():
             name = row["clip"]
-            if name not in at:
-                at[name] = len(clips.names)
+            if name not in index:
+                index[name] = len(clips.names)
                 clips.names.append(name)
                 clips.rows.append(row["row"])
                 clips.sources.append(row["source"])
@@ -126,37 +126,37 @@ def merge(captioned: Iterable[pa.Table], seen: dict[str, list[str]]) -> Clips:
                 clips.video.append(list(seen.get(name) or seen.get(Path(name).stem) or []))
                 clips.answers.append([])
                 clips.facts.append(row)
-            i = at[name]
-            for held, column in (
+            i = index[name]
+            for collected, column in (
                 (clips.audio, "audio_captions"),
                 (clips.video, "video_captions"),
                 (clips.answers, "answers"),
             ):
-                held[i] += [t for t in row[column] if t not in held[i]]
+                collected[i] += [t for t in row[column] if t not in collected[i]]
     return clips
 
 
 def embed_captions(clips: Clips, embedder: Embedder, folder: Path, tick: Tick) -> None:
-    """Embed every distinct caption once; batches that were embedded before are read back."""
-    texts = list(dict.fromkeys(t for found in (*clips.audio, *clips.video) for t in found))
+    """Embed every distinct caption once; batches embedded before are loaded from ``folder``."""
+    texts = list(dict.fromkeys(t for captions in (*clips.audio, *clips.video) for t in captions))
     clips.vectors = {t: i for i, t in enumerate(texts)}
     identity = json.dumps(embedder.identity(), sort_keys=True)
-    ready, batches = False, list[np.ndarray]()
-    for at in range(0, len(texts), BATCH):
-        batch = texts[at : at + BATCH]
+    loaded, batches = False, list[np.ndarray]()
+    for start in range(0, len(texts), BATCH):
+        batch = texts[start : start + BATCH]
         key = hashlib.sha256(json.dumps([identity, batch]).encode()).hexdigest()[:20]
         file = folder / f"{key}.npy"
         if file.exists():
             vectors = np.load(file, allow_pickle=False)
         else:
-            if not ready:
+            if not loaded:
                 embedder.setup()
-                ready = True
+                loaded = True
             vectors = np.asarray(embedder.embed(batch), np.float32)
             vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
             write_atomic(file, lambda p, v=vectors: _save(p, v))  # type: ignore[misc]
         batches.append(vectors)
-        tick(at + len(batch), len(texts))
+        tick(start + len(batch), len(texts))
     if batches:
         clips.matrix = np.concatenate(batches)
 
@@ -169,27 +169,28 @@ def _save(path: Path, vectors: np.ndarray) -> None:
 def rows_of(
     clips: Clips, catalogue: Catalogue, targets: Indices, chosen: Indices, donors: Indices, limits: Limits, listed: int
 ) -> list[tuple[Row, Row | None]]:
-    """For each target its pair as a row, or, where it has none, why, as a filtered row."""
+    """For each target, its pair as a row, or a filtered row with the reason it has none."""
     audio, video, reason = compare(catalogue, targets, donors, limits)
     nearest = np.nan_to_num(np.fmax(audio, video), nan=-2.0)
-    column = {int(d): i for i, d in enumerate(donors)}
-    found: list[tuple[Row, Row | None]] = []
+    column_of = {int(d): i for i, d in enumerate(donors)}
+    results: list[tuple[Row, Row | None]] = []
     for i, (t, donor) in enumerate(zip(targets.tolist(), chosen.tolist(), strict=True)):
         counts = np.bincount(reason[i], minlength=len(REASONS))
         refused = [{"reason": REASONS[r], "donors": int(counts[r])} for r in range(1, len(REASONS)) if counts[r]]
         if donor == NONE:
-            found.append(({}, _lost(clips, catalogue, t, refused, len(donors), bool(counts[0]))))
+            results.append(({}, _filtered_row(clips, catalogue, t, refused, len(donors), bool(counts[0]))))
             continue
-        at = column[donor]
+        chosen_column = column_of[donor]
         order = [r for r in np.argsort(-nearest[i], kind="stable") if reason[i, r]][:listed]
         row: Row = {
             "clip": clips.shown(t),
             "donor": clips.shown(donor),
             "row": clips.rows[t],
             "split": clips.splits[t],
-            "audio_similarity": _number(audio[i, at]),
-            "video_similarity": _number(video[i, at]),
-            "margin": limits.threshold - float(np.nan_to_num(np.fmax(audio[i, at], video[i, at]), nan=0.0)),
+            "audio_similarity": _number(audio[i, chosen_column]),
+            "video_similarity": _number(video[i, chosen_column]),
+            "margin": limits.threshold
+            - float(np.nan_to_num(np.fmax(audio[i, chosen_column], video[i, chosen_column]), nan=0.0)),
             "audio_captions": clips.audio[t],
             "video_captions": clips.video[t],
             "donor_captions": clips.audio[donor],
@@ -206,16 +207,18 @@ def rows_of(
                 for r in order
             ],
         }
-        found.append((row, None))
-    return found
+        results.append((row, None))
+    return results
 
 
-def _lost(clips: Clips, catalogue: Catalogue, t: int, refused: list[Row], looked_at: int, any_allowed: bool) -> Row:
+def _filtered_row(
+    clips: Clips, catalogue: Catalogue, t: int, refused: list[Row], looked_at: int, any_allowed: bool
+) -> Row:
     reason = "donors_taken" if any_allowed else "no_donor_allowed"
-    told = ", ".join(f"{r['donors']} {r['reason']}" for r in refused)
-    message = f"{clips.shown(t)}: of {looked_at} donors none is left ({told})."
+    reasons = ", ".join(f"{r['donors']} {r['reason']}" for r in refused)
+    message = f"{clips.shown(t)}: none of {looked_at} donors is left ({reasons})."
     if catalogue.picture_seconds[t] == 0:
-        reason, message = "no_picture", f"{clips.shown(t)} has no picture; it can only lend its sound."
+        reason, message = "no_picture", f"{clips.shown(t)} has no picture, so it can only be a donor."
     return {"reason": reason, "message": message, "refused": refused}
 
 

@@ -1,4 +1,4 @@
-"""Options of ``pair``: which sound may be put under which picture."""
+"""Options of ``pair``: which sound may go with which picture."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class PairInput(Strict):
         None, description="AudioCaps csv, or a table with clip, audio_caption, video_caption, answer, split."
     )
     media: Annotated[Path | None, Flag("--media")] = Field(
-        None, description="Folder of the clips: lengths, levels and equal sounds are heeded."
+        None, description="Folder of the clips; enables checks of length, level and duplicate sounds."
     )
     video_captions: Annotated[Path | None, Flag("--video-captions")] = Field(
-        None, description="Captions of the pictures: v.jsonl of `avcurate caption`."
+        None, description="Video captions: v.jsonl of `avcurate caption`."
     )
     columns: Annotated[dict[str, str], Flag("--map", help="FIELD=COLUMN; repeatable.")] = Field(
         default_factory=dict, description="Column of each field."
@@ -39,12 +39,12 @@ class PairRecipe(TaskRecipe):
         "embedded", description="`embedded`, a model name or folder, or http://host/v1#model."
     )
     threshold: Annotated[float, Flag("--threshold")] = Field(
-        0.3, ge=-1, le=2, description="A donor whose caption is as near as this to the clip's is refused (cosine)."
+        0.3, ge=-1, le=2, description="Refuse donors whose caption is at least this similar to the clip's (cosine)."
     )
-    longest_loop: float = Field(4.0, ge=1, description="A donor may be so many times shorter than the picture.")
-    least_level: float = Field(-55.0, le=0, description="Quieter donors are refused, dB of full scale (RMS).")
-    most_gain: float = Field(30.0, ge=0, description="Donors further than this from the clip's own level, dB.")
-    block: int = Field(2048, ge=2, le=8192, description="Clips solved together; more are dealt into blocks.")
-    rounds: int = Field(3, ge=1, description="How often a large set is dealt into blocks.")
-    listed: int = Field(5, ge=0, description="Nearest refused donors of each clip that are recorded.")
-    seed: Annotated[int, Flag("--seed")] = Field(0, description="Seed of the dealing.")
+    longest_loop: float = Field(4.0, ge=1, description="Maximum ratio of picture length to donor length.")
+    least_level: float = Field(-55.0, le=0, description="Minimum donor level, dBFS (RMS).")
+    most_gain: float = Field(30.0, ge=0, description="Maximum difference between donor level and the clip's own, dB.")
+    block: int = Field(2048, ge=2, le=8192, description="Clips assigned jointly; larger sets are split into blocks.")
+    rounds: int = Field(3, ge=1, description="Number of times a large set is shuffled into blocks.")
+    listed: int = Field(5, ge=0, description="Nearest refused donors recorded per clip.")
+    seed: Annotated[int, Flag("--seed")] = Field(0, description="Seed of the split into blocks.")

@@ -1,4 +1,4 @@
-"""Captioned clips, what their sound is like, and who lends a sound to whom."""
+"""Captioned clips, facts about their sound, and the choice of donors."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from avcurate.tasks.pair.catalogue import Clips, embed_captions, merge, read_vid
 from avcurate.tasks.pair.recipe import PairRecipe
 from avcurate.tasks.records import content_of
 
-HEARD = DecodeSpec(fps=0.5, max_frames=2, max_pixels=4096, max_seconds=60.0)
-LEFT_OUT = ("looked_at", "refused", "nearest_refused")
+LISTEN_SPEC = DecodeSpec(fps=0.5, max_frames=2, max_pixels=4096, max_seconds=60.0)
+INTERNAL_COLUMNS = ("looked_at", "refused", "nearest_refused")
 
 
 class CaptionSource(Source):
@@ -56,23 +56,23 @@ class CaptionSource(Source):
         return read_records(self.path, salvage=self.salvage)
 
     def read(self, record: Record) -> Outcome:
-        """What a record says of its clip."""
-        found = read_captioned(record, self.columns)
+        """The captions and answers of a record."""
+        captioned = read_captioned(record, self.columns)
         return Kept(
             {
-                "clip": found.clip,
-                "row": found.row,
-                "source": found.source,
-                "split": found.split,
-                "audio_captions": list(found.audio),
-                "video_captions": list(found.video),
-                "answers": list(found.answers),
+                "clip": captioned.clip,
+                "row": captioned.row,
+                "source": captioned.source,
+                "split": captioned.split,
+                "audio_captions": list(captioned.audio),
+                "video_captions": list(captioned.video),
+                "answers": list(captioned.answers),
             }
         )
 
 
 class ListenStage(Stage):
-    """Columns added: ``schema.SOUND``; all null where no media folder is given."""
+    """Columns added: ``schema.SOUND``; all null if no media folder is given."""
 
     name = "captioned"
     version = 2
@@ -85,11 +85,11 @@ class ListenStage(Stage):
         self.adds = columns_schema("captioned", SOUND)
 
     def identity(self) -> dict[str, Any]:
-        """Whether media are listened to."""
+        """Whether media are read."""
         return {"listened": self.folder is not None}
 
     def process(self, rows: Iterator[Row], log: WorkLog) -> Iterator[tuple[str, Outcome]]:
-        """Length, level and fingerprint of each clip's sound, several clips side by side."""
+        """Length, level and fingerprint of each clip's sound, several clips in parallel."""
         if self.folder is None:
             nothing = dict.fromkeys(self.adds.names)
             return ((self.row_id(row), Kept(dict(nothing))) for row in rows)
@@ -104,7 +104,7 @@ class ListenStage(Stage):
     def _listen(self, row: Row) -> Outcome:
         assert self.folder is not None
         media = self.folder.find(row["clip"])
-        clip = decode(self.folder.root / media, HEARD)
+        clip = decode(self.folder.root / media, LISTEN_SPEC)
         audio = clip.audio
         heard = audio is not None and len(audio) > 0
         level = 20 * float(np.log10(np.sqrt(np.mean(np.square(audio))) + 1e-9)) if audio is not None and heard else None
@@ -122,12 +122,12 @@ class ListenStage(Stage):
 
 
 class PairStage(WholeStage):
-    """The table ``pair``: one row a clip, with its donor or the reason it has none.
+    """The table ``pair``: one row per clip, with its donor or the reason it has none.
 
     Args:
         recipe: limits and sizes.
-        embedder: of captions; what it embedded before is read back.
-        folder: where embeddings are kept.
+        embedder: embeds captions; earlier embeddings are reused.
+        folder: where embeddings are stored.
     """
 
     name = "pair"
@@ -139,7 +139,7 @@ class PairStage(WholeStage):
         self.adds = columns_schema("pair", PAIR)
 
     def identity(self) -> dict[str, Any]:
-        """Limits, sizes, seed, embedder, and captions of pictures."""
+        """Limits, sizes, seed, embedder, and video captions."""
         kept = self.recipe.model_dump(mode="json", exclude={"kind", "name", "about", "input", "run", "embedder"})
         return {
             "recipe": kept,
@@ -148,49 +148,51 @@ class PairStage(WholeStage):
         }
 
     def preflight(self) -> None:
-        """The embedder."""
+        """Check the embedder."""
         self.embedder.preflight()
 
     def process(self, rows: Iterator[pa.Table], tick: Tick) -> Iterator[tuple[Row, Outcome]]:
         """Choose a donor for every clip, one to one, at minimum total similarity."""
-        given = self.recipe.input.video_captions
-        clips = merge(rows, read_video_captions(given) if given is not None else {})
+        path = self.recipe.input.video_captions
+        clips = merge(rows, read_video_captions(path) if path is not None else {})
         embed_captions(clips, self.embedder, self.folder, tick)
-        yield from self._chosen(clips)
+        yield from self._outcomes(clips)
 
-    def _chosen(self, clips: Clips) -> Iterator[tuple[Row, Outcome]]:
+    def _outcomes(self, clips: Clips) -> Iterator[tuple[Row, Outcome]]:
         recipe = self.recipe
         limits = Limits(recipe.threshold, recipe.longest_loop, recipe.least_level, recipe.most_gain)
         catalogue = clips.catalogue()
         donor_of = np.full(len(clips.names), NONE, np.int64)
-        # each clip with the donors it was compared with last
+        # last block in which each clip was compared: (targets, donors)
         blocks: dict[int, tuple[Indices, Indices]] = {}
         for split in sorted(set(clips.splits)):
             members = np.array([i for i, s in enumerate(clips.splits) if s == split], np.int64)
 
-            def priced(targets: Indices, donors: Indices) -> np.ndarray:
+            def costs(targets: Indices, donors: Indices) -> np.ndarray:
                 blocks.update(dict.fromkeys(targets.tolist(), (targets, donors)))
                 return cost(*compare(catalogue, targets, donors, limits))
 
             seed = derive_seed("pair", recipe.seed, split)
-            donor_of[members] = assign(priced, members, block=recipe.block, rounds=recipe.rounds, seed=seed)
+            donor_of[members] = assign(costs, members, block=recipe.block, rounds=recipe.rounds, seed=seed)
         results: dict[int, tuple[Row, Row | None]] = {}
         for targets, donors in {id(b): b for b in blocks.values()}.values():
             rows = rows_of(clips, catalogue, targets, donor_of[targets], donors, limits, recipe.listed)
             results.update(zip(targets.tolist(), rows, strict=True))
         for i in range(len(donor_of)):
-            row, lost = results[i]
-            if lost is None:
+            row, filtered = results[i]
+            if filtered is None:
                 yield {"clip": row["clip"], "row": row["row"]}, Kept(row)
             else:
                 yield (
-                    {"clip": clips.names[i], "row": clips.rows[i], "refused": lost["refused"]},
-                    Filtered(lost["reason"], lost["message"]),
+                    {"clip": clips.names[i], "row": clips.rows[i], "refused": filtered["refused"]},
+                    Filtered(filtered["reason"], filtered["message"]),
                 )
 
 
 def write_pairs(run: RunDir) -> None:
     """Write ``pairs.jsonl``, as ``avcurate swap`` reads it."""
     rows = (r for t in run.parts("pair").rows() for r in t.to_pylist())
-    lines = (json.dumps({k: row[k] for k in row if k not in LEFT_OUT}, ensure_ascii=False) + "\n" for row in rows)
+    lines = (
+        json.dumps({k: row[k] for k in row if k not in INTERNAL_COLUMNS}, ensure_ascii=False) + "\n" for row in rows
+    )
     write_text(run.root / "pairs.jsonl", "".join(lines))

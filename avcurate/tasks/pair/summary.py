@@ -1,4 +1,4 @@
-"""A pairing in numbers."""
+"""Summary of a pair run."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from avcurate.runner.rundir import RunDir
 
 
 def summarise_pair(run: RunDir) -> dict[str, Any]:
-    """What was paired, how near the pairs are, and why donors were refused."""
+    """Number of pairs, their similarities, and why donors were refused."""
     columns = ["audio_similarity", "video_similarity", "margin", "refused", "looked_at"]
     rows = [r for t in run.parts("pair").rows(columns=columns) for r in t.to_pylist()]
     refused: Counter[str] = Counter()
     for row in rows:
         refused.update({r["reason"]: r["donors"] for r in row["refused"]})
-    found: dict[str, Any] = {"run": str(run.root), "pairs": len(rows), "pairs_file": str(run.root / "pairs.jsonl")}
+    summary: dict[str, Any] = {"run": str(run.root), "pairs": len(rows), "pairs_file": str(run.root / "pairs.jsonl")}
     for name in ("audio_similarity", "video_similarity", "margin"):
         values = np.array([r[name] for r in rows if r[name] is not None])
-        found[name] = {"mean": float(values.mean()), "most": float(values.max())} if len(values) else None
-    found["donors_looked_at"] = sum(r["looked_at"] for r in rows)
-    found["donors_refused"] = {k: refused[k] for k in REASONS if refused[k]}
-    return found
+        summary[name] = {"mean": float(values.mean()), "most": float(values.max())} if len(values) else None
+    summary["donors_looked_at"] = sum(r["looked_at"] for r in rows)
+    summary["donors_refused"] = {k: refused[k] for k in REASONS if refused[k]}
+    return summary

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class Pair(Task[PairRecipe]):
-    """Pair each clip with a donor whose sound says something else, one to one, at minimum total similarity.
+    """Pair each clip with a donor whose sound contradicts it, one to one, at minimum total similarity.
 
-    Refused are donors whose caption is too near the clip's audio or video caption, or says the clip's answer; donors
-    from the same video, with nearly the same sound, too short, too quiet, or of another split. Up to 2,048 clips are
-    solved exactly, more in blocks. Writes pairs.jsonl for `avcurate swap`.
+    Donors are refused if their caption is too similar to the clip's audio or video caption, or contains the clip's
+    answer; also if they come from the same video, sound nearly the same, are too short or too quiet, or belong to
+    another split. Up to 2,048 clips are solved exactly, more in blocks. Writes pairs.jsonl for `avcurate swap`.
 
     Example: avcurate pair audiocaps_test.csv --media clips -o runs/pairs
     """
@@ -30,7 +30,7 @@ class Pair(Task[PairRecipe]):
     default = "pair"
 
     def plan(self, recipe: PairRecipe, context: Context) -> Job:
-        """Captions, what the clips sound like, pairs."""
+        """Captions, facts about the sounds, pairs."""
         inputs = recipe.input
         assert inputs.captions is not None
         embedder = context.embedder or open_embedder(recipe.embedder)
@@ -44,13 +44,13 @@ class Pair(Task[PairRecipe]):
         )
 
     def summarise(self, run: RunDir) -> dict[str, Any]:
-        """How near the pairs are, and why donors were refused."""
+        """Similarities of the pairs, and why donors were refused."""
         from avcurate.tasks.pair.summary import summarise_pair
 
         return summarise_pair(run)
 
     def show(self, summary: dict[str, Any], console: Console) -> None:
-        """Both tables."""
+        """Print both tables."""
         from avcurate.tasks.pair.terminal import print_pairing
 
         print_pairing(summary, console)

@@ -1,1 +1,1 @@
-"""Counterfactual clips: another sound under a picture, whose packets are copied."""
+"""Counterfactual clips: a picture, copied packet by packet, with another clip's sound."""

@@ -1,4 +1,4 @@
-"""Factual and counterfactual side by side, and what may have leaked."""
+"""Factual and counterfactual clips side by side, and possible leaks."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ COMMON = frozenset(_COMMON_TEXT.split())
 def audit(swapped: RunDir, evaluated: RunDir | None = None) -> dict[str, Any]:
     """Every pair of a swap run with its captions, similarities and leaks.
 
-    A pair leaks where the donor's captions say an answer of the clip (``says_answer``), and, where an eval run on the
-    counterfactual clips is given, where a question of it is still answered rightly from the new sound alone
-    (``still_heard``). ``shared_words`` are content words of both sounds' captions: no proof, but worth a look.
+    A pair leaks if the donor's captions contain an answer of the clip (``says_answer``) or, given an eval run on the
+    counterfactual clips, if one of its questions is still answered correctly from the new sound alone
+    (``still_heard``). ``shared_words`` are content words in the captions of both sounds: no proof, but worth a look.
 
     Raises:
-        UserError: the swap run is not finished, one of its clips is not what was made, or the eval run never asked
+        UserError: the swap run is not finished, one of its clips was modified, or the eval run did not ask
             under audio only.
     """
     stage = swapped.require("swap", made_by="swap")["stages"]["swap"]
@@ -56,20 +56,22 @@ def audit(swapped: RunDir, evaluated: RunDir | None = None) -> dict[str, Any]:
 
 def _item(row: Row, still: dict[str, list[str]]) -> Row:
     pair = json.loads(row.get("record") or row.get("pair") or "{}")
-    heard, seen, given = (_texts(pair.get(k)) for k in ("audio_captions", "video_captions", "donor_captions"))
+    audio_captions, video_captions, donor_captions = (
+        _texts(pair.get(k)) for k in ("audio_captions", "video_captions", "donor_captions")
+    )
     answers = _texts(pair.get("answers"))
-    said = " ".join(words_of(c) for c in given)
-    shared = {w for c in heard for w in _content(c)} & {w for c in given for w in _content(c)}
+    donor_words = " ".join(words_of(c) for c in donor_captions)
+    shared_words = {w for c in audio_captions for w in _content(c)} & {w for c in donor_captions for w in _content(c)}
     return {
         **{k: row[k] for k in ("clip", "donor", "factual", "counterfactual", "seconds", "fitted", "gain_db")},
         **{k: pair.get(k) for k in ("audio_similarity", "video_similarity", "margin")},
-        "audio_captions": heard,
-        "video_captions": seen,
-        "donor_captions": given,
+        "audio_captions": audio_captions,
+        "video_captions": video_captions,
+        "donor_captions": donor_captions,
         "answers": answers,
-        "says_answer": [a for a in answers if words_of(a).strip() and words_of(a) in said],
+        "says_answer": [a for a in answers if words_of(a).strip() and words_of(a) in donor_words],
         "still_heard": still.get(row["counterfactual"], []),
-        "shared_words": sorted(shared),
+        "shared_words": sorted(shared_words),
     }
 
 
@@ -82,21 +84,21 @@ def _texts(value: object) -> list[str]:
 
 
 def _still_heard(evaluated: RunDir, clips: set[str]) -> dict[str, list[str]]:
-    """Questions answered rightly under audio only, by the clip's file."""
-    answered = read_eval(evaluated).get("a")
-    if answered is None:
-        raise UserError(f"{evaluated.root} never asked under audio only.", "Run `avcurate eval` with --conditions a.")
-    right = {a.question_id for a in answered if a.score > 0.5}
-    found: dict[str, list[str]] = {}
+    """Questions answered correctly under audio only, by the clip's file."""
+    answers = read_eval(evaluated).get("a")
+    if answers is None:
+        raise UserError(f"{evaluated.root} did not ask under audio only.", "Run `avcurate eval` with --conditions a.")
+    correct = {a.question_id for a in answers if a.score > 0.5}
+    by_clip: dict[str, list[str]] = {}
     asked: set[str] = set()
     for table in evaluated.parts("eval").rows(columns=["question_id", "media", "question", "answer"]):
         for row in table.to_pylist():
             asked.add(Path(row["media"]).as_posix())
-            if row["question_id"] in right:
-                found.setdefault(Path(row["media"]).as_posix(), []).append(f"{row['question']} {row['answer']}")
+            if row["question_id"] in correct:
+                by_clip.setdefault(Path(row["media"]).as_posix(), []).append(f"{row['question']} {row['answer']}")
     if not asked & clips:
         raise UserError(
-            f"{evaluated.root} was not asked about these counterfactual clips.",
+            f"{evaluated.root} did not ask about these counterfactual clips.",
             "Run `avcurate eval` with --swapped and this run.",
         )
-    return found
+    return by_clip

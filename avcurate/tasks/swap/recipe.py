@@ -12,10 +12,10 @@ from avcurate.tasks.salvage import SALVAGE, Salvage
 
 
 class SwapInput(Strict):
-    """Pairs, and where their clips lie."""
+    """Pairs, and the folders of their clips."""
 
     pairs: Annotated[Path | None, Argument(), Required()] = Field(
-        None, description="Table with clip and donor: pairs.jsonl of `avcurate pair`, or any."
+        None, description="Table with clip and donor, e.g. pairs.jsonl of `avcurate pair`."
     )
     media: Annotated[Path | None, Flag("--media"), Required()] = Field(None, description="Folder of the clips.")
     donors: Annotated[Path | None, Flag("--donors")] = Field(
@@ -33,15 +33,15 @@ class SwapRecipe(TaskRecipe):
     kind: Literal["swap"] = "swap"
     input: SwapInput = SwapInput()
     fit: Annotated[Literal["loop", "pad"], Flag("--fit")] = Field(
-        "loop", description="A shorter sound is repeated, or followed by silence."
+        "loop", description="Repeat a shorter sound, or pad it with silence."
     )
     match_loudness: Annotated[bool, Flag("--match-loudness/--keep-loudness")] = Field(
-        True, description="Bring the sound to the loudness it replaces."
+        True, description="Match the loudness of the sound it replaces."
     )
-    least_seconds: float = Field(0.5, ge=0, description="Shorter donors are refused.")
-    timeout_s: float = Field(120.0, gt=0, description="Wall time of one ffmpeg child.")
+    least_seconds: float = Field(0.5, ge=0, description="Minimum length of a donor, in seconds.")
+    timeout_s: float = Field(120.0, gt=0, description="Time limit for one ffmpeg process, in seconds.")
     twins: Annotated[bool, Flag("--twins/--no-twins")] = Field(
-        True, description="Also write each clip with its own sound, made the same way."
+        True, description="Also write each clip with its own sound, processed the same way."
     )
     silent: Annotated[bool, Flag("--silent", sets=True)] = Field(
         False, description="Also write each clip with silence."

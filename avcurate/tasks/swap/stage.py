@@ -1,4 +1,4 @@
-"""A table of pairs becomes counterfactual clips and their factual twins."""
+"""Make counterfactual clips and their factual twins from a table of pairs."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ KINDS = ("counterfactual", "factual", "silent", "audio_only", "video_only")
 
 
 class SwapStage(RecordStage):
-    """Columns added: ``schema.SWAP``. Files are named by what they are made of, and made once.
+    """Columns added: ``schema.SWAP``. Files are named by their inputs, and written once.
 
     Args:
-        recipe: what is made of each pair.
-        run: the run directory, where files go.
+        recipe: what to make of each pair.
+        run: the run directory, which receives the files.
     """
 
     name = "swap"
@@ -48,18 +48,18 @@ class SwapStage(RecordStage):
         self._locks = [threading.Lock() for _ in range(64)]
 
     def identity(self) -> dict[str, Any]:
-        """How sounds are fitted, and which files are made."""
+        """How sounds are fitted, and which files are written."""
         spec = asdict(self.spec)
         del spec["timeout_s"]
-        made = {k: getattr(self.recipe, k) for k in ("twins", "silent", "audio_only", "video_only")}
-        return {"columns": self.columns, "spec": spec, **made}
+        outputs = {k: getattr(self.recipe, k) for k in ("twins", "silent", "audio_only", "video_only")}
+        return {"columns": self.columns, "spec": spec, **outputs}
 
     def process(self, rows: Iterator[Row], log: WorkLog) -> Iterator[tuple[str, Outcome]]:
-        """Make every pair's files, several pairs side by side."""
+        """Make every pair's files, several pairs in parallel."""
         return in_threads(rows, self.recipe.run.workers, self.row_id, self._outcome)
 
     def files(self, row: Row) -> list[tuple[Path, str]]:
-        """The clip, the donor, and what was made of them."""
+        """The clip, the donor, and the files made of them."""
         clip = (self.media.root / row["clip"], row["clip_sha256"])
         donor = (self.donors.root / row["donor"], row["donor_sha256"])
         return [clip, donor, *((self.out / f["path"], f["sha256"]) for f in row["files"])]
@@ -71,11 +71,11 @@ class SwapStage(RecordStage):
         clip = self.media.find(self._name(raw, "clip"))
         donor = self.donors.find(self._name(raw, "donor"))
         picture, sound = self.media.root / clip, self.donors.root / donor
-        bytes_of = {"clip_sha256": file_digest(picture), "donor_sha256": file_digest(sound)}
-        if bytes_of["clip_sha256"] == bytes_of["donor_sha256"]:
-            raise RowError("donor_is_the_clip", f"{clip} would lend itself its sound.", "Choose another donor.")
-        make = partial(self._make, picture, bytes_of["clip_sha256"])
-        name, made = make("counterfactual", sound, bytes_of["donor_sha256"], {"clip": clip, "donor": donor})
+        digests = {"clip_sha256": file_digest(picture), "donor_sha256": file_digest(sound)}
+        if digests["clip_sha256"] == digests["donor_sha256"]:
+            raise RowError("donor_is_the_clip", f"{clip} is its own donor.", "Choose another donor.")
+        make = partial(self._make, picture, digests["clip_sha256"])
+        name, swapped = make("counterfactual", sound, digests["donor_sha256"], {"clip": clip, "donor": donor})
         row: Row = {
             "clip": clip,
             "donor": donor,
@@ -84,14 +84,14 @@ class SwapStage(RecordStage):
             "silent": None,
             "audio_only": None,
             "video_only": None,
-            "seconds": made.seconds,
-            "fitted": made.fitted,
-            "gain_db": made.gain_db,
-            "picture_sha256": made.picture_sha256,
-            **bytes_of,
+            "seconds": swapped.seconds,
+            "fitted": swapped.fitted,
+            "gain_db": swapped.gain_db,
+            "picture_sha256": swapped.picture_sha256,
+            **digests,
         }
         if self.recipe.twins:
-            row["factual"] = self._twin(make, picture, bytes_of["clip_sha256"], clip)
+            row["factual"] = self._twin(make, picture, digests["clip_sha256"], clip)
         if self.recipe.silent:
             row["silent"] = make("silent", None, "", {"clip": clip})[0]
         note = {"clip": clip, "donor": donor}
@@ -99,15 +99,15 @@ class SwapStage(RecordStage):
             row["audio_only"] = self._single(name, "audio_only", note)
         if self.recipe.video_only:
             row["video_only"] = self._single(name, "video_only", {"clip": clip})
-        made_files = [row[kind] for kind in KINDS if row[kind]]
-        row["files"] = [{"path": path, "sha256": file_digest(self.out / path)} for path in made_files]
+        paths = [row[kind] for kind in KINDS if row[kind]]
+        row["files"] = [{"path": path, "sha256": file_digest(self.out / path)} for path in paths]
         return row
 
-    def _single(self, made: str, kind: Literal["audio_only", "video_only"], note: dict[str, str]) -> str:
+    def _single(self, counterfactual: str, kind: Literal["audio_only", "video_only"], note: dict[str, str]) -> str:
         """One stream of a counterfactual clip, copied."""
-        source = self.out / made
-        endings = {".mp4": ".m4a", ".mkv": ".mka"} if kind == "audio_only" else {}
-        target = f"{kind}/{source.stem}{endings.get(source.suffix, source.suffix)}"
+        source = self.out / counterfactual
+        suffixes = {".mp4": ".m4a", ".mkv": ".mka"} if kind == "audio_only" else {}
+        target = f"{kind}/{source.stem}{suffixes.get(source.suffix, source.suffix)}"
         stream: Literal["audio", "visual"] = "audio" if kind == "audio_only" else "visual"
         keep_one(source, self.out / target, stream, self.spec, {"avcurate": kind, **note})
         return target
@@ -116,7 +116,7 @@ class SwapStage(RecordStage):
         try:
             name: str = make("factual", picture, digest, {"clip": clip})[0]
         except MediaError as e:
-            # a clip without sound of its own has no twin, and is no worse a picture for it
+            # a clip without usable sound has no twin, but its picture is fine
             if e.reason in ("donor_without_audio", "donor_too_short"):
                 return None
             raise
@@ -125,34 +125,34 @@ class SwapStage(RecordStage):
     def _make(
         self, picture: Path, clip_digest: str, kind: str, donor: Path | None, donor_digest: str, about: dict[str, str]
     ) -> tuple[str, Swapped]:
-        """One file, named by the content it is made of; its facts lie beside it and are read back."""
+        """Make one file, named by the content of its inputs; its facts are stored beside it and reused."""
         spec = asdict(self.spec)
         del spec["timeout_s"]
-        made_of = json.dumps([kind, clip_digest, donor_digest, spec, 1], sort_keys=True)
-        stem = hashlib.sha256(made_of.encode()).hexdigest()[:20]
+        content = json.dumps([kind, clip_digest, donor_digest, spec, 1], sort_keys=True)
+        stem = hashlib.sha256(content.encode()).hexdigest()[:20]
         target = self.out / kind / f"{stem}{suffix_of(picture)}"
         facts = target.with_name(f"{stem}.json")
-        # several pairs of one clip share its twin
+        # pairs with the same clip share its twin
         with self._locks[hash(target) % len(self._locks)]:
-            if (held := _read_facts(facts, target)) is not None:
-                return f"{kind}/{target.name}", held
-            made = swap(picture, donor, target, self.spec, {"avcurate": kind, **about})
-            write_json(facts, asdict(made) | {"sha256": file_digest(target)})
-        return f"{kind}/{target.name}", made
+            if (existing := _read_facts(facts, target)) is not None:
+                return f"{kind}/{target.name}", existing
+            swapped = swap(picture, donor, target, self.spec, {"avcurate": kind, **about})
+            write_json(facts, asdict(swapped) | {"sha256": file_digest(target)})
+        return f"{kind}/{target.name}", swapped
 
     def _name(self, raw: Row, field_name: str) -> str:
         column = self.columns[field_name]
         value = raw.get(column)
         if not isinstance(value, str) or not value.strip():
-            raise RowError("field_missing", f"there is no {field_name} in column {column!r}.")
+            raise RowError("field_missing", f"column {column!r} holds no {field_name}.")
         return value.strip()
 
 
 def _read_facts(facts: Path, target: Path) -> Swapped | None:
-    """What was made before, if the file is still what it was."""
+    """Facts of a file made before, if it is unchanged."""
     try:
-        held = json.loads(facts.read_text("utf-8"))
-        digest = held.pop("sha256")
-        return Swapped(**held) if intact(target, digest) else None
+        values = json.loads(facts.read_text("utf-8"))
+        digest = values.pop("sha256")
+        return Swapped(**values) if intact(target, digest) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Swap(Task[SwapRecipe]):
-    """Make counterfactual clips: the picture's packets are copied bit for bit, the sound is another's.
+    """Make counterfactual clips: the picture of one clip, copied bit for bit, with the sound of another.
 
-    The sound is cut, repeated or padded to the picture's length and brought to the loudness it replaces. A hash over
-    the picture's packets is compared before and after; files are named by what they are made of.
+    The sound is cut, repeated or padded to the picture's length and matched to the loudness it replaces. A hash of
+    the picture's packets is compared before and after; files are named by their inputs.
 
     Example: avcurate swap runs/pairs/pairs.jsonl --media clips -o counterfactual
     """
@@ -31,20 +31,20 @@ class Swap(Task[SwapRecipe]):
     default = "swap"
 
     def plan(self, recipe: SwapRecipe, context: Context) -> Job:
-        """Pairs, made."""
+        """Pairs, swapped."""
         assert recipe.input.pairs is not None
         return Job(RecordSource(recipe.input.pairs, recipe.input.salvage), (SwapStage(recipe, context.out),))
 
     def summarise(self, run: RunDir) -> dict[str, Any]:
-        """How many files of each kind there are."""
-        made = dict.fromkeys(KINDS, 0)
+        """Number of files of each kind."""
+        counts = dict.fromkeys(KINDS, 0)
         for table in run.parts("swap").rows(columns=list(KINDS)):
             for kind in KINDS:
-                made[kind] += table.num_rows - table.column(kind).null_count
-        return {"run": str(run.root), "clips": {k: n for k, n in made.items() if n}}
+                counts[kind] += table.num_rows - table.column(kind).null_count
+        return {"run": str(run.root), "clips": {k: n for k, n in counts.items() if n}}
 
     def show(self, summary: dict[str, Any], console: Console) -> None:
-        """Where the files lie."""
+        """Print where the files are."""
         for kind, n in summary["clips"].items():
             console.print(f"{kind}: {n:,} clips in {summary['run']}/{kind}")
 

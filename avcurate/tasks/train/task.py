@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 class Train(Task[TrainRecipe]):
     """Train a Qwen-Omni thinker on curated shards: GRPO or MAPO with PEM rewards, or SFT as the baseline.
 
-    Audio and video reach the rollouts and the loss. Run the same command again to resume from the last checkpoint.
-    Writes OUT/metrics.jsonl, OUT/report.html and OUT/model, a whole checkpoint that transformers and vLLM load.
-    Needs the extra `train`, apart from vLLM.
+    Rollouts and loss both see audio and video. Run the same command again to resume from the last checkpoint.
+    Writes OUT/metrics.jsonl, OUT/report.html and OUT/model, a complete checkpoint that transformers and vLLM load.
+    Needs the extra `train`, in an environment without vLLM.
 
     Example: avcurate train shards -m Qwen/Qwen2.5-Omni-7B -r train-sffl-stage-1 -o runs/stage-1
     """
@@ -30,8 +30,8 @@ class Train(Task[TrainRecipe]):
     default = "train-sffl-stage-1"
 
     def plan(self, recipe: TrainRecipe, context: Context) -> Job:
-        """A training is no chain of stages over rows."""
-        raise TypeError("a training has no job; it is run by Train.run")
+        """Not supported: training is not a sequence of stages over rows."""
+        raise TypeError("training has no job; use Train.run")
 
     def run(self, recipe: TrainRecipe, context: Context, how: How, begin: Begin) -> dict[str, Tally]:
         """Train, or resume from the last checkpoint."""
@@ -48,20 +48,20 @@ class Train(Task[TrainRecipe]):
         return {"train": tally}
 
     def summarise(self, run: RunDir) -> dict[str, Any]:
-        """First and last tenth of every logged value."""
+        """Means of every logged value over the first and the last tenth of steps."""
         from avcurate.tasks.train.training import summarise_training
 
         return summarise_training(run.root) | {"run": str(run.root), "model": str(run.root / "model")}
 
     def show(self, summary: dict[str, Any], console: Console) -> None:
-        """Each value, from first to last."""
+        """Print each value, first and last."""
         for name, value in summary["values"].items():
             if value["first"] is not None and value["last"] is not None:
                 console.print(f"{name:<28} {value['first']:>10.4f} → {value['last']:.4f}")
         console.print(f"Model: {summary['model']}")
 
     def page(self, run: RunDir, summary: dict[str, Any]) -> Path:
-        """One curve for every logged value."""
+        """One curve per logged value."""
         from avcurate.tasks.train.page import write_training_page
         from avcurate.tasks.train.training import METRICS, read_metrics
 

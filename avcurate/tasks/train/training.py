@@ -1,4 +1,4 @@
-"""Shards and a model in, a better model and its log out."""
+"""Train a model on shards, with a log and checkpoints."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ Tick = Callable[[int, int, dict[str, float]], None]
 def run_training(
     recipe: TrainRecipe, out: Path, tick: Tick = lambda step, steps, values: None, how: How | None = None
 ) -> Path:
-    """Train, or resume; returns the folder of the trained model, ``OUT/model``.
+    """Train or resume; returns the folder of the trained model, ``OUT/model``.
 
     Args:
-        how: which questions (the first so many, or some by id), whether what was trained with other settings is
-            removed and trained again, and the share of dead questions that is too many.
+        how: which questions (a limit or some ids), whether to discard a training run with other settings and start
+            over, and the maximum share of dead questions.
 
     Raises:
-        RecipeChanged: the folder holds a training of other shards, questions, model or recipe.
-        TooManyDead: more questions could not be trained on than the limit allows; the model is there.
-        UserError: shards that do not fit, a missing package, or a judge or server that cannot be reached.
+        RecipeChanged: the folder holds a training run with other shards, questions, model or recipe.
+        TooManyDead: more questions are dead than the limit allows; the model has been saved.
+        UserError: incompatible shards, a missing package, or a judge or server that cannot be reached.
     """
     assert recipe.input.shards is not None
     checkpoint = Checkpoint(recipe.model, recipe.revision)
@@ -62,52 +62,52 @@ def run_training(
     except ImportError as e:
         raise UserError(
             f"training needs {e.name or e}.",
-            "Install it apart from vLLM, which needs another transformers: pip install 'avcurate[train]'.",
+            "In an environment without vLLM, which needs another transformers, run pip install 'avcurate[train]'.",
         ) from None
     algorithm = ALGORITHMS.get(recipe.algo)(recipe)
     shards = read_shards(recipe.input.shards, columns=algorithm.columns)
     refuse_mismatch(shards.facts, recipe, checkpoint)
     _refuse_contradictions(recipe, algorithm, shards.facts)
     how = how or How()
-    questions = _chosen(shards.rows, how)
+    questions = _select_questions(shards.rows, how)
     from avcurate.engines.transformers_engine import TransformersEngine
     from avcurate.media.cache import ClipCache
     from avcurate.media.decode import DecodeSpec
 
     media = recipe.input.media or shards.media
     run = RunDir(out)
-    with writer_lock(out), ExitStack() as open_things:
+    with writer_lock(out), ExitStack() as stack:
         record = run.begin("train")
         _record_start(run, record, recipe, checkpoint, shards, how)
-        # weights that take the updates themselves must not be rounded to bfloat16 after each; LoRA's are float32
+        # in full training, bfloat16 would round the weights after every update; LoRA weights are float32 anyway
         dtype = "auto" if recipe.lora_rank else "float32"
         engine = TransformersEngine(checkpoint, dtype=dtype, maam=recipe.maam_scope if recipe.maam else None)
         engine.setup()
         clips = ClipCache(media, DecodeSpec(**recipe.media.model_dump()), recipe.run.workers)
-        open_things.callback(clips.close)
+        stack.callback(clips.close)
         rows = Rows(clips, out / DEAD)
-        made_of = parts.Parts(
+        components = parts.Parts(
             Omni(engine),
             recipe,
             rows,
-            _askable(questions, rows, engine),
+            _without_special_tokens(questions, rows, engine),
             out,
             recipe.report_to,
             _log_callback(out, recipe, rows, tick),
         )
-        trainer = algorithm.make_trainer(made_of)
+        trainer = algorithm.make_trainer(components)
         if trainer is None:
-            served = _served(recipe, out, checkpoint, engine, open_things)
+            served = _rollout_server(recipe, out, checkpoint, engine, stack)
             scorer = Scorer(recipe)
             scorer.setup()
-            open_things.callback(scorer.close)
-            trainer = rl.make_trainer(made_of, algorithm, scorer, served)
-        begun = newest_whole(out)
-        if begun is not None and step_of(begun) >= recipe.steps:
-            # only the model was not written; the Trainer would take one step more
-            trainer._load_from_checkpoint(str(begun))
+            stack.callback(scorer.close)
+            trainer = rl.make_trainer(components, algorithm, scorer, served)
+        checkpoint_folder = newest_whole(out)
+        if checkpoint_folder is not None and step_of(checkpoint_folder) >= recipe.steps:
+            # only saving the model is left; the Trainer would take one more step
+            trainer._load_from_checkpoint(str(checkpoint_folder))
         else:
-            trainer.train(resume_from_checkpoint=None if begun is None else str(begun))
+            trainer.train(resume_from_checkpoint=None if checkpoint_folder is None else str(checkpoint_folder))
             steps = trainer.state.global_step
             if steps < recipe.steps:
                 raise UserError(f"training ended after {steps} of {recipe.steps} steps.", "See its log.")
@@ -121,27 +121,27 @@ def run_training(
         return folder
 
 
-def _chosen(questions: list[dict[str, Any]], how: How) -> list[dict[str, Any]]:
-    """The questions that are trained on.
+def _select_questions(questions: list[dict[str, Any]], how: How) -> list[dict[str, Any]]:
+    """The questions to train on.
 
     Raises:
-        UserError: something is asked for that a training does not have, or a question that is not in the shards.
+        UserError: an option does not apply to training, or a question is not in the shards.
     """
     extent = how.extent
     if extent.records:
-        raise UserError("shards have no record numbers, so --record means nothing here.", "Name questions with --only.")
+        raise UserError("shards have no record numbers, so --record does not apply.", "Name questions with --only.")
     if how.executor != "local":
-        raise UserError(f"a training does not run on the executor {how.executor!r}.", "Leave out --executor.")
+        raise UserError(f"training does not support the executor {how.executor!r}.", "Leave out --executor.")
     if how.retry is not None:
-        raise UserError("a training has no rows to retry.", "Run the same command again; it tries every clip again.")
+        raise UserError("training has no rows to retry.", "Run the same command again; it retries every clip.")
     if absent := extent.only - {q["question_id"] for q in questions}:
-        raise UserError(f"no question of the shards is {sorted(absent)[0]!r}.", "Name ids of the column question_id.")
+        raise UserError(f"the shards have no question {sorted(absent)[0]!r}.", "Give ids from the column question_id.")
     chosen = [q for q in questions if not extent.only or q["question_id"] in extent.only]
     return chosen[: extent.limit] if extent.limit else chosen
 
 
-def _begin_again(out: Path) -> None:
-    """Remove what an earlier training left."""
+def _clear_training(out: Path) -> None:
+    """Remove the output of an earlier training run."""
     for folder in (CHECKPOINTS, "model", "policy"):
         shutil.rmtree(out / folder, ignore_errors=True)
     for file in (METRICS, DEAD):
@@ -151,17 +151,17 @@ def _begin_again(out: Path) -> None:
 def _refuse_contradictions(recipe: TrainRecipe, algorithm: Algorithm, facts: dict[str, Any]) -> None:
     if recipe.rollout_url and recipe.maam:
         raise UserError(
-            "a server cannot sample under MAAM: vLLM has no such mask, and rollouts would not be the policy's own.",
-            "Leave out --rollout-url, or train without --maam and use it at inference alone.",
+            "a server cannot sample under MAAM: vLLM does not support the mask, so rollouts would be off-policy.",
+            "Leave out --rollout-url, or train without --maam and use it only at inference.",
         )
     if not algorithm.rolls_out:
         if recipe.rollout_url:
-            raise UserError(f"{recipe.algo} makes no rollouts, so no server can make them.", "Leave out --rollout-url.")
-        asked, ours = facts.get("prompt", ""), get_prompt(recipe.prompt).name
-        if asked and asked != ours:
+            raise UserError(f"{recipe.algo} needs no rollouts, so it cannot use a server.", "Leave out --rollout-url.")
+        shard_prompt, prompt = facts.get("prompt", ""), get_prompt(recipe.prompt).name
+        if shard_prompt and shard_prompt != prompt:
             raise UserError(
-                f"the shards' responses answer prompt {asked!r}, this training asks {ours!r}.",
-                f"Set prompt: {asked} in the recipe; `train-demo-sft` has it.",
+                f"the shards' responses answer prompt {shard_prompt!r}, but this recipe uses {prompt!r}.",
+                f"Set prompt: {shard_prompt} in the recipe; `train-demo-sft` has it.",
             )
     if recipe.maam and not get_prompt(recipe.prompt).fuses:
         raise UserError(
@@ -173,16 +173,16 @@ def _refuse_contradictions(recipe: TrainRecipe, algorithm: Algorithm, facts: dic
 def _record_start(
     run: RunDir, record: dict[str, Any], recipe: TrainRecipe, checkpoint: Checkpoint, shards: Shards, how: How
 ) -> None:
-    """Record what is trained on what, or refuse to resume what was begun with something else."""
+    """Record the model, shards and settings, or refuse to resume a training run that used others."""
     folder = recipe.input.shards
     assert folder is not None
-    left_out = {"kind", "name", "about", "input", "run", "model", "revision", "save_every", "judge", "rollout_url"}
-    left_out |= {"report_to", "stage"}
+    excluded = {"kind", "name", "about", "input", "run", "model", "revision", "save_every", "judge", "rollout_url"}
+    excluded |= {"report_to", "stage"}
     identity = {
         "model": checkpoint.identity(),
         "shards": {k: shards.facts[k] for k in ("rows", "split", "thresholds", "processor")},
         "questions": {f.name: sha256(f) for f in sorted((folder / "data").iterdir())},
-        "recipe": recipe.model_dump(mode="json", exclude=left_out),
+        "recipe": recipe.model_dump(mode="json", exclude=excluded),
         "judge": recipe.judge.model if recipe.judge.urls else None,
         "rollouts": "server" if recipe.rollout_url else "model",
     }
@@ -190,7 +190,7 @@ def _record_start(
         identity["chosen"] = {"limit": how.extent.limit, "only": sorted(how.extent.only)}
     check_unchanged(record, STAGE, identity, force=how.force)
     if how.force and record["stages"].get(STAGE, {}).get("identity") != json.loads(json.dumps(identity)):
-        _begin_again(run.root)
+        _clear_training(run.root)
     record["recipe"] = recipe.model_dump(mode="json", exclude={"input"})
     media = recipe.input.media or shards.media
     record["input"] = {"shards": located(folder, run.root), "media": located(media, run.root)}
@@ -213,28 +213,30 @@ def _record_end(run: RunDir, record: dict[str, Any], questions: int, dead: list[
     run.save(record)
 
 
-def _askable(questions: list[dict[str, Any]], rows: Rows, engine: Any) -> list[dict[str, Any]]:
-    """Questions whose words are only words: one that holds a placeholder would ask for media that are not there."""
-    marks = engine.processor.tokenizer.all_special_tokens
-    found = []
+def _without_special_tokens(questions: list[dict[str, Any]], rows: Rows, engine: Any) -> list[dict[str, Any]]:
+    """Drop questions that contain special tokens: a media placeholder in a text would request missing media."""
+    special_tokens = engine.processor.tokenizer.all_special_tokens
+    kept = []
     for row in questions:
-        mark = next((m for m in marks if any(m in text for text in (row["question"], *row["choices"]))), None)
-        if mark is None:
-            found.append(row)
+        token = next((m for m in special_tokens if any(m in text for text in (row["question"], *row["choices"]))), None)
+        if token is None:
+            kept.append(row)
         else:
-            rows.leave_out(row, "special_token_in_question", f"the question or a choice holds the special token {mark}")
-    return found
+            rows.leave_out(
+                row, "special_token_in_question", f"the question or a choice contains the special token {token}"
+            )
+    return kept
 
 
-def _served(recipe: TrainRecipe, out: Path, checkpoint: Checkpoint, engine: Any, open_things: ExitStack) -> Any:
-    """The server that samples rollouts, where one is asked for."""
+def _rollout_server(recipe: TrainRecipe, out: Path, checkpoint: Checkpoint, engine: Any, stack: ExitStack) -> Any:
+    """The server that samples rollouts, if the recipe names one."""
     if not recipe.rollout_url:
         return None
     from avcurate.train.served import ServedRollouts
 
     served = ServedRollouts(recipe.rollout_url, checkpoint, out / "policy", engine.banned)
     served.setup()
-    open_things.callback(served.close)
+    stack.callback(served.close)
     return served
 
 
@@ -243,30 +245,30 @@ def _log_callback(out: Path, recipe: TrainRecipe, rows: Rows, tick: Tick) -> Any
     from transformers import TrainerCallback
 
     class Log(TrainerCallback):  # type: ignore[misc]
-        """Writes a line for every step; lines past a resumed checkpoint are replaced."""
+        """Writes one line per step; lines after a resumed checkpoint are replaced."""
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            """Forget steps that are done again."""
+            """Drop lines of steps that will be repeated."""
             kept = [line for line in read_metrics(file) if line["step"] <= state.global_step]
             file.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            """The Trainer has written a checkpoint."""
+            """Seal the checkpoint that the Trainer has written."""
             seal_checkpoint(out, state.global_step)
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-            """One line."""
+            """Write one line."""
             values = {k: v for k, v in (logs or {}).items() if isinstance(v, (int, float))}
-            # before the Trainer saves: a checkpoint with such weights would be resumed from
-            broken = [k for k in ("loss", "grad_norm") if not math.isfinite(values.get(k, 0.0))]
-            if broken:
+            # before the Trainer saves: training would resume from a checkpoint with such weights
+            not_finite = [k for k in ("loss", "grad_norm") if not math.isfinite(values.get(k, 0.0))]
+            if not_finite:
                 raise UserError(
-                    f"{broken[0]} is {values[broken[0]]} at step {state.global_step}, after the questions "
+                    f"{not_finite[0]} is {values[not_finite[0]]} at step {state.global_step}, after the questions "
                     f"{', '.join(rows.lately(recipe.prompts))}.",
-                    "Lower learning_rate, or leave those questions out of the shards; the same command goes on from "
-                    "the last checkpoint, which was written before.",
+                    "Lower learning_rate, or leave those questions out of the shards; the same command resumes from "
+                    "the last checkpoint before this step.",
                 )
-            # the Trainer's closing words are no step
+            # the Trainer's final summary is not a step
             if not values or "train_runtime" in values:
                 return
             with file.open("a", encoding="utf-8") as f:
@@ -277,18 +279,18 @@ def _log_callback(out: Path, recipe: TrainRecipe, rows: Rows, tick: Tick) -> Any
 
 
 def read_metrics(file: Path) -> list[dict[str, Any]]:
-    """Lines of a training's log; a line that a crash cut off is left out."""
-    found = []
+    """Lines of the log; a line truncated by a crash is skipped."""
+    lines = []
     for line in file.read_text("utf-8").splitlines() if file.is_file() else ():
         try:
-            found.append(json.loads(line))
+            lines.append(json.loads(line))
         except ValueError:
             continue
-    return found
+    return lines
 
 
 def summarise_training(out: Path) -> dict[str, Any]:
-    """First and last tenth of every logged value."""
+    """Means of every logged value over the first and the last tenth of steps."""
     lines = read_metrics(out / METRICS)
     names = sorted({k for line in lines for k in line} - {"step", "epoch"})
     tenth = max(1, len(lines) // 10)
