@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from avcurate.metrics.answers import fold, is_correct, parse_answer, reasoning_text
+from avcurate.metrics.answers import fold, is_correct, parse_answer, reasoning_text, without_reasoning
 
 COLORS = ["red", "green", "blue", "yellow"]
 
@@ -107,3 +107,16 @@ def test_real_raw_answers_agree_with_their_published_verdicts(shared, capsys):
     with capsys.disabled():
         print(f"\nDAVE: {total} raw answers, {disagree} verdicts differ, {unread} unreadable")
     assert total >= 500 and disagree == 0
+
+
+def test_what_is_left_around_a_reasoning_block_is_left_whole():
+    assert without_reasoning("before<think>x</think>after<think>y</think>end").split() == ["before", "after", "end"]
+    assert without_reasoning("a<reasoning>x</reasoning>b").split() == ["a", "b"]
+
+
+def test_an_open_answer_without_a_tag_is_short():
+    """At most 24 words and 180 characters, both included."""
+    words = " ".join(["w"] * 24)
+    assert parse_answer(words, ()) == words and parse_answer(words + " w", ()) is None
+    letters = "x" * 180
+    assert parse_answer(letters, ()) == letters and parse_answer(letters + "x", ()) is None

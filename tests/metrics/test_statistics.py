@@ -47,3 +47,17 @@ def test_ranks():
         "value"
     ] == pytest.approx(2 / 3)
     assert rank_correlations(np.ones(5), np.arange(5.0))["kendall"] == {"value": None, "interval": None}
+
+
+def test_correlations_want_three_rows_and_two_values_on_each_side():
+    """The fewest rows that say anything, and draws in which one side is constant."""
+    few = rank_correlations(np.array([1.0, 2.0]), np.array([1.0, 2.0]))
+    assert few["spearman"]["value"] is None
+    three = rank_correlations(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 3.0]))
+    assert three["spearman"]["value"] == pytest.approx(1.0) and three["kendall"]["value"] == pytest.approx(1.0)
+    assert all(np.isfinite(three["spearman"]["interval"]))
+    for ours, human in (([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]), ([1.0, 2.0, 3.0], [2.0, 2.0, 2.0])):
+        assert rank_correlations(np.array(ours), np.array(human))["kendall"]["value"] is None
+    # one row differs on one side: a third of the draws leave it out, and must not become nan
+    uneven = rank_correlations(np.arange(6.0), np.array([0.0, 0, 0, 0, 0, 1]))
+    assert all(np.isfinite(uneven["spearman"]["interval"]))
