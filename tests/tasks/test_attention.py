@@ -42,7 +42,7 @@ def test_responses_without_a_picture_pay_no_attention_to_it(asked):
     deaf = run_attend(AttendJob(asked["plain"], condition="a", limit=12))
     assert deaf["video"]["all"] == 0 and deaf["audio"]["all"] > 0
     assert json.loads((asked["plain"] / "attention.json").read_text()) == deaf
-    with pytest.raises(UserError, match="has no answers under"):
+    with pytest.raises(UserError, match="did not ask under"):
         run_attend(AttendJob(asked["plain"], condition="v"))
 
 
