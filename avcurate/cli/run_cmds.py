@@ -48,7 +48,7 @@ def run(
     """
     from avcurate.cli.commands import run_and_show
     from avcurate.errors import UserError
-    from avcurate.recipe import override, read_recipe, settings_of
+    from avcurate.recipe import override, read_recipe, settings_of, shipped
     from avcurate.runner.rundir import RunDir
     from avcurate.tasks import TASKS
     from avcurate.tasks.run import recipe_of, recorded_recipe, task_of
@@ -60,7 +60,8 @@ def run(
         "input.media": str(media) if media else None,
         **settings_of(settings),
     }
-    if recipe.is_dir():
+    # a chain's folder, or any other, may be called what a recipe of the package is called
+    if recipe.is_dir() and (RunDir(recipe).exists() or str(recipe) not in shipped()):
         if out is None:
             raise UserError("repeating a recorded run needs a folder for the new run.", "Give it with -o.")
         task = task_of(RunDir(recipe))

@@ -305,3 +305,10 @@ def test_run_commands_work_on_chains(tmp_path):
     assert runner.invoke(app, ["verify", out, "--discard-damaged"]).exit_code == 0
     run_chain(pipeline, tmp_path / "out", quiet=True)
     assert runner.invoke(app, ["verify", out]).exit_code == 0
+
+
+def test_a_folder_called_like_a_recipe_of_the_package_does_not_hide_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    result = CliRunner().invoke(app, ["run", "demo", "-o", "out", "--only", "x"])
+    assert isinstance(result.exception, UserError) and "do not apply to a chain" in result.exception.message
