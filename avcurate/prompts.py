@@ -13,14 +13,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from avcurate.errors import UserError
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-FUSED = ("v", "a", "sum")
+ANSWER_TAGS = ("answer", "ans")
+REASONING_TAGS = ("think", "reasoning", "thinking")
+FUSE_TAGS = ("v", "a", "sum")
+PEM_TAG = "mod"
 _PLACEHOLDERS = re.compile(r"\{(question|choices|last)\}")
 Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")]
 
@@ -67,7 +70,7 @@ class Prompt:
     @property
     def fuses(self) -> bool:
         """Whether responses have the separate-then-fuse format that MAAM masks: ``<mod> <v> <a> <sum> <ans>``."""
-        return set(FUSED) <= set(self.reasoning_tags)
+        return set(FUSE_TAGS) <= set(self.reasoning_tags)
 
     @cached_property
     def _tags(self) -> re.Pattern[str]:
@@ -89,13 +92,23 @@ class OwnPrompt(BaseModel):
     answer_tags: tuple[Tag, ...] = Field(("answer",), description="Tags that enclose the answer.")
     about: str = ""
 
+    @model_validator(mode="after")
+    def _tags_have_one_role(self) -> Self:
+        """A tag that every parser takes for reasoning cannot enclose answers, nor the other way round."""
+        reasoning, answer = ({t.lower() for t in tags} for tags in (self.reasoning_tags, self.answer_tags))
+        clash = (reasoning & {*ANSWER_TAGS, PEM_TAG}) | (answer & {*REASONING_TAGS, *FUSE_TAGS, PEM_TAG})
+        if clash := clash | (reasoning & answer):
+            raise ValueError(f"the tag <{min(clash)}> is read as something else; choose another")
+        return self
+
     def prompt(self) -> Prompt:
         """The versioned prompt."""
         content = self.model_dump(mode="json", exclude={"about"})
         version = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
-        known = {*COT.reasoning_tags, *COT.answer_tags, *SEPARATE_THEN_FUSE.reasoning_tags, "mod"}
-        renamed = [(t, "think") for t in self.reasoning_tags if t.lower() not in known]
-        renamed += [(t, "answer") for t in self.answer_tags if t.lower() not in known]
+        renamed = [
+            (t, REASONING_TAGS[0]) for t in self.reasoning_tags if t.lower() not in (*REASONING_TAGS, *FUSE_TAGS)
+        ]
+        renamed += [(t, ANSWER_TAGS[0]) for t in self.answer_tags if t.lower() not in ANSWER_TAGS]
         return Prompt(
             f"{self.name}@{version}",
             self.instruction,

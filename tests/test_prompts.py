@@ -56,6 +56,9 @@ def test_a_prompt_with_the_tags_of_separate_then_fuse_is_one():
     [
         ({"instruction": ""}, "instruction"),
         ({"answer_tags": ["a b"]}, "answer_tags"),
+        ({"reasoning_tags": ["Answer"]}, "<answer> is read as something else"),
+        ({"answer_tags": ["think"]}, "<think> is read as something else"),
+        ({"answer_tags": ["Rationale"]}, "<rationale> is read as something else"),
         ({"answer_tags": [".*"]}, "answer_tags"),
         ({"name": "../x"}, "name"),
         ({"colour": "red"}, "colour"),

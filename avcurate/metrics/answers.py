@@ -10,11 +10,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from avcurate.metrics.tags import blocks, find_tags
-from avcurate.prompts import LETTERS
-
-ANSWER_TAGS = ("answer", "ans")
-REASONING_TAGS = ("think", "reasoning", "thinking")
-FUSE_TAGS = ("v", "a", "sum")
+from avcurate.prompts import ANSWER_TAGS, FUSE_TAGS, LETTERS, REASONING_TAGS
 
 _DIGITS = "zero one two three four five six seven eight nine ten eleven twelve"
 _NUMBER_WORDS = {word: str(i) for i, word in enumerate(_DIGITS.split())}

@@ -23,7 +23,7 @@ def side_records(path: Path, key: str) -> Iterator[tuple[int, str, dict[str, Any
         if record.value is None:
             raise UserError(f"record {record.row} of {path}: {record.message}", "Correct or remove that record.")
         name = record.value.get(key)
-        if name in (None, "") or not isinstance(name, (str, int)):
+        if name in (None, "") or isinstance(name, bool) or not isinstance(name, (str, int)):
             raise UserError(
                 f"record {record.row} of {path} has nothing in column {key!r}.",
                 "Every record must say which clip it is about; name another column with --map clip=COLUMN.",

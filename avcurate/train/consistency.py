@@ -11,7 +11,8 @@ from typing import Any
 
 from avcurate.engines.base import Engine, Failure, ListSource, Request, Sampling
 from avcurate.errors import UserError
-from avcurate.metrics.answers import ANSWER_TAGS, tagged, without_reasoning
+from avcurate.metrics.answers import tagged, without_reasoning
+from avcurate.prompts import ANSWER_TAGS
 from avcurate.train.recipe import TrainRecipe
 from avcurate.train.reward import Reward
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from avcurate.metrics.answers import ANSWER_TAGS, fold, parse_answer, tagged, without_reasoning
+from avcurate.metrics.answers import fold, parse_answer, tagged, without_reasoning
 from avcurate.metrics.pem import said_pem
 from avcurate.metrics.tags import sequence
+from avcurate.prompts import ANSWER_TAGS
 from avcurate.schema import PEM
 
 Form = Literal["conjunction", "halves"]

@@ -276,11 +276,12 @@ def test_a_step_may_not_change_the_output_of_another(tmp_path):
     pipeline = swap_chain(tmp_path)
     gone = {"name": "discard", "command": ["verify", "{swap}", "--discard-damaged"]}
     bad = pipeline.model_copy(update={"steps": (pipeline.steps[0], Step.model_validate(gone))})
-    spoil = lambda step, what: (  # noqa: E731
-        [p.write_bytes(b"x") for p in (tmp_path / "out/swap").rglob("*.mp4")]
-        if (step, what) == ("discard", "started")
-        else None
-    )
+
+    def spoil(step, what):
+        if (step, what) == ("discard", "started"):
+            for clip in (tmp_path / "out/swap").rglob("*.mp4"):
+                clip.write_bytes(b"x")
+
     with pytest.raises(UserError, match="step discard changed the output of step swap"):
         run_chain(bad, tmp_path / "out", quiet=True, tell=spoil)
     assert state(tmp_path / "out") == {"swap": "finished", "discard": "failed"}

@@ -54,7 +54,7 @@ def test_the_nearest_of_several_captions_counts(monkeypatch, chunk):
     assert some == pytest.approx(found[[2, 0]][:, [2]], abs=1e-6)
 
 
-def test_one_caption_each_gives_the_same_as_the_long_way(monkeypatch):
+def test_one_caption_each_gives_the_same_as_the_long_way():
     ours, theirs = captions([0], [40], [100]), captions([10], [50], [300])
     short = similarity(ours, np.arange(3), theirs, np.arange(3))
     several = captions([0, 0], [40], [100])

@@ -8,6 +8,8 @@ from avcurate.tasks.train import training
 from avcurate.tasks.train.task import Train
 from avcurate.train.recipe import TrainInput, TrainRecipe
 
+SMALL = {"prompts": 2, "group": 4, "micro_batch": 4, "max_tokens": 60, "steps": 4, "save_every": 2}
+
 
 def load_train(name, changes=None) -> TrainRecipe:
     """A training recipe by name."""
@@ -31,3 +33,8 @@ def run_training(job, tick=lambda step, steps, values: None):
     inputs = TrainInput(shards=job.shards, media=job.media)
     changes = {"input": inputs, "rollout_url": job.rollout_url, "report_to": job.report_to}
     return training.run_training(job.recipe.model_copy(update=changes), job.out, tick)
+
+
+def job_of(shards, out, **over):
+    """A small training of the first stage."""
+    return TrainJob(shards, out, load_train("train-demo-stage-1", {**SMALL, **over}))
