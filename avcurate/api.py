@@ -1,10 +1,10 @@
 """The Python API: run a task, open a run, look at its rows. The same tasks, recipes and guarantees as the command line.
 
->>> import avcurate as av
->>> run = av.label_pem("val_qa.json", media="clips", out="runs/pem", model="Qwen/Qwen3-Omni-30B-A3B-Instruct")
->>> run.mix
->>> run.to_pandas()
->>> av.open_run("runs/pem").relabel(tau_acc=0.875)
+    import avcurate as av
+    run = av.label_pem("val_qa.json", media="clips", out="runs/pem", model="Qwen/Qwen3-Omni-30B-A3B-Instruct")
+    run.mix
+    run.to_pandas()
+    av.open_run("runs/pem").relabel(tau_acc=0.875)
 
 Options have the names of the command's flags, with underscores; any other field of the recipe goes into
 ``settings``, e.g. ``settings={"sampling.top_p": 0.9}``. Calling a function again resumes its run.

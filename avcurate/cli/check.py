@@ -22,7 +22,7 @@ def check(
 ) -> None:
     """Check a model before a night of labelling: hearing, token counts, batches, seeds, context, answers, speed.
 
-    Takes a minute or two. Exits with code 1 if there is a problem.
+    Exits with code 1 if there is a problem.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""Whether a model, through an engine, does what labelling relies on: a minute or two on the user's own machine.
+"""Whether a model, through an engine, does what labelling relies on, on the user's own machine.
 
 Every check yields a finding, never a crash; what an engine cannot show is reported as such.
 """
