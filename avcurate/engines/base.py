@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from avcurate.errors import RowError
 
+DRAWS = 2
+"""Goes up when our own sampler draws other tokens for the same seed: responses of both must not meet in one run."""
 _PROCESS = uuid.uuid4().hex
 
 

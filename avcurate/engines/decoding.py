@@ -37,21 +37,22 @@ def decode_responses(
     with torch.inference_mode():
         for step in range(longest):
             tokens = sampler.draw(logits)
-            for row, token in zip(live, tokens.tolist(), strict=True):
+            drawn = tokens.tolist()
+            for row, token in zip(live, drawn, strict=True):
                 written[row].append(token)
-            stay = [i for i, t in enumerate(tokens.tolist()) if t not in ends]
+            stay = [i for i, t in enumerate(drawn) if t not in ends]
             if not stay or step + 1 == longest:
                 break
             if len(stay) < len(live):
                 index = torch.tensor(stay, device=device)
                 cache.batch_select_indices(index)
-                mask, position, tokens = mask[index], position[index], tokens[stay]
-                sampler.keep(stay)
-                live = [live[i] for i in stay]
+                mask, position, tokens = mask[index], position[index], tokens[index]
+                sampler.keep(index)
+                live, drawn = [live[i] for i in stay], [drawn[i] for i in stay]
             mask = torch.cat([mask, mask.new_ones(len(live), 1)], 1)
-            read = mask if rows is None else rows.row(live, tokens.tolist(), mask)
+            read = mask if rows is None else rows.row(live, drawn, mask)
             out = model(
-                input_ids=tokens.to(device)[:, None],
+                input_ids=tokens[:, None],
                 attention_mask=read,
                 position_ids=position[None, :, None].expand(axes, -1, 1) if axes else position[:, None],
                 past_key_values=cache,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from avcurate.engines.base import Engine, Failure, Perception, Reply, Request, Response, Source
+from avcurate.engines.base import DRAWS, Engine, Failure, Perception, Reply, Request, Response, Source
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.engines.loading import loading
 from avcurate.errors import UserError
@@ -36,7 +36,7 @@ class TextEngine(Engine):
 
     def identity(self) -> dict[str, Any]:
         """Model and number format."""
-        return {"engine": self.name, **self.checkpoint.identity(), "dtype": self.dtype}
+        return {"engine": self.name, **self.checkpoint.identity(), "dtype": self.dtype, "draws": DRAWS}
 
     def setup(self) -> None:
         """Load tokenizer and weights (safetensors only, no remote code)."""
@@ -116,7 +116,7 @@ class TextEngine(Engine):
         )
         mask = inputs["attention_mask"].to(self._device)
         seeds = [r.seed + j for r in batch for j in range(r.n)]
-        sampler = SeededSampler(seeds, batch[0].sampling, [])
+        sampler = SeededSampler(seeds, batch[0].sampling, [], self._device)
         rows = torch.tensor(owner, device=self._device)
         with torch.inference_mode():
             position = mask.long().cumsum(-1).sub(1).clamp(min=0)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from avcurate.engines.base import Engine, Failure, Perception, Reply, Request, Response, Source, text_logprobs
+from avcurate.engines.base import DRAWS, Engine, Failure, Perception, Reply, Request, Response, Source, text_logprobs
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.engines.loading import loading
 from avcurate.engines.messages import messages_of
@@ -99,7 +99,7 @@ class TransformersEngine(Engine):
     def identity(self) -> dict[str, Any]:
         """Model, number format and mask; device and batch size do not change what is drawn."""
         mask = {"maam": self.maam} if self.maam else {}
-        return {"engine": self.name, **self.checkpoint.identity(), "dtype": self.dtype, **mask}
+        return {"engine": self.name, **self.checkpoint.identity(), "dtype": self.dtype, "draws": DRAWS, **mask}
 
     def setup(self) -> None:
         """Load processor and weights (safetensors only, no remote code)."""
@@ -291,7 +291,7 @@ class TransformersEngine(Engine):
         owner = [i for i, r in enumerate(batch) for _ in range(r.n)]
         rows = torch.tensor(owner, device=self._device)
         seeds = [r.seed + j for r in batch for j in range(r.n)]
-        sampler = SeededSampler(seeds, batch[0].sampling, self._banned)
+        sampler = SeededSampler(seeds, batch[0].sampling, self._banned, self._device)
         start.cache.batch_select_indices(rows)
         prefilled = (start.cache, start.logits[rows], start.mask[rows], start.next_position[rows])
         written = decode_responses(self.model, prefilled, sampler, self._ends, axes=3, rows=self._rows(start.ids[rows]))
