@@ -9,13 +9,16 @@ from __future__ import annotations
 import importlib.resources
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from avcurate.errors import UserError
 from avcurate.prompts import OwnPrompt, get_prompt
+
+if TYPE_CHECKING:
+    from avcurate.media.decode import DecodeSpec
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,14 @@ class MediaSpec(Strict):
         128, ge=2, le=1 << 16, description="Maximum frames per clip; longer clips are shown at a lower rate."
     )
     max_pixels: int = Field(768 * 28 * 28, ge=64, description="Maximum pixels per frame when decoding.")
-    max_seconds: float = Field(300.0, gt=0, le=86_400, description="Maximum seconds of a clip that are shown.")
+    max_seconds: float = Field(
+        300.0, gt=0, le=86_400, description="Maximum seconds of a clip that are shown; rows record what was not."
+    )
+    over_limit: Literal["filter", "cut"] = Field(
+        "filter",
+        description="What happens to a clip with more sound than the model's family takes: left out as "
+        "over_family_limit, or cut there, with the rest recorded as not shown.",
+    )
     timeout_s: float = Field(60.0, gt=0, le=86_400, description="Time limit for decoding one clip, in seconds.")
     memory_mb: int = Field(
         4096, ge=256, le=1 << 20, description="Memory limit (address space) for decoding one clip, in MB."
@@ -165,6 +175,12 @@ class MediaSpec(Strict):
     keep_damaged: bool = Field(
         False, description="Keep clips above max_shortfall; their rows record how much is missing."
     )
+
+    def decoding(self) -> DecodeSpec:
+        """These values as the decoder takes them."""
+        from avcurate.media.decode import DecodeSpec
+
+        return DecodeSpec(**self.model_dump(exclude={"over_limit"}))
 
 
 MAX_VALUES = 100_000

@@ -103,6 +103,7 @@ def _per_setting(name: str, type_: pa.DataType, about: str) -> tuple[Column, ...
 SHOWN: tuple[Column, ...] = (
     Column("media_sha256", pa.string(), "SHA-256 of the media file that was shown."),
     Column("duration", pa.float64(), "Seconds of media that were shown."),
+    Column("seconds_not_shown", pa.float64(), "Seconds of the clip beyond media.max_seconds or the model's limit."),
     Column("media_shortfall", pa.float64(), "Share of a track that could not be decoded, in [0, 1]."),
     Column("hearing", pa.string(), "How it is known that media reached the model: canary, behaviour or none."),
     Column("media_decoded", DECODED, "Per track: seconds expected and decoded, and frames or 16 kHz samples decoded."),

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avcurate.errors import RowError
+from avcurate.families.base import Family
 
 DRAWS = 2
 """Goes up when our own sampler draws other tokens for the same seed: responses of both must not meet in one run."""
@@ -178,6 +179,11 @@ class Engine(ABC):
 
     def expected_tokens(self, request: Request) -> tuple[int, int] | None:
         """Audio and video tokens the request must cost, computed independently of the model; ``None``: unknown."""
+        return None
+
+    @property
+    def family(self) -> Family | None:
+        """The model's family; ``None`` where it is not known."""
         return None
 
     @property

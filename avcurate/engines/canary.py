@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from avcurate.engines.base import Engine, Perception, Request
 from avcurate.engines.behaviour import check_behaviour
-from avcurate.engines.canary_clips import NotHearing, canary_requests
+from avcurate.engines.canary_clips import NotHearing, canary_of
 
 MIN_CHANGE = 1e-4
 
@@ -27,19 +27,21 @@ def check_hearing(engine: Engine, interleaved: bool = False) -> None:
         return
     if not engine.perceives:
         return
-    requests = canary_requests(interleaved)
+    requests = canary_of(engine, interleaved)
     perceived = {name: engine.perceive(r) for name, r in requests.items()}
     repeat = engine.perceive(requests["av"])
     for name, request in requests.items():
         _check_tokens(engine, name, request, perceived[name])
     for name, field in (("a", "audio_tokens"), ("v", "video_tokens")):
-        if getattr(perceived[name], field) != getattr(perceived["av"], field):
+        if name in perceived and getattr(perceived[name], field) != getattr(perceived["av"], field):
             _fail(
                 engine,
                 f"{field.replace('_', ' ')} differ between {name} and av: the same clip is not delivered whole",
             )
     noise = change(perceived["av"].logprobs, repeat.logprobs)
     for name, what in (("av/other sound", "sound"), ("av/other picture", "picture")):
+        if name not in perceived:
+            continue
         largest = change(perceived["av"].logprobs, perceived[name].logprobs)
         if largest <= max(MIN_CHANGE, 3 * noise):
             _fail(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from avcurate.engines.base import Request, Sampling
+from avcurate.engines.base import Engine, Request, Sampling
 from avcurate.errors import AvcurateError
 from avcurate.media.decode import SAMPLE_RATE
 from avcurate.prompts import COT
@@ -19,8 +19,10 @@ class NotHearing(AvcurateError):
     """A modality did not reach the model. Its answers since the last passed canary are unconfirmed."""
 
 
-def canary_requests(interleaved: bool = False) -> dict[str, Request]:
+def canary_requests(interleaved: bool = False, *, hears: bool = True, sees: bool = True) -> dict[str, Request]:
     """The built-in requests: ``av``, ``av/other sound``, ``av/other picture``, ``a`` and ``v``.
+
+    For a model that only hears or only sees, ``av`` shows what it takes, and there is no ``a`` or ``v``.
 
     Two tones and two moving bars, four seconds each, so that no shape or token count differs.
     """
@@ -37,10 +39,19 @@ def canary_requests(interleaved: bool = False) -> dict[str, Request]:
     # sampled with a seed, not greedy: vLLM on CPU drops the seeds of a batch that contains one unseeded request
     # (vllm#51206); the log-probabilities compared are the same
     base = Request("canary", prompt, low, across, FPS, 1, 0, Sampling(temperature=1.0, max_tokens=1), interleaved)
-    return {
-        "av": base,
-        "av/other sound": replace(base, audio=high),
-        "av/other picture": replace(base, frames=down),
-        "a": replace(base, frames=None, interleaved=False),
-        "v": replace(base, audio=None, interleaved=False),
-    }
+    base = replace(base, audio=low if hears else None, frames=across if sees else None)
+    requests = {"av": base}
+    if hears:
+        requests["av/other sound"] = replace(base, audio=high)
+    if sees:
+        requests["av/other picture"] = replace(base, frames=down)
+    if hears and sees:
+        requests["a"] = replace(base, frames=None, interleaved=False)
+        requests["v"] = replace(base, audio=None, interleaved=False)
+    return requests
+
+
+def canary_of(engine: Engine, interleaved: bool = False) -> dict[str, Request]:
+    """The built-in requests that the engine's model takes."""
+    family = engine.family
+    return canary_requests(interleaved, hears=family is None or family.hears, sees=family is None or family.sees)

@@ -73,10 +73,10 @@ class Checkpoint:
         """The family file of its model type; ``None`` where there is none, or the configuration cannot be read."""
         if self.model_type not in FAMILIES:
             return None
-        extractor = self._json("preprocessor_config.json") | self._json("processor_config.json").get(
-            "feature_extractor", {}
-        )
-        return FAMILIES.get(self.model_type)(Description(self.config, extractor, self.profile))
+        processor = self._json("processor_config.json")
+        extractor = self._json("preprocessor_config.json") | processor.get("feature_extractor", {})
+        frames = self._json("video_preprocessor_config.json") | processor.get("video_processor", {})
+        return FAMILIES.get(self.model_type)(Description(self.config, extractor, self.profile, frames))
 
     @property
     def reads_text_alone(self) -> bool:
@@ -89,12 +89,6 @@ class Checkpoint:
     def profile(self) -> dict[str, Any]:
         """``avcurate.json`` of the checkpoint: how media are fed to it. Only ours have one."""
         return self._json("avcurate.json")
-
-    @property
-    def video_kwargs(self) -> dict[str, Any]:
-        """Arguments every processor call needs so that frames are resized the same way everywhere."""
-        size = self.profile.get("video_size")
-        return {"size": size} if size else {}
 
     @cached_property
     def special_tokens(self) -> frozenset[str]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from avcurate.engines.base import Engine, Failure, ListSource, Reply, Request, Sampling
 from avcurate.engines.canary import change, check_hearing
-from avcurate.engines.canary_clips import FPS, NotHearing, canary_requests
+from avcurate.engines.canary_clips import FPS, NotHearing, canary_of, canary_requests
 from avcurate.errors import AvcurateError
 from avcurate.media.decode import SAMPLE_RATE, DecodeSpec
 from avcurate.metrics.answers import parse_answer
@@ -102,9 +102,11 @@ def _counts(engine: Engine, asked: Asked) -> Iterator[Finding]:
     """Media tokens at odd lengths and sizes match those computed by the family file."""
     if not engine.perceives:
         return
-    base = canary_requests()["av"]
+    base = canary_of(engine)["av"]
     wrong, checked = [], 0
-    shapes = [(n, None) for n in SAMPLES] + [(None, s) for s in SIZES] + [(SAMPLES[-1], SIZES[0])]
+    sounds: list[int | None] = [n for n in SAMPLES if base.audio is not None]
+    sizes = [s for s in SIZES if base.frames is not None]
+    shapes = [(n, None) for n in sounds] + [(None, s) for s in sizes] + list(zip(sounds[-1:], sizes[:1], strict=False))
     for samples, size in shapes:
         request = replace(
             base,
@@ -136,8 +138,9 @@ def _settings(engine: Engine, asked: Asked) -> Iterator[Finding]:
     """A zeroed modality costs the same tokens as the real one; the interleaved layout works where the run uses it."""
     if not engine.perceives:
         return
-    base = canary_requests(asked.interleaved)["av"]
-    assert base.audio is not None and base.frames is not None
+    base = canary_of(engine, asked.interleaved)["av"]
+    if base.audio is None or base.frames is None:
+        return
     whole = engine.perceive(base)
     for name, zeroed in (
         ("silence", replace(base, audio=np.zeros_like(base.audio))),
@@ -166,7 +169,7 @@ def _replies(engine: Engine, requests: list[Request]) -> dict[str, Reply]:
 def _seeds(engine: Engine, asked: Asked) -> Iterator[Finding]:
     """n responses come back, differ when sampled, and repeat for the same seeds."""
     base = (
-        canary_requests()["av"]
+        canary_of(engine)["av"]
         if engine.hearing != "none"
         else replace(canary_requests()["av"], audio=None, frames=None)
     )
@@ -191,7 +194,7 @@ def _neighbours(engine: Engine, asked: Asked) -> Iterator[Finding]:
         return
     greedy = Sampling(temperature=0.0, max_tokens=1, first_logprobs=20)
     # not a whole number of hops, beside longer clips
-    base = replace(canary_requests()["av"], key="r", audio=_noise(32_801), sampling=greedy)
+    base = replace(canary_of(engine)["av"], key="r", audio=_noise(32_801), sampling=greedy)
     others = [replace(base, key=f"o{i}", audio=_noise(48_000 + 5 * i)) for i in range(NEIGHBOURS)]
 
     def first(requests: list[Request]) -> dict[str, float]:
@@ -214,10 +217,12 @@ def _context(engine: Engine, asked: Asked) -> Iterator[Finding]:
     media, seconds = asked.media, asked.media.max_seconds
     frames = min(media.max_frames, int(seconds * media.fps)) // 2 * 2
     side = int(media.max_pixels**0.5) // 2 * 2
+    family, base = engine.family, canary_of(engine)["av"]
+    heard = seconds if family is None else min(seconds, family.longest_sound)
     request = replace(
-        canary_requests()["av"],
-        audio=np.zeros(int(seconds * SAMPLE_RATE), np.float32),
-        frames=np.zeros((max(2, frames), side, side, 3), np.uint8),
+        base,
+        audio=None if base.audio is None else np.zeros(int(heard * SAMPLE_RATE), np.float32),
+        frames=None if base.frames is None else np.zeros((max(2, frames), side, side, 3), np.uint8),
     )
     expected = engine.expected_tokens(request)
     if expected is None or not asked.context:
@@ -234,7 +239,7 @@ def _context(engine: Engine, asked: Asked) -> Iterator[Finding]:
 def _answers(engine: Engine, asked: Asked) -> Iterator[Finding]:
     """Answers follow the recipe's format and are not cut off; reports speed and memory."""
     requests = []
-    for name, canary in canary_requests().items():
+    for name, canary in canary_of(engine).items():
         if "/" not in name:
             prompt = asked.prompt.render(f"What is seen or heard, {name}?", CHOICES)
             media = (canary.audio, canary.frames) if engine.hearing != "none" else (None, None)

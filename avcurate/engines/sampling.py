@@ -73,7 +73,7 @@ class SeededSampler:
         if whole // _BLOCK <= wanted:
             scores, tokens = logits.float().topk(wanted)
         else:
-            blocks = logits[:, :whole].unflatten(1, (-1, _BLOCK))
+            blocks = logits[:, :whole].reshape(len(logits), -1, _BLOCK)
             best = blocks.amax(-1).topk(wanted).indices
             inside = torch.arange(_BLOCK, device=logits.device)
             candidates = (best[:, :, None] * _BLOCK + inside).flatten(1)

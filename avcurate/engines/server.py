@@ -31,6 +31,7 @@ from avcurate.engines.deadline import bounded, deadline
 from avcurate.engines.http import Busy, Refused, post_json
 from avcurate.engines.wire import body_of
 from avcurate.errors import UserError
+from avcurate.families.base import Family
 from avcurate.recipe import ModelSpec
 
 TOP = 20
@@ -151,6 +152,11 @@ class ServerEngine(Engine):
         """Those of the checkpoint's tokenizer."""
         return self.checkpoint.special_tokens
 
+    @property
+    def family(self) -> Family | None:
+        """The checkpoint's, if its configuration can be read here."""
+        return self.checkpoint.family
+
     def expected_tokens(self, request: Request) -> tuple[int, int] | None:
         """From the checkpoint's own constants."""
         return self.checkpoint.media_tokens(request)
@@ -188,7 +194,10 @@ class ServerEngine(Engine):
         family = self.checkpoint.family
         if family is not None and request.audio is not None:
             request = replace(request, audio=family.whole(request.audio))
-        return body_of(request, self.model, self.options["frame_format"], self.checkpoint.video_kwargs, logprobs)
+        arguments = {"fps": request.fps}
+        if family is not None:
+            arguments = family.request_arguments(request.fps, request.interleaved)
+        return body_of(request, self.model, self.options["frame_format"], arguments, logprobs)
 
     def _reply(self, request: Request, answer: dict[str, Any]) -> Reply | Failure:
         choices = sorted(answer["choices"], key=lambda c: c["index"])

@@ -1,7 +1,7 @@
 """Answers through transformers, on CPU or one GPU: the embedded default.
 
 One prefill serves all responses of a request: the prompt's keys and values are computed once and
-repeated. Knows the Qwen-Omni thinkers; torch is imported when the engine is set up.
+repeated. What differs between model families is in their files; torch is imported when the engine is set up.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from avcurate.engines.loading import loading
 from avcurate.engines.messages import messages_of
 from avcurate.errors import UserError
 from avcurate.families import FAMILIES
+from avcurate.families.base import Family
+from avcurate.families.tokens import MediaTokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,15 +27,6 @@ if TYPE_CHECKING:
 
 # scopes of avcurate.maam.mask, named here so that torch is not imported for them
 SCOPES = ("inner", "inner+open_tag", "span")
-MARKS = (
-    "audio_token_id",
-    "video_token_id",
-    "image_token_id",
-    "audio_start_token_id",
-    "audio_end_token_id",
-    "vision_start_token_id",
-    "vision_end_token_id",
-)
 TOP = 20
 
 
@@ -46,6 +39,7 @@ class _Prefill:
     mask: Tensor
     next_position: Tensor
     ids: Tensor
+    axes: int
 
 
 @dataclass
@@ -68,7 +62,7 @@ class Sampled:
 
 
 class TransformersEngine(Engine):
-    """A Qwen-Omni thinker in this process.
+    """An omni model, or the part of it that reads and answers, in this process.
 
     Args:
         checkpoint: the model.
@@ -89,6 +83,14 @@ class TransformersEngine(Engine):
         maam: Scope | None = None,
     ) -> None:
         self.checkpoint = checkpoint
+        family = checkpoint.family
+        if family is None:
+            raise UserError(
+                f"{checkpoint.model} is of type {checkpoint.model_type or 'unknown'!r}; "
+                f"the transformers engine knows {', '.join(FAMILIES.names())}.",
+                "Serve it with vLLM and use --engine server.",
+            )
+        self._family = family
         self.max_sequences = max_sequences
         self.dtype = dtype
         self.device = device
@@ -115,13 +117,6 @@ class TransformersEngine(Engine):
             ) from None
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
-        family = self.checkpoint.family
-        if family is None:
-            raise UserError(
-                f"{self.checkpoint.model} is of type {self.checkpoint.model_type or 'unknown'!r}; "
-                f"the transformers engine knows {', '.join(FAMILIES.names())}.",
-                "Serve it with vLLM and use --engine server.",
-            )
         self.torch = torch
         self._device = self.device if self.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
         dtype = {"cpu": torch.float32}.get(self._device, torch.bfloat16)
@@ -130,17 +125,27 @@ class TransformersEngine(Engine):
         options = {"revision": self.checkpoint.revision, "trust_remote_code": False}
         with loading(f"the model {self.checkpoint.model}", "Check --model and --revision, or fetch the model again."):
             self.processor = transformers.AutoProcessor.from_pretrained(self.checkpoint.path, **options)
-            self.model = getattr(transformers, family.model_class).from_pretrained(
+            self.model = getattr(transformers, self._family.model_class).from_pretrained(
                 self.checkpoint.path, dtype=dtype, use_safetensors=True, **options
             )
         self.model.eval().to(self._device)
-        config = self.model.config
-        self._audio_id, self._video_id = config.audio_token_id, config.video_token_id
+        self.tokens = MediaTokens.of_model(self.model.config, self._family)
         self._refuse_other_tokenizer()
-        # a mark without its media breaks the positions of any model that reads the response
-        self._banned = sorted({getattr(config, name) for name in MARKS if isinstance(getattr(config, name, None), int)})
         ends = self.model.generation_config.eos_token_id
         self._ends = set(ends if isinstance(ends, list) else [ends])
+        why = self.maam and self._family.refuse_masking(self.text_config)
+        if why:
+            raise UserError(f"{why}.", "Leave maam out.")
+
+    @property
+    def family(self) -> Family:
+        """The checkpoint's."""
+        return self._family
+
+    @property
+    def text_config(self) -> Any:
+        """Configuration of the text decoder."""
+        return self.model.config.get_text_config(decoder=True)
 
     def _refuse_other_tokenizer(self) -> None:
         """Refuse a tokenizer that is not the model's: transformers silently replaces one with missing files.
@@ -148,9 +153,11 @@ class TransformersEngine(Engine):
         Raises:
             UserError: the marks of media are not the model's.
         """
-        for name, expected in (("audio_token", self._audio_id), ("video_token", self._video_id)):
+        for name, expected in (("audio_token", self.tokens.audio), ("video_token", self.tokens.video)):
             mark = getattr(self.processor, name, None)
-            if mark is not None and self.processor.tokenizer.convert_tokens_to_ids(mark) != expected:
+            if mark is None or expected is None:
+                continue
+            if self.processor.tokenizer.convert_tokens_to_ids(mark) != expected:
                 raise UserError(
                     f"the tokenizer of {self.checkpoint.model} is not its model's: {mark} is not token {expected}.",
                     "Its tokenizer files are missing or another model's; fetch the model again.",
@@ -159,7 +166,7 @@ class TransformersEngine(Engine):
     @property
     def banned(self) -> list[int]:
         """Token ids that no response may hold: placeholders of media and their marks."""
-        return list(self._banned)
+        return sorted(self.tokens.never_sampled)
 
     @property
     def on_cpu(self) -> bool:
@@ -220,60 +227,33 @@ class TransformersEngine(Engine):
             self.processor.apply_chat_template(messages_of(r), tokenize=False, add_generation_prompt=True) + r.prefix
             for r in batch
         ]
-        assert self.checkpoint.family is not None
-        audios = [self.checkpoint.family.whole(r.audio) for r in batch if r.audio is not None]
+        audios = [self._family.whole(r.audio) for r in batch if r.audio is not None]
         videos = [r.frames for r in batch if r.frames is not None]
-        video_kwargs = {"do_sample_frames": False, "fps": batch[0].fps, **self.checkpoint.video_kwargs}
-        if any(r.interleaved for r in batch):
-            video_kwargs["use_audio_in_video"] = True
-        inputs = self.processor(
-            text=texts,
-            audio=audios or None,
-            videos=videos or None,
-            padding=True,
-            padding_side="left",
-            videos_kwargs=video_kwargs,
-            audio_kwargs={"truncation": False, "sampling_rate": 16_000},
-            return_tensors="pt",
-        )
+        shown: dict[str, Any] = {"audio": audios} if audios else {}
+        shown |= {"videos": videos} if videos else {}
+        arguments = self._family.processor_arguments(videos, batch[0].fps, any(r.interleaved for r in batch))
+        inputs = self.processor(text=texts, **shown, **arguments, return_tensors="pt")
         return {k: v.to(self._device) if hasattr(v, "to") else v for k, v in inputs.items()}
 
     def _prefill(self, batch: list[Request]) -> _Prefill:
         torch, inputs = self.torch, self.inputs(batch)
-        positions = self.positions(inputs, any(r.interleaved for r in batch))
+        positions = self._family.positions(self.model, inputs, any(r.interleaved for r in batch))
         with torch.inference_mode():
-            out = self.model(**inputs, position_ids=positions, use_cache=True)
+            out = self.model(**self._family.encoded(self.model, inputs), position_ids=positions, use_cache=True)
         return _Prefill(
             out.logits[:, -1],
             out.past_key_values,
             inputs["attention_mask"],
-            positions[:, :, -1].amax(0) + 1,
+            positions[..., -1].reshape(-1, len(batch)).amax(0) + 1,
             inputs["input_ids"],
+            len(positions) if positions.ndim == 3 else 0,
         )
-
-    def positions(self, inputs: dict[str, Any], interleaved: bool) -> Tensor:
-        """Positions in time, height and width of every token: int64 (3, B, L).
-
-        ``inputs`` are those of :meth:`inputs`, maybe with responses appended to ids and mask; the seconds per temporal
-        patch, which the model itself does not accept, are popped from them.
-        """
-        lengths = inputs.get("feature_attention_mask")
-        seconds = inputs.pop("video_second_per_grid", None)
-        indices, _ = self.model.get_rope_index(
-            inputs["input_ids"],
-            video_grid_thw=inputs.get("video_grid_thw"),
-            attention_mask=inputs["attention_mask"],
-            use_audio_in_video=interleaved,
-            audio_seqlens=None if lengths is None else lengths.sum(-1),
-            second_per_grids=None if seconds is None else self.torch.as_tensor(seconds),
-        )
-        positions: Tensor = indices.long()
-        return positions
 
     def _generate(self, batch: list[Request]) -> list[Reply]:
         groups: dict[tuple[Any, ...], list[Request]] = {}
         for r in batch:
-            groups.setdefault((r.fps, r.interleaved, r.sampling), []).append(r)
+            alone = () if self._family.mixed_batches else (r.audio is None, r.frames is None)
+            groups.setdefault((r.fps, r.interleaved, r.sampling, alone), []).append(r)
         return [reply for group in groups.values() for reply in self._generate_alike(group)]
 
     def _generate_alike(self, batch: list[Request]) -> list[Reply]:
@@ -291,10 +271,12 @@ class TransformersEngine(Engine):
         owner = [i for i, r in enumerate(batch) for _ in range(r.n)]
         rows = torch.tensor(owner, device=self._device)
         seeds = [r.seed + j for r in batch for j in range(r.n)]
-        sampler = SeededSampler(seeds, batch[0].sampling, self._banned, self._device)
+        sampler = SeededSampler(seeds, batch[0].sampling, self.banned, self._device)
         start.cache.batch_select_indices(rows)
         prefilled = (start.cache, start.logits[rows], start.mask[rows], start.next_position[rows])
-        written = decode_responses(self.model, prefilled, sampler, self._ends, axes=3, rows=self._rows(start.ids[rows]))
+        written = decode_responses(
+            self.model, prefilled, sampler, self._ends, axes=start.axes, rows=self._rows(start.ids[rows])
+        )
         return Sampled(owner, seeds, written, start.ids, start.mask.sum(1).tolist(), first)
 
     def _rows(self, prompts: Tensor) -> MaskRows | None:
@@ -303,8 +285,9 @@ class TransformersEngine(Engine):
         from avcurate.maam.attention import refuse_attention
         from avcurate.maam.decoding import MaskRows
 
-        refuse_attention(self.model.config.text_config._attn_implementation)
-        return MaskRows(prompts == self._audio_id, prompts == self._video_id, self.decode, self.maam)
+        refuse_attention(self.text_config._attn_implementation)
+        audio, video = (self.tokens.where(prompts, kind) for kind in ("audio", "video"))
+        return MaskRows(audio, video, self.decode, self.maam, lambda m: self._family.layered(self.text_config, m))
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of a response's token ids, without special tokens."""
@@ -323,7 +306,7 @@ class TransformersEngine(Engine):
         return Reply(r.key, tuple(responses), sampled.lengths[i], audio, video, sampled.first[i])
 
     def _media_tokens(self, ids: Tensor) -> tuple[int, int]:
-        return int((ids == self._audio_id).sum()), int((ids == self._video_id).sum())
+        return self.tokens.count(ids)
 
     def _first_logprobs(self, logits: Tensor, count: int) -> list[dict[str, float] | None]:
         """For each prompt, its likeliest first tokens as text."""

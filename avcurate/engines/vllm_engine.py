@@ -18,6 +18,7 @@ from avcurate.engines.checkpoint import Checkpoint
 from avcurate.engines.loading import loading
 from avcurate.engines.messages import messages_of
 from avcurate.errors import UserError
+from avcurate.families.base import Family
 from avcurate.recipe import ModelSpec
 
 PLACEHOLDERS = ("audio_token", "video_token", "image_token")
@@ -25,7 +26,7 @@ TOP = 20
 
 
 class VllmEngine(Engine):
-    """A Qwen-Omni model in vLLM.
+    """An omni model in vLLM.
 
     ``ModelSpec.options`` go to ``vllm.LLM`` as they are, on top of defaults for the device.
     """
@@ -90,7 +91,9 @@ class VllmEngine(Engine):
             "seed": 0,
         }
         if not self.checkpoint.reads_text_alone:
-            arguments["limit_mm_per_prompt"] = {"audio": 1, "video": 1, "image": 0}
+            family = self.checkpoint.family
+            pictures = {"video": 1, "image": 0} if family is None or family.sees else {}
+            arguments["limit_mm_per_prompt"] = {"audio": 1, **pictures}
         if not torch.cuda.is_available():
             os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
             arguments |= {"dtype": "float32", "enforce_eager": True, "gpu_memory_utilization": 0.2}
@@ -119,6 +122,11 @@ class VllmEngine(Engine):
         """Those of the checkpoint's tokenizer."""
         return self.checkpoint.special_tokens
 
+    @property
+    def family(self) -> Family | None:
+        """The checkpoint's."""
+        return self.checkpoint.family
+
     def expected_tokens(self, request: Request) -> tuple[int, int] | None:
         """From the checkpoint's own constants."""
         return self.checkpoint.media_tokens(request)
@@ -130,8 +138,8 @@ class VllmEngine(Engine):
         text = self._processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         prompt: dict[str, Any] = {"prompt": text + request.prefix}
         data: dict[str, Any] = {}
+        family = self.checkpoint.family
         if request.audio is not None:
-            family = self.checkpoint.family
             data["audio"] = (request.audio if family is None else family.whole(request.audio), 16_000)
         if request.frames is not None:
             count = len(request.frames)
@@ -146,11 +154,8 @@ class VllmEngine(Engine):
                     "do_sample_frames": False,
                 },
             )
-            prompt["mm_processor_kwargs"] = {
-                "fps": request.fps,
-                "use_audio_in_video": request.interleaved,
-                **self.checkpoint.video_kwargs,
-            }
+            arguments = {} if family is None else family.request_arguments(request.fps, request.interleaved)
+            prompt |= {"mm_processor_kwargs": arguments} if arguments else {}
         if data:
             prompt["multi_modal_data"] = data
         return prompt
@@ -221,7 +226,7 @@ class VllmEngine(Engine):
     def _media_tokens(self, ids: list[int]) -> tuple[int, int]:
         if self.checkpoint.reads_text_alone:
             return 0, 0
-        return ids.count(self._ids["audio_token"]), ids.count(self._ids["video_token"])
+        return ids.count(self._ids.get("audio_token", -1)), ids.count(self._ids.get("video_token", -1))
 
     def perceive(self, request: Request) -> Perception:
         """One token with the likeliest alternatives; other requests in flight continue meanwhile."""

@@ -57,9 +57,9 @@ def _encoded(frames: Frames, form: str) -> list[str]:
 
 
 def body_of(
-    request: Request, model: str, form: str, video_kwargs: dict[str, Any], logprobs: int | None = None
+    request: Request, model: str, form: str, arguments: dict[str, Any], logprobs: int | None = None
 ) -> dict[str, Any]:
-    """The JSON body of ``/chat/completions``."""
+    """The JSON body of ``/chat/completions``; ``arguments`` are those of the processor for frames."""
     content: list[dict[str, Any]] = []
     if request.frames is not None:
         content.append({"type": "video_url", "video_url": {"url": frames_url(request.frames, form)}})
@@ -86,7 +86,7 @@ def body_of(
         body["response_format"] = {"type": "json_schema", "json_schema": json_schema}
     if request.frames is not None:
         body["media_io_kwargs"] = {"video": {"num_frames": -1, "fps": request.fps}}
-        body["mm_processor_kwargs"] = {"fps": request.fps, **video_kwargs}
+        body["mm_processor_kwargs"] = arguments
     if top := logprobs or s.first_logprobs:
         body |= {"logprobs": True, "top_logprobs": top}
     return body

@@ -9,5 +9,9 @@ FAMILIES: Registry[type[Family]] = Registry(
     {
         "qwen2_5_omni": "avcurate.families.qwen2_5_omni:Qwen25Omni",
         "qwen3_omni_moe": "avcurate.families.qwen3_omni:Qwen3Omni",
+        "gemma4": "avcurate.families.gemma4:Gemma4",
+        "gemma4_unified": "avcurate.families.gemma4_unified:Gemma4Unified",
+        "qwen2_audio": "avcurate.families.qwen2_audio:Qwen2Audio",
+        "audioflamingo3": "avcurate.families.audio_flamingo3:AudioFlamingo3",
     },
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,13 +19,21 @@ class MaskRows:
         audio: bool (R, P), the modality's own tokens in the prompts, padded on the left; video: bool (R, P).
         decode: text of token ids.
         scope: which query tokens of a part the rule applies to.
+        layered: turns a mask into what the decoder's layers take.
     """
 
-    def __init__(self, audio: Tensor, video: Tensor, decode: Callable[[Sequence[int]], str], scope: Scope) -> None:
-        self._audio, self._video, self._scope = audio, video, scope
+    def __init__(
+        self,
+        audio: Tensor,
+        video: Tensor,
+        decode: Callable[[Sequence[int]], str],
+        scope: Scope,
+        layered: Callable[[Tensor], Any] = lambda mask: mask,
+    ) -> None:
+        self._audio, self._video, self._scope, self._layered = audio, video, scope, layered
         self._written = [Transcript(decode) for _ in range(len(audio))]
 
-    def row(self, live: list[int], tokens: list[int], mask: Tensor) -> Tensor:
+    def row(self, live: list[int], tokens: list[int], mask: Tensor) -> Any:
         """Which keys the newest tokens read.
 
         Args:
@@ -32,7 +41,7 @@ class MaskRows:
             mask: (len(live), L), 1 on all but padding, the newest token included.
 
         Returns:
-            bool (len(live), 1, 1, L).
+            bool (len(live), 1, 1, L), layered.
         """
         first, length = self._audio.shape[1], mask.shape[1]
         rows = []
@@ -43,4 +52,4 @@ class MaskRows:
             pad = (0, length - first)
             audio, video = (torch.nn.functional.pad(x[i], pad) for x in (self._audio, self._video))
             rows.append(maam_row(length - 1, traces, audio, video, scope=self._scope))
-        return (torch.stack(rows) & mask.bool())[:, None, None]
+        return self._layered((torch.stack(rows) & mask.bool())[:, None, None])

@@ -51,6 +51,7 @@ class DecodedClip:
         fps: frames per second of ``frames`` (below the requested rate where the cap applied).
         audio: float32 (S,) mono at 16 kHz in [-1, 1], or ``None`` without a sound track.
         sha256: of the file's bytes; identifies the media in caches and reports.
+        not_shown: seconds of the requested span beyond ``max_seconds``; 0 where the file does not state its length.
         tracks: how much of each track that the file has was expected, and how much decoded.
     """
 
@@ -60,6 +61,7 @@ class DecodedClip:
     duration: float
     sha256: str
     tracks: tuple[Track, ...] = ()
+    not_shown: float = 0.0
 
     @property
     def shortfall(self) -> float:
@@ -92,18 +94,19 @@ def decode(path: Path, spec: DecodeSpec, start: float | None = None, end: float 
     """
     facts = probe(path, timeout_s=min(20.0, spec.timeout_s), max_bytes=spec.max_bytes)
     begin = start or 0.0
-    limit = spec.max_seconds
+    limit, whole = spec.max_seconds, 0.0
     if end is not None:
         if end <= begin:
             raise MediaError("media_bad_cut", f"{path}: the cut ends at {end:g} s, before it starts at {begin:g} s.")
-        limit = min(limit, end - begin)
+        whole = end - begin
     if facts.duration:
         if begin >= facts.duration:
             raise MediaError(
                 "media_bad_cut",
                 f"{path}: the cut starts at {begin:g} s but the clip lasts {facts.duration:g} s.",
             )
-        limit = min(limit, facts.duration - begin)
+        whole = min(whole or facts.duration, facts.duration - begin)
+    limit = min(limit, whole or limit)
     fps = min(spec.fps, spec.max_frames / limit)
     read = _run(path, facts, spec, begin, limit, fps)
     if fps < spec.fps and facts.has_video and (read.frames is None or len(read.frames) < spec.max_frames / 2):
@@ -112,7 +115,9 @@ def decode(path: Path, spec: DecodeSpec, start: float | None = None, end: float 
         read = _run(path, facts, spec, begin, limit, fps)
     tracks = _tracks(facts, begin, limit, fps, read)
     refuse_damage(path, tracks, spec.max_shortfall, keep_damaged=spec.keep_damaged)
-    return DecodedClip(read.frames, fps, read.audio, max(t.decoded for t in tracks), sha256(path), tracks)
+    return DecodedClip(
+        read.frames, fps, read.audio, max(t.decoded for t in tracks), sha256(path), tracks, max(0.0, whole - limit)
+    )
 
 
 def _tracks(facts: Probe, begin: float, limit: float, fps: float, read: _Read) -> tuple[Track, ...]:

@@ -6,6 +6,7 @@ correctness can no longer reach the threshold. Every PEM needs AV solved, so lab
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -14,11 +15,12 @@ from typing import Any
 from avcurate.engines.base import Engine, Reply, Request
 from avcurate.media.ablate import show
 from avcurate.media.cache import ClipCache
-from avcurate.media.decode import DecodedClip
+from avcurate.media.decode import SAMPLE_RATE, DecodedClip
 from avcurate.metrics.answers import is_correct, parse_answer
 from avcurate.metrics.solvability import can_reach, needed
 from avcurate.prompts import Prompt
 from avcurate.runner.stage import Filtered, Kept, Outcome, Row
+from avcurate.scheduler.ability import over_limit
 from avcurate.scheduler.delivery import refuse_undelivered
 from avcurate.scheduler.spec import AskSpec, Condition
 from avcurate.scheduler.unit import Unit, key_of
@@ -120,6 +122,11 @@ class QuestionUnit(Unit):
         ):
             if track is None and is_shown:
                 return Filtered(reason, f"{self.row['media']} has no {what} to show.")
+        over = over_limit(self._engine, clip) if any(s.audio for s in shown) else 0.0
+        if over:
+            assert self._engine.family is not None
+            limit = f"{self._engine.family.about} takes {self._engine.family.longest_sound:g} s of sound"
+            return Filtered("over_family_limit", f"{self.row['media']} is {over:.1f} s too long: {limit}.")
         return None
 
     def absorb(self, key: str, piece: Any) -> None:
@@ -154,6 +161,8 @@ class QuestionUnit(Unit):
     def _request(self, condition: Condition, size: int) -> Request:
         spec, row, clip = self._spec, self.row, self._clip.result()
         audio, frames = show(clip, condition.setting, spec.ablation)
+        if audio is not None and self._engine.family is not None:
+            audio = audio[: _samples(self._engine.family.longest_sound)]
         first = len(self.asked[condition.name].responses)
         return Request(
             key=key_of(self.row_id, condition.name, first),
@@ -189,6 +198,10 @@ class QuestionUnit(Unit):
     def outcome(self) -> Outcome:
         """The row with its columns."""
         return Kept(self._columns(self))
+
+
+def _samples(seconds: float) -> int | None:
+    return None if math.isinf(seconds) else int(seconds * SAMPLE_RATE)
 
 
 def _as_list(logprobs: dict[str, float] | None) -> list[dict[str, Any]] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from avcurate.engines.base import Sampling
 from avcurate.media.ablate import Ablation
@@ -30,6 +30,8 @@ CONDITIONS: dict[str, Condition] = {
     **{str(s): Condition(str(s), s) for s in Setting},
     **{f"av+{p}": Condition(f"av+{p}", Setting.AV, p) for p in PEM},
 }
+OverLimit = Literal["filter", "cut"]
+"""What happens to a clip whose sound is longer than the model's family takes."""
 SETTINGS: tuple[Condition, ...] = tuple(CONDITIONS[str(s)] for s in Setting)
 
 
@@ -44,6 +46,7 @@ class AskSpec:
     ablation: Ablation = "drop"
     interleaved: bool = False
     media: DecodeSpec = field(default_factory=DecodeSpec)
+    over_limit: OverLimit = "filter"
 
     def identity(self) -> dict[str, Any]:
         """All that a response depends on, without the decoder's limits."""

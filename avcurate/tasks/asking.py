@@ -12,7 +12,6 @@ from pydantic import Field
 from avcurate.engines.base import Engine, Sampling
 from avcurate.engines.open import open_engine
 from avcurate.errors import RowError
-from avcurate.media.decode import DecodeSpec
 from avcurate.media.folder import MediaFolder
 from avcurate.prompts import get_prompt
 from avcurate.recipe import (
@@ -104,7 +103,8 @@ class AskRecipe(TaskRecipe):
             sampling=Sampling(**self.sampling.model_dump()),
             ablation=self.ablation,
             interleaved=self.layout == "interleaved",
-            media=DecodeSpec(**self.media.model_dump()),
+            media=self.media.decoding(),
+            over_limit=self.media.over_limit,
         )
 
     def open(self, engine: Engine | None = None) -> Engine:

@@ -14,6 +14,7 @@ from avcurate.media.cache import ClipCache
 from avcurate.media.decode import DecodedClip
 from avcurate.metrics.answers import parse_answer
 from avcurate.runner.stage import Outcome, Row, Stage, WorkLog
+from avcurate.scheduler.ability import decode_spec, refuse_inability
 from avcurate.scheduler.question import RECEIVED, Asked, EarlyExit, QuestionUnit, count_right, question_units
 from avcurate.scheduler.schedule import Scheduler
 from avcurate.scheduler.spec import SETTINGS, AskSpec
@@ -40,6 +41,7 @@ class AskingStage(Stage):
         self.engine = engine
         self.legibility = Legibility(unreadable)
         self.spec = spec
+        self.settings: tuple[Setting, ...] = tuple(Setting)
         self.media_root = media_root
         self.workers = workers
 
@@ -52,7 +54,9 @@ class AskingStage(Stage):
 
         Raises:
             NotHearing: a modality does not reach the model.
+            UserError: the model's family cannot be shown what is to be asked.
         """
+        refuse_inability(self.engine, self.settings, self.spec)
         self.engine.setup()
         check_hearing(self.engine, self.spec.interleaved)
 
@@ -70,6 +74,7 @@ def shown_media(clip: DecodedClip, engine: Engine) -> Row:
     return {
         "media_sha256": clip.sha256,
         "duration": clip.duration,
+        "seconds_not_shown": clip.not_shown,
         "media_shortfall": clip.shortfall,
         "hearing": engine.hearing,
         "media_decoded": [
@@ -132,7 +137,7 @@ class SampleStage(AskingStage):
         Raises:
             NotHearing: a canary failed during the run; rows answered since the last one are dead.
         """
-        clips = ClipCache(self.media_root, self.spec.media, self.workers)
+        clips = ClipCache(self.media_root, decode_spec(self.engine, self.spec), self.workers)
         units = question_units(self.engine, self.spec, SETTINGS, clips, self._columns, self.early_exit)
         try:
             yield from Scheduler(self.engine, units, interleaved=self.spec.interleaved).process(rows, log)

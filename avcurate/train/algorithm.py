@@ -8,15 +8,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from avcurate.families.tokens import Modality
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from avcurate.train.parts import Parts
     from avcurate.train.recipe import TrainRecipe
-
-Modality = Literal["audio", "video", "both"]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A Qwen-Omni thinker in training: rollouts, and forward passes that hear and see what the rollouts did.
+"""An omni model in training: rollouts, and forward passes that hear and see what the rollouts did.
 
 Everything that depends on processors and model classes is in the transformers engine; here completions are appended to
 its prompts, on the right, and the modality is removed for the reference.
@@ -15,20 +15,14 @@ from torch import Tensor
 
 from avcurate.engines.base import Request
 from avcurate.engines.transformers_engine import TransformersEngine
+from avcurate.families.base import Family, Feature, Unit
+from avcurate.families.tokens import Modality
 from avcurate.maam.attention import batch_mask, for_model
 from avcurate.maam.mask import Scope
 from avcurate.maam.traces import decoded_traces, offsets_of
 from avcurate.train.capture import NAME as CAPTURING
 from avcurate.train.capture import Capture, switch_on
-from avcurate.train.core.ablate import MediaTokens, Modality, media_keys
 from avcurate.train.core.relevance import entropy
-
-_OF = {
-    "input_features": "audio",
-    "feature_attention_mask": "audio",
-    "video_grid_thw": "video",
-    "video_second_per_grid": "video",
-}
 
 
 class Omni:
@@ -40,16 +34,8 @@ class Omni:
 
     def __init__(self, engine: TransformersEngine) -> None:
         self.engine = engine
-        config = engine.model.config
-        self.tokens = MediaTokens(
-            audio=config.audio_token_id,
-            video=config.video_token_id,
-            audio_start=getattr(config, "audio_start_token_id", None),
-            audio_end=getattr(config, "audio_end_token_id", None),
-            vision_start=getattr(config, "vision_start_token_id", None),
-            vision_end=getattr(config, "vision_end_token_id", None),
-        )
-        self.decoder_layers = int(config.text_config.num_hidden_layers)
+        self.tokens = engine.tokens
+        self.decoder_layers = int(engine.text_config.num_hidden_layers)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of a completion."""
@@ -103,10 +89,11 @@ class Omni:
         """
         inputs = self.batch(requests, completions, mask, captured=capture is not None)
         prompt = inputs["input_ids"].shape[1] - completions.shape[1]
+        inputs = self.engine.family.encoded(bare(model), inputs)
         if capture is None:
             out = model(**inputs, use_cache=False)
             return out.logits[:, prompt - 1 : -1], out.logits.new_empty(0)
-        watched = Capture(media_keys(inputs["input_ids"], self.tokens, capture[0]), prompt - 1, capture[1])
+        watched = Capture(self.tokens.where(inputs["input_ids"], capture[0]), prompt - 1, capture[1])
         switch_on(model)
         out = model(**inputs, use_cache=False, capture=watched)
         return out.logits[:, prompt - 1 : -1], watched.mass()[:, :-1]
@@ -122,12 +109,30 @@ class Omni:
         prompt, device = inputs["input_ids"].shape[1], inputs["input_ids"].device
         inputs["input_ids"] = torch.cat([inputs["input_ids"], completions.to(device)], 1)
         inputs["attention_mask"] = torch.cat([inputs["attention_mask"], mask.to(device).long()], 1)
-        inputs["position_ids"] = self.engine.positions(inputs, any(r.interleaved for r in requests))
+        if "mm_token_type_ids" in inputs:
+            text = torch.zeros_like(completions, device=device)
+            inputs["mm_token_type_ids"] = torch.cat([inputs["mm_token_type_ids"], text], 1)
+        self._refuse_lost_media(inputs)
+        family, config = self.engine.family, self.engine.text_config
+        inputs["position_ids"] = family.positions(self.engine.model, inputs, any(r.interleaved for r in requests))
         if self.engine.maam is not None:
-            own = self.engine.model.config.text_config._attn_implementation
+            kind = CAPTURING if captured else config._attn_implementation
             allowed = self._masked(inputs["input_ids"], inputs["attention_mask"], prompt, self.engine.maam)
-            inputs["attention_mask"] = for_model(allowed, CAPTURING if captured else own)
+            layered = family.layered(config, allowed)
+            inputs["attention_mask"] = (
+                {name: for_model(m, kind) for name, m in layered.items()}
+                if isinstance(layered, dict)
+                else for_model(layered, kind)
+            )
         return inputs
+
+    def _refuse_lost_media(self, inputs: dict[str, Any]) -> None:
+        """Placeholders without features raise no error in any family: the model would train deaf or blind."""
+        for modality, count in zip(("audio", "video"), self.tokens.count(inputs["input_ids"]), strict=True):
+            wanted = {name for name, f in self.engine.family.features.items() if f.of == modality}
+            # frame rates are optional; the features themselves are not
+            if count and not any(name in inputs for name in wanted if "features" in name or "pixel" in name):
+                raise RuntimeError(f"the prompt has {count} {modality} tokens, but its features are missing.")
 
     def _masked(self, ids: Tensor, mask: Tensor, prompt: int, scope: Scope) -> Tensor:
         """The MAAM mask of prompts with completions, as in decoding."""
@@ -135,14 +140,14 @@ class Omni:
         for row, count in zip(ids[:, prompt:].tolist(), mask[:, prompt:].sum(1).tolist(), strict=True):
             text, ends = offsets_of(row[: int(count)], self.decode)
             traces.append(decoded_traces(text, ends, prompt))
-        audio, video = (media_keys(ids, self.tokens, kind) for kind in ("audio", "video"))
+        audio, video = (self.tokens.where(ids, kind) for kind in ("audio", "video"))
         return batch_mask(mask, audio, video, traces, scope)
 
     def _inputs(self, requests: list[Request]) -> dict[str, Any]:
         """The engine's inputs for the requests; rollouts of one question go through the processor once."""
         distinct = list({id(r): r for r in requests}.values())
         place = {id(r): i for i, r in enumerate(distinct)}
-        return repeated(self.engine.inputs(distinct), distinct, [place[id(r)] for r in requests])
+        return repeated(self.engine.inputs(distinct), distinct, [place[id(r)] for r in requests], self.engine.family)
 
     def entropy_without(
         self, model: Any, requests: list[Request], completions: Tensor, mask: Tensor, modality: Modality
@@ -166,30 +171,44 @@ class Omni:
             return entropy(self.forward(model, [bare[id(r)] for r in requests], completions, mask)[0])
 
 
-def repeated(inputs: dict[str, Any], requests: list[Request], owner: list[int]) -> dict[str, Any]:
+def repeated(inputs: dict[str, Any], requests: list[Request], owner: list[int], family: Family) -> dict[str, Any]:
     """Repeat a processor's output for ``requests`` as if it were given ``requests[i]`` for each i of ``owner``.
 
-    Rows of tokens and of audio features are taken by index; a video's patches, stored end to end, as one piece.
+    What is stored end to end, such as a video's patches, is taken as one piece for each item.
     """
-    holders = {
-        "audio": [i for i, r in enumerate(requests) if r.audio is not None],
-        "video": [i for i, r in enumerate(requests) if r.frames is not None],
-    }
-    place = {kind: {i: n for n, i in enumerate(rows)} for kind, rows in holders.items()}
-    taken = {kind: [where[i] for i in owner if i in where] for kind, where in place.items()}
+    media: dict[str, list[Any]] = {"audio": [r.audio for r in requests], "video": [r.frames for r in requests]}
     output: dict[str, Any] = {}
     for name, value in inputs.items():
-        if name == "pixel_values_videos":
-            pieces = value.split(inputs["video_grid_thw"].prod(-1).tolist())
-            output[name] = torch.cat([pieces[i] for i in taken["video"]])
-        elif name in _OF:
-            rows = taken[_OF[name]]
-            output[name] = value[rows] if hasattr(value, "shape") else [value[i] for i in rows]
-        elif name in ("input_ids", "attention_mask"):
+        feature = Feature("text") if name in ("input_ids", "attention_mask") else family.features.get(name)
+        if feature is None:
+            raise RuntimeError(f"the processor returned {name}, which {family.name} does not know how to repeat.")
+        if feature.of == "text":
             output[name] = value[owner]
-        else:
-            raise RuntimeError(f"the processor returned {name}, which this trainer does not know how to repeat.")
+            continue
+        place = {i: n for n, i in enumerate(i for i, m in enumerate(media[feature.of]) if m is not None)}
+        taken = [place[i] for i in owner if i in place]
+        if feature.unit == "item":
+            output[name] = value[taken] if hasattr(value, "shape") else [value[i] for i in taken]
+            continue
+        pieces = value.split(_sizes(feature.unit, inputs, requests, family))
+        output[name] = torch.cat([pieces[i] for i in taken])
     return output
+
+
+def _sizes(unit: Unit, inputs: dict[str, Any], requests: list[Request], family: Family) -> list[int]:
+    """How many of that unit each item takes."""
+    if unit == "patches":
+        return list(inputs["video_grid_thw"].prod(-1).tolist())
+    if unit == "frames":
+        return list(inputs["num_frames_per_video"].tolist())
+    return [family.windows(len(r.audio)) for r in requests if r.audio is not None]
+
+
+def bare(model: Any) -> Any:
+    """The model itself, without what wraps it for several processes or for LoRA."""
+    while hasattr(model, "module"):
+        model = model.module
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def _alike(requests: list[Request]) -> list[list[Request]]:

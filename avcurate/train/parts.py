@@ -9,6 +9,7 @@ from typing import Any
 import transformers
 
 from avcurate.errors import UserError
+from avcurate.families.base import Family
 from avcurate.train.checkpoints import CHECKPOINTS
 from avcurate.train.media import Rows
 from avcurate.train.omni import Omni
@@ -77,11 +78,10 @@ class Parts:
         return trainer
 
 
-def lora(rank: int) -> Any:
+def lora(rank: int, family: Family) -> Any:
     """LoRA on the linear layers of the text decoder; towers and head are unchanged. ``None`` for rank 0."""
     if not rank:
         return None
     from peft import LoraConfig
 
-    pattern = r".*(?:^|\.)(?:language_model|model)\.layers\.\d+\.(?:self_attn|mlp)\..*_proj"
-    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=pattern)
+    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=family.lora_targets)

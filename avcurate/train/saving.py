@@ -26,7 +26,7 @@ def save_model(model: Any, processor: Any, checkpoint: Checkpoint, target: Path)
     bare, weights = merged(model)
     bare.save_pretrained(partial, safe_serialization=True, state_dict=weights)
     processor.save_pretrained(partial)
-    if checkpoint.family is not None and checkpoint.family.part:
+    if checkpoint.family is not None:
         _lay_out_as_released(partial, checkpoint, checkpoint.family)
     if checkpoint.folder is not None:
         for file in checkpoint.folder.iterdir():
@@ -42,32 +42,31 @@ def save_model(model: Any, processor: Any, checkpoint: Checkpoint, target: Path)
 def _lay_out_as_released(folder: Path, checkpoint: Checkpoint, family: Family) -> None:
     """Name weights and configuration as the released checkpoint does.
 
-    transformers saves the thinker alone and loads either layout; vLLM only the whole model's. Speech output is
-    switched off: its weights are missing.
+    transformers saves the part that was trained and loads either layout; vLLM only the whole model's. Speech output
+    is switched off: its weights are missing.
     """
     from safetensors import safe_open
     from safetensors.torch import save_file
 
-    prefix = f"{family.part}."
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, "pt") as stored:
             metadata = stored.metadata()
             weights = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-        save_file({_prefixed(name, prefix): w for name, w in weights.items()}, file, metadata=metadata)
+        if all(family.released_name(name) == name for name in weights):
+            continue
+        save_file({family.released_name(name): w for name, w in weights.items()}, file, metadata=metadata)
     for index in folder.glob("*.safetensors.index.json"):
         listed = json.loads(index.read_text("utf-8"))
-        listed["weight_map"] = {_prefixed(name, prefix): file for name, file in listed["weight_map"].items()}
+        listed["weight_map"] = {family.released_name(name): file for name, file in listed["weight_map"].items()}
         write_json(index, listed)
+    if not family.part:
+        return
     saved = json.loads((folder / "config.json").read_text("utf-8"))
     part = f"{family.part}_config"
     whole = checkpoint.config if part in checkpoint.config else {"architectures": [family.architecture]}
     inner = saved.get(part, saved)
     whole = {**whole, "model_type": family.name, "enable_audio_output": False, part: inner}
     write_json(folder / "config.json", whole)
-
-
-def _prefixed(name: str, prefix: str) -> str:
-    return name if name.startswith(prefix) else prefix + name
 
 
 def merged(model: Any) -> tuple[Any, dict[str, Any] | None]:

@@ -18,11 +18,12 @@ from trl import GRPOConfig, GRPOTrainer
 
 from avcurate.engines.base import Request, Sampling
 from avcurate.errors import UserError
+from avcurate.families.tokens import Modality
 from avcurate.maam.traces import malformed
 from avcurate.media.decode import DecodedClip
 from avcurate.prompts import get_prompt
 from avcurate.seeds import derive_seed
-from avcurate.train.algorithm import Algorithm, Completions, Modality
+from avcurate.train.algorithm import Algorithm, Completions
 from avcurate.train.core.objective import kl_k3
 from avcurate.train.media import Rows
 from avcurate.train.omni import Omni, log_probabilities

@@ -9,10 +9,8 @@ import json
 import re
 from pathlib import Path
 
-_TEXT = """what is shown in the clip and what makes this sound a person a dog a drum a car red green blue yellow one two
-three answer the question think look listen reason step by step about see hear then give final inside user system
-assistant you are helpful"""
-WORDS = _TEXT.split()
+from tests.families.tiny_text import byte_pairs
+
 SCALE = 6.0
 NAMES = {
     "qwen2_5_omni": {
@@ -73,16 +71,9 @@ def build(kind: str, folder: Path, seed: int = 0) -> Path:
 
 
 def _tokenizer(names):
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import Qwen2Tokenizer
 
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    raw.decoder = decoders.ByteLevel()
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    text = [" ".join(WORDS[i:] + WORDS[:i]) for i in range(len(WORDS))]
-    raw.train_from_iterator(text, trainers.BpeTrainer(vocab_size=420, initial_alphabet=alphabet, show_progress=False))
-    model = json.loads(raw.to_str())["model"]
+    model = json.loads(byte_pairs().to_str())["model"]
     tokenizer = Qwen2Tokenizer(
         vocab=model["vocab"], merges=[tuple(m) for m in model["merges"]], unk_token=None, eos_token="<|im_end|>",
         pad_token="<|endoftext|>", extra_special_tokens=names, model_max_length=32_768,

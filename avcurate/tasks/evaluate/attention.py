@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.errors import MediaError, UserError
+from avcurate.recipe import MediaSpec
 from avcurate.runner.rundir import RunDir
 from avcurate.runner.stage import Row
 from avcurate.scheduler.spec import CONDITIONS
@@ -74,7 +75,6 @@ def run_attend(job: AttendJob, tick: Callable[[int, int], None] = lambda done, t
     except ImportError as e:
         raise UserError(f"attend needs {e.name}.", "Install it: pip install 'avcurate[transformers]'.") from None
     from avcurate.media.cache import ClipCache
-    from avcurate.media.decode import DecodeSpec
 
     recipe = record["recipe"]
     model = recipe["model"]
@@ -83,7 +83,7 @@ def run_attend(job: AttendJob, tick: Callable[[int, int], None] = lambda done, t
     engine.setup()
     clips = ClipCache(
         job.media or run.path_of("swapped", record) or run.media(record),
-        DecodeSpec(**recipe["media"]),
+        MediaSpec(**recipe["media"]).decoding(),
         job.decode_workers,
     )
     try:

@@ -12,6 +12,7 @@ from avcurate.metrics.answers import is_correct
 from avcurate.metrics.evaluation import read_answer
 from avcurate.metrics.pem import pem_of, said_pem
 from avcurate.runner.stage import Outcome, Row, WorkLog
+from avcurate.scheduler.ability import decode_spec
 from avcurate.scheduler.question import QuestionUnit, question_units
 from avcurate.scheduler.schedule import Scheduler
 from avcurate.scheduler.spec import AskSpec, Condition
@@ -38,6 +39,7 @@ class EvalStage(AskingStage):
     ) -> None:
         super().__init__(engine, spec, media_root, workers, unreadable)
         self.conditions = conditions
+        self.settings = tuple(c.setting for c in conditions)
         self.adds = columns_schema("eval", EVAL)
 
     def identity(self) -> dict[str, Any]:
@@ -50,7 +52,7 @@ class EvalStage(AskingStage):
         Raises:
             NotHearing: a canary failed during the run; rows answered since the last one are dead.
         """
-        clips = ClipCache(self.media_root, self.spec.media, self.workers)
+        clips = ClipCache(self.media_root, decode_spec(self.engine, self.spec), self.workers)
         units = question_units(self.engine, self.spec, self.conditions, clips, self._columns)
         try:
             yield from Scheduler(self.engine, units, interleaved=self.spec.interleaved).process(rows, log)

@@ -72,7 +72,6 @@ def run_training(
     questions = _select_questions(shards.rows, how)
     from avcurate.engines.transformers_engine import TransformersEngine
     from avcurate.media.cache import ClipCache
-    from avcurate.media.decode import DecodeSpec
 
     media = recipe.input.media or shards.media
     run = RunDir(out)
@@ -83,7 +82,7 @@ def run_training(
         dtype = "auto" if recipe.lora_rank else "float32"
         engine = TransformersEngine(checkpoint, dtype=dtype, maam=recipe.maam_scope if recipe.maam else None)
         engine.setup()
-        clips = ClipCache(media, DecodeSpec(**recipe.media.model_dump()), recipe.run.workers)
+        clips = ClipCache(media, recipe.media.decoding(), recipe.run.workers)
         stack.callback(clips.close)
         rows = Rows(clips, out / DEAD)
         components = parts.Parts(

@@ -19,7 +19,7 @@ from avcurate.prompts import get_prompt
 from avcurate.seeds import derive_seed
 from avcurate.train.algorithm import Algorithm, Completions
 from avcurate.train.media import Rows
-from avcurate.train.omni import Omni
+from avcurate.train.omni import Omni, bare
 from avcurate.train.parts import Parts, lora
 from avcurate.train.recipe import TrainRecipe
 from avcurate.train.resume import ThinkerCheckpoints
@@ -94,6 +94,11 @@ class OmniSftTrainer(ThinkerCheckpoints, SFTTrainer):  # type: ignore[misc]
     def _set_signature_columns_if_needed(self) -> None:
         self._signature_columns = ["row", "target"]
 
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """SFT's loss on inputs as the model's own forward takes them."""
+        encoded = self.data_collator.omni.engine.family.encoded(bare(model), inputs)
+        return super().compute_loss(model, encoded, *args, **kwargs)
+
 
 def make_trainer(parts: Parts) -> Any:
     """A trainer on one chain of thought per question.
@@ -125,7 +130,7 @@ def make_trainer(parts: Parts) -> Any:
         train_dataset=datasets.Dataset.from_list(items),
         data_collator=OmniCollator(parts.omni, recipe, parts.media, items),
         processing_class=parts.omni.engine.processor.tokenizer,
-        peft_config=lora(recipe.lora_rank),
+        peft_config=lora(recipe.lora_rank, parts.omni.engine.family),
     )
     return parts.finished(trainer)
 

@@ -1,0 +1,56 @@
+"""What a model's family can be shown; a run that asks for more is refused before anything is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from avcurate.engines.base import Engine
+from avcurate.errors import UserError
+from avcurate.media.decode import SAMPLE_RATE, DecodedClip, DecodeSpec
+from avcurate.scheduler.spec import AskSpec
+from avcurate.schema import Setting
+
+# what a codec's padding adds to a clip of that many whole seconds
+PADDING = 0.1
+
+
+def refuse_inability(engine: Engine, settings: Iterable[Setting], spec: AskSpec) -> None:
+    """Refuse settings, a layout or an engine that the model's family cannot take.
+
+    Raises:
+        UserError: it cannot; the message says what the family can.
+    """
+    family, settings = engine.family, list(settings)
+    if family is None:
+        return
+    if engine.name in family.not_in:
+        raise UserError(f"{family.about} cannot run in the {engine.name} engine: {family.not_in[engine.name]}.")
+    for can, needed, verb, what in (
+        (family.hears, [s for s in settings if s.audio], "hear", "sound"),
+        (family.sees, [s for s in settings if s.video], "see", "a picture"),
+    ):
+        if needed and not can:
+            raise UserError(
+                f"{family.about} cannot {verb}, and {', '.join(dict.fromkeys(needed))} would show it {what}.",
+                "Name an omni model with --model; what this one takes can be asked with `avcurate eval --conditions`.",
+            )
+    if spec.interleaved and not family.interleaves:
+        raise UserError(f"{family.about} takes sound and picture one after the other only.", "Leave --interleaved out.")
+    if spec.ablation == "zero" and not (family.hears and family.sees):
+        raise UserError(f"{family.about} takes one modality: there is no other to zero.", "Leave --zero out.")
+
+
+def decode_spec(engine: Engine, spec: AskSpec) -> DecodeSpec:
+    """How clips are decoded for this model: cut at its family's limit where the recipe says so."""
+    if engine.family is None or spec.over_limit != "cut":
+        return spec.media
+    return replace(spec.media, max_seconds=min(spec.media.max_seconds, engine.family.longest_sound))
+
+
+def over_limit(engine: Engine, clip: DecodedClip) -> float:
+    """Seconds of a clip's sound that would not reach the model; 0 where all of it does."""
+    if engine.family is None or clip.audio is None:
+        return 0.0
+    over = len(clip.audio) / SAMPLE_RATE - engine.family.longest_sound
+    return over if over > PADDING else 0.0
