@@ -16,6 +16,7 @@ from avcurate.engines.base import Request
 from avcurate.errors import UserError
 from avcurate.families import FAMILIES
 from avcurate.families.base import Description, Family
+from avcurate.families.tokens import MediaTokens
 from avcurate.store.digest import file_digest
 
 EMBEDDED = "embedded"
@@ -97,6 +98,13 @@ class Checkpoint:
         listed += list(self._json("tokenizer_config.json").get("added_tokens_decoder", {}).values())
         special = {t["content"] for t in listed if isinstance(t, dict) and t.get("special") and t.get("content")}
         return frozenset(special) | (self.family.special_tokens if self.family else frozenset())
+
+    @cached_property
+    def never_sampled(self) -> list[int]:
+        """Token ids that no response may hold: placeholders of media and their marks; empty where unknown."""
+        if self.family is None:
+            return []
+        return sorted(MediaTokens.of(self.family.description.thinker, self.family).never_sampled)
 
     def media_tokens(self, request: Request) -> tuple[int, int] | None:
         """(audio tokens, video tokens) a request must cost, independent of any engine's code; ``None``: unknown."""

@@ -197,7 +197,10 @@ class ServerEngine(Engine):
         arguments = {"fps": request.fps}
         if family is not None:
             arguments = family.request_arguments(request.fps, request.interleaved)
-        return body_of(request, self.model, self.options["frame_format"], arguments, logprobs)
+        body = body_of(request, self.model, self.options["frame_format"], arguments, logprobs)
+        if self.checkpoint.never_sampled:
+            body["logit_bias"] = {str(i): -100 for i in self.checkpoint.never_sampled}
+        return body
 
     def _reply(self, request: Request, answer: dict[str, Any]) -> Reply | Failure:
         choices = sorted(answer["choices"], key=lambda c: c["index"])

@@ -129,7 +129,7 @@ class TransformersEngine(Engine):
                 self.checkpoint.path, dtype=dtype, use_safetensors=True, **options
             )
         self.model.eval().to(self._device)
-        self.tokens = MediaTokens.of_model(self.model.config, self._family)
+        self.tokens = MediaTokens.of(self.model.config, self._family)
         self._refuse_other_tokenizer()
         ends = self.model.generation_config.eos_token_id
         self._ends = set(ends if isinstance(ends, list) else [ends])

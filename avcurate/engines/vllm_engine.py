@@ -17,6 +17,7 @@ from avcurate.engines.base import Engine, Failure, Perception, Reply, Request, R
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.engines.loading import loading
 from avcurate.engines.messages import messages_of
+from avcurate.engines.vllm_cpu import repair
 from avcurate.errors import UserError
 from avcurate.families.base import Family
 from avcurate.recipe import ModelSpec
@@ -66,6 +67,7 @@ class VllmEngine(Engine):
             self._processor = self._load_processor()
         tokenizer = getattr(self._processor, "tokenizer", self._processor)
         tokens = {p: getattr(self._processor, p, None) for p in PLACEHOLDERS}
+        self._banned = self.checkpoint.never_sampled
         self._ids = {p: tokenizer.convert_tokens_to_ids(t) for p, t in tokens.items() if t}
 
     def _load_processor(self) -> Any:
@@ -95,6 +97,7 @@ class VllmEngine(Engine):
             pictures = {"video": 1, "image": 0} if family is None or family.sees else {}
             arguments["limit_mm_per_prompt"] = {"audio": 1, **pictures}
         if not torch.cuda.is_available():
+            repair()
             os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
             arguments |= {"dtype": "float32", "enforce_eager": True, "gpu_memory_utilization": 0.2}
             if not self.checkpoint.reads_text_alone:
@@ -170,7 +173,7 @@ class VllmEngine(Engine):
             top_k=s.top_k or -1,
             max_tokens=s.max_tokens,
             logprobs=logprobs or s.first_logprobs or None,
-            logit_bias={i: -100.0 for i in self._ids.values()} or None,
+            logit_bias=dict.fromkeys(self._banned, -100.0) or None,
             structured_outputs=self._schema(request.schema),
             # otherwise the last output holds only the responses that grew in the last step
             output_kind=self._vllm.sampling_params.RequestOutputKind.FINAL_ONLY,

@@ -49,6 +49,8 @@ class Gemma(Family):
     def processor_arguments(self, videos: Sequence[NDArray[np.uint8]], fps: float, interleaved: bool) -> dict[str, Any]:
         """Each video's frame rate: without it the processor assumes 24 frames a second and stamps them so."""
         arguments = super().processor_arguments(videos, fps, interleaved)
+        # sound over the limit never gets here; a tokenizer saved after use would take the limit's place with none
+        arguments["audio_kwargs"]["truncation"] = False
         if videos:
             arguments["videos_kwargs"] = {
                 "do_sample_frames": False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,14 +25,18 @@ class MediaTokens:
     marks: frozenset[int] = frozenset()
 
     @classmethod
-    def of_model(cls, config: Any, family: Family) -> MediaTokens:
-        """From a loaded model's configuration."""
+    def of(cls, config: Any, family: Family) -> MediaTokens:
+        """From a loaded model's configuration, or a mapping with the fields of ``config.json``."""
 
         def of(name: str) -> int | None:
-            value = getattr(config, name, None) if name else None
-            return value if isinstance(value, int) else None
+            # the same field has another name in some files
+            for spelling in (name, name.replace("_token_id", "_token_index")):
+                value = config.get(spelling) if isinstance(config, Mapping) else getattr(config, spelling, None)
+                if isinstance(value, int):
+                    return value
+            return None
 
-        around = (*family.audio_ids[1:], *family.video_ids[1:], *family.other_ids)
+        around: tuple[str, ...] = (*family.audio_ids[1:], *family.video_ids[1:], *family.other_ids)
         marks = frozenset(i for i in map(of, around) if i is not None)
         return cls(of(family.audio_ids[0]), of(family.video_ids[0]), marks)
 

@@ -43,11 +43,11 @@ def queries(span: Span, scope: Scope) -> tuple[int, int]:
     """Query positions that the rule applies to.
 
     ``inner`` is the paper to the letter. The last token of the opening tag predicts the first inner one, so the default
-    includes it; ``span`` includes both tags.
+    includes it; ``span`` includes the closing tag as well. Earlier tokens of an opening tag are read before it is known
+    to be one, so no scope has them: decoding and loss would differ.
     """
-    if scope == "inner":
-        return span.begin, span.end
-    return (max(span.open, span.begin - 1), span.end) if scope == "inner+open_tag" else (span.open, span.close)
+    first = span.begin if scope == "inner" else max(span.open, span.begin - 1)
+    return first, span.close if scope == "span" else span.end
 
 
 def maam(length: int, traces: Traces, audio: Tensor, video: Tensor, *, scope: Scope = "inner+open_tag") -> Tensor:

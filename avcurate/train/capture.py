@@ -75,9 +75,14 @@ def switch_on(model: Any) -> None:
         UserError: gradient checkpointing is re-entrant; it would silently lose the mass's gradient.
     """
     refuse_reentrant(model)
-    name = register()
-    for module in _decoders(model):
-        module.config._attn_implementation = name
+    bare(model).config.get_text_config(decoder=True)._attn_implementation = register()
+
+
+def bare(model: Any) -> Any:
+    """The model itself, without what wraps it for several processes or for LoRA."""
+    while hasattr(model, "module"):
+        model = model.module
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def refuse_reentrant(model: Any) -> None:
@@ -93,12 +98,6 @@ def refuse_reentrant(model: Any) -> None:
                 "re-entrant gradient checkpointing loses the gradient of captured attention.",
                 'Use gradient_checkpointing_kwargs={"use_reentrant": False}.',
             )
-
-
-def _decoders(model: Any) -> list[Any]:
-    """Modules with a ``layer_idx`` and a configuration, one per configuration."""
-    by_config = {id(m.config): m for m in model.modules() if hasattr(m, "layer_idx") and hasattr(m, "config")}
-    return list(by_config.values())
 
 
 def _attention(

@@ -21,7 +21,7 @@ from avcurate.maam.attention import batch_mask, for_model
 from avcurate.maam.mask import Scope
 from avcurate.maam.traces import decoded_traces, offsets_of
 from avcurate.train.capture import NAME as CAPTURING
-from avcurate.train.capture import Capture, switch_on
+from avcurate.train.capture import Capture, bare, switch_on
 from avcurate.train.core.relevance import entropy
 
 
@@ -202,13 +202,6 @@ def _sizes(unit: Unit, inputs: dict[str, Any], requests: list[Request], family: 
     if unit == "frames":
         return list(inputs["num_frames_per_video"].tolist())
     return [family.windows(len(r.audio)) for r in requests if r.audio is not None]
-
-
-def bare(model: Any) -> Any:
-    """The model itself, without what wraps it for several processes or for LoRA."""
-    while hasattr(model, "module"):
-        model = model.module
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def _alike(requests: list[Request]) -> list[list[Request]]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 
 from avcurate.errors import UserError
-from avcurate.families.base import Family
 from avcurate.train.checkpoints import CHECKPOINTS
 from avcurate.train.media import Rows
 from avcurate.train.omni import Omni
@@ -78,10 +79,16 @@ class Parts:
         return trainer
 
 
-def lora(rank: int, family: Family) -> Any:
-    """LoRA on the linear layers of the text decoder; towers and head are unchanged. ``None`` for rank 0."""
+def lora(rank: int, omni: Omni) -> Any:
+    """LoRA on the linear layers of the text decoder; towers, head and fused experts are unchanged. ``None`` for rank 0.
+
+    Layers are named one by one: for mixture-of-experts models PEFT turns a pattern into bare names, which towers share.
+    """
     if not rank:
         return None
     from peft import LoraConfig
 
-    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=family.lora_targets)
+    pattern = re.compile(omni.engine.family.lora_targets)
+    modules = omni.engine.model.named_modules()
+    layers = [n for n, m in modules if isinstance(m, torch.nn.Linear) and pattern.fullmatch(n)]
+    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers)

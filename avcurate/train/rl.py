@@ -48,6 +48,6 @@ def make_trainer(parts: Parts, algorithm: Algorithm, scorer: Scorer, served: Ser
         served,
         train_dataset=datasets.Dataset.from_list([{"prompt": r["question"], "row": r} for r in parts.rows]),
         processing_class=parts.omni.engine.processor.tokenizer,
-        peft_config=lora(recipe.lora_rank, parts.omni.engine.family),
+        peft_config=lora(recipe.lora_rank, parts.omni),
     )
     return parts.finished(trainer)

@@ -15,7 +15,8 @@ PARTIAL = ".partial"
 
 
 def save_model(model: Any, processor: Any, checkpoint: Checkpoint, target: Path) -> Path:
-    """Write weights and the processor's files; an existing folder is replaced once the new one is complete.
+    """Write weights and the processor's files, the checkpoint's own where it is a folder: a processor that was used
+    saves what it was used with; an existing folder is replaced once the new one is complete.
 
     Args:
         model: the thinker, possibly with LoRA, which is merged into the written copy but not into the model.
@@ -25,13 +26,14 @@ def save_model(model: Any, processor: Any, checkpoint: Checkpoint, target: Path)
     shutil.rmtree(partial, ignore_errors=True)
     bare, weights = merged(model)
     bare.save_pretrained(partial, safe_serialization=True, state_dict=weights)
-    processor.save_pretrained(partial)
+    if checkpoint.folder is None:
+        processor.save_pretrained(partial)
     if checkpoint.family is not None:
         _lay_out_as_released(partial, checkpoint, checkpoint.family)
     if checkpoint.folder is not None:
         for file in checkpoint.folder.iterdir():
             # an index of the base's shards would point readers to missing files
-            small = file.suffix in (".json", ".jinja", ".txt") and not file.name.endswith(".index.json")
+            small = file.suffix in (".json", ".jinja", ".txt", ".model") and not file.name.endswith(".index.json")
             if small and not (partial / file.name).exists():
                 shutil.copy2(file, partial / file.name)
     shutil.rmtree(target, ignore_errors=True)

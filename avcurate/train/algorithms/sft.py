@@ -18,8 +18,9 @@ from avcurate.errors import UserError
 from avcurate.prompts import get_prompt
 from avcurate.seeds import derive_seed
 from avcurate.train.algorithm import Algorithm, Completions
+from avcurate.train.capture import bare
 from avcurate.train.media import Rows
-from avcurate.train.omni import Omni, bare
+from avcurate.train.omni import Omni
 from avcurate.train.parts import Parts, lora
 from avcurate.train.recipe import TrainRecipe
 from avcurate.train.resume import ThinkerCheckpoints
@@ -130,7 +131,7 @@ def make_trainer(parts: Parts) -> Any:
         train_dataset=datasets.Dataset.from_list(items),
         data_collator=OmniCollator(parts.omni, recipe, parts.media, items),
         processing_class=parts.omni.engine.processor.tokenizer,
-        peft_config=lora(recipe.lora_rank, parts.omni.engine.family),
+        peft_config=lora(recipe.lora_rank, parts.omni),
     )
     return parts.finished(trainer)
 
