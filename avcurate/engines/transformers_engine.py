@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from avcurate.engines.base import DRAWS, Engine, Failure, Perception, Reply, Request, Response, Source, text_logprobs
 from avcurate.engines.checkpoint import Checkpoint
+from avcurate.engines.head import logits_from
 from avcurate.engines.loading import loading
 from avcurate.engines.messages import messages_of
 from avcurate.errors import UserError
@@ -238,7 +239,7 @@ class TransformersEngine(Engine):
     def _prefill(self, batch: list[Request]) -> _Prefill:
         torch, inputs = self.torch, self.inputs(batch)
         positions = self._family.positions(self.model, inputs, any(r.interleaved for r in batch))
-        with torch.inference_mode():
+        with torch.inference_mode(), logits_from(self.model, -1):
             out = self.model(**self._family.encoded(self.model, inputs), position_ids=positions, use_cache=True)
         return _Prefill(
             out.logits[:, -1],

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from avcurate.engines.base import Request
+from avcurate.engines.head import logits_from
 from avcurate.engines.transformers_engine import TransformersEngine
 from avcurate.families.base import Family, Feature, Unit
 from avcurate.families.tokens import Modality
@@ -91,12 +92,14 @@ class Omni:
         prompt = inputs["input_ids"].shape[1] - completions.shape[1]
         inputs = self.engine.family.encoded(bare(model), inputs)
         if capture is None:
-            out = model(**inputs, use_cache=False)
-            return out.logits[:, prompt - 1 : -1], out.logits.new_empty(0)
+            with logits_from(bare(model), prompt - 1):
+                logits = model(**inputs, use_cache=False).logits[:, :-1]
+            return logits, logits.new_empty(0)
         watched = Capture(self.tokens.where(inputs["input_ids"], capture[0]), prompt - 1, capture[1])
         switch_on(model)
-        out = model(**inputs, use_cache=False, capture=watched)
-        return out.logits[:, prompt - 1 : -1], watched.mass()[:, :-1]
+        with logits_from(bare(model), prompt - 1):
+            logits = model(**inputs, use_cache=False, capture=watched).logits[:, :-1]
+        return logits, watched.mass()[:, :-1]
 
     def batch(
         self, requests: list[Request], completions: Tensor, mask: Tensor, *, captured: bool = False

@@ -82,9 +82,17 @@ def test_the_reference_reads_no_placeholder(engine, world):
     omni, (request,) = Omni(engine), requests_of(world, 1)
     seen = {}
 
-    def spy(**inputs):
-        seen.update(inputs)
-        return engine.model(**inputs)
+    class Spy:
+        def __call__(self, **inputs):
+            seen.update(inputs)
+            return engine.model(**inputs)
+
+        def __getattr__(self, name):
+            if name in ("module", "get_base_model"):
+                raise AttributeError(name)
+            return getattr(engine.model, name)
+
+    spy = Spy()
 
     ids = torch.tensor([[5, 6, 7]])
     entropies = omni.entropy_without(spy, [request], ids, torch.ones(1, 3), "audio")
