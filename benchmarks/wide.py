@@ -139,6 +139,23 @@ def _wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
+def _watched() -> list[tuple[float, float]]:
+    """When the engine generated, from now on: filled while it does."""
+    from avcurate.engines.transformers_engine import TransformersEngine
+
+    spans: list[tuple[float, float]] = []
+    generate = TransformersEngine._generate
+
+    def timed(self: Any, batch: Any) -> Any:
+        began = time.perf_counter()
+        replies = generate(self, batch)
+        spans.append((began, time.perf_counter()))
+        return replies
+
+    TransformersEngine._generate = timed  # type: ignore[method-assign]
+    return spans
+
+
 def answer(folder: Path, world: Path, count: int, max_tokens: int, out: Path) -> None:
     """`check`, then `label-pem`, as the commands do them."""
     import torch
@@ -167,15 +184,20 @@ def answer(folder: Path, world: Path, count: int, max_tokens: int, out: Path) ->
     from tests import running
     from tests.conftest import CountingEmbedder
 
+    spans = _watched()
     began = time.perf_counter()
     options = {**changes, "run.limit": count, "early_exit": "false"}
     tallies = running.run("label-pem", out, options, embedder=CountingEmbedder())
     seconds = time.perf_counter() - began
     tokens = count * 24 * max_tokens
+    sampling = spans[-1][1] - spans[0][0]
     peak = round(torch.cuda.max_memory_allocated() / 2**30, 1) if torch.cuda.is_available() else None
     say(
         what="label-pem", questions=count, kept=tallies["sample"].kept, dead=tallies["sample"].dead,
         seconds_with_loading=round(seconds, 1), response_tokens=tokens, peak_gb=peak,
+        seconds_sampling=round(sampling, 1), tokens_per_second=round(tokens / sampling),
+        questions_per_hour=round(3600 * count / sampling),
+        engine_busy=round(sum(b - a for a, b in spans) / sampling, 3),
     )  # fmt: skip
 
 
