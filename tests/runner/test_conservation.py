@@ -124,6 +124,8 @@ def test_every_row_comes_out_once_whatever_happens(sizes, pattern, window, crash
         assert names == sorted(f"q{i}" for i in range(sum(sizes)))
         assert tally.total == tally.done == sum(sizes)
         assert tally.kept == len(by_kind["kept"]) == sum(pattern[i % len(pattern)] == "k" for i in range(sum(sizes)))
+        assert tally.filtered.get("unwanted", 0) == len(by_kind["filtered"])
+        assert tally.dead.get("broken", 0) == len(by_kind["dead"])
         assert all(c.conserved for c in output.commits())
         assert by_kind["kept"] == sorted(by_kind["kept"], key=lambda i: int(i[1:]))
     finally:
@@ -158,6 +160,20 @@ def test_retry_processes_dead_rows_alone(tmp_path):
     other = Faulty("kdf")
     StageRun(other, source, output, Options(retry_dead=True, retry_reasons=frozenset({"another"}))).run()
     assert other.seen == []
+
+
+def test_dead_rows_are_left_alone_unless_a_retry_is_asked_for_even_where_a_neighbour_is_redone(tmp_path):
+    source, output = upstream(tmp_path, [3]), Parts(tmp_path, "faulty")
+    StageRun(Faulty("kdk"), source, output, Options()).run()
+    again = Faulty("kdk")
+    StageRun(again, source, output, Options()).run()
+    assert again.seen == []
+    rows = source.read(0).to_pylist()
+    rows[2]["media"] = "other"
+    source.write(dataclasses.replace(source.commits()[0], files={}), {"kept": pa.Table.from_pylist(rows, schema=INPUT)})
+    StageRun(again, source, output, Options()).run()
+    assert again.seen == ["q2"]
+    assert next(output.rows("dead")).to_pylist()[0]["attempt"] == 1
 
 
 def test_a_new_version_of_a_stage_redoes_its_work(tmp_path):

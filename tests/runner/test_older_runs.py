@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from avcurate.cli.app import app
 from avcurate.errors import UserError
+from avcurate.runner.status import RESUMES
 
 OLD = Path(__file__).parent / "data/run-v2"
 
@@ -47,3 +48,10 @@ def test_it_is_not_resumed_and_the_message_says_what_to_do(old, tmp_path):
     arguments = ["label-pem", tmp_path / "q.json", "--media", tmp_path, "-o", old]
     for done in (avcurate(*arguments), avcurate("retry", old)):
         assert isinstance(done.exception, UserError) and "start a new run" in done.exception.hint.lower()
+
+
+def test_it_is_finished_when_it_has_stages_and_all_are(old):
+    record = json.loads((old / "run.json").read_text())
+    for stages in ({}, record["stages"] | {"label": record["stages"]["label"] | {"complete": False}}):
+        (old / "run.json").write_text(json.dumps(record | {"stages": stages}))
+        assert json_of("status", old)["state"] == RESUMES

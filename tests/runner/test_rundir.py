@@ -3,7 +3,7 @@
 import pytest
 
 from avcurate.errors import UserError
-from avcurate.runner.rundir import RunDir
+from avcurate.runner.rundir import RunDir, located
 
 
 def test_a_kill_during_the_first_record_leaves_a_folder_that_can_be_used(tmp_path):
@@ -18,3 +18,19 @@ def test_a_folder_that_holds_something_else_is_refused_and_left_alone(tmp_path):
     with pytest.raises(UserError, match="holds other files"):
         RunDir(tmp_path).begin("judge")
     assert (tmp_path / ".notes.tmp").read_text() == "mine"
+
+
+def test_media_are_found_where_they_were_or_beside_a_run_that_moved_or_where_one_says(tmp_path):
+    (tmp_path / "old/clips").mkdir(parents=True)
+    (tmp_path / "old/run").mkdir()
+    run = RunDir(tmp_path / "old/run")
+    record = run.begin("judge") | {"input": {"media": located(tmp_path / "old/clips", run.root)}}
+    assert run.media(record).samefile(tmp_path / "old/clips")
+    assert RunDir(tmp_path / "run").media(record) == tmp_path / "old/clips"
+    (tmp_path / "old").rename(tmp_path / "new")
+    assert RunDir(tmp_path / "new/run").media(record).samefile(tmp_path / "new/clips")
+    with pytest.raises(UserError, match="does not exist"):
+        RunDir(tmp_path / "run").media(record)
+    assert RunDir(tmp_path / "run").media(record, tmp_path / "new/clips") == tmp_path / "new/clips"
+    with pytest.raises(UserError, match=r"nowhere of .* does not exist"):
+        run.media(record, tmp_path / "nowhere")

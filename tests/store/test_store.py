@@ -2,15 +2,17 @@
 
 import subprocess
 import sys
+import zlib
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from avcurate.errors import RunLocked, UserError
 from avcurate.store.atomic import sweep, write_atomic, write_text
-from avcurate.store.journal import Journal
+from avcurate.store.journal import Journal, bad_lines
 from avcurate.store.lock import writer_lock
-from avcurate.store.parts import Commit, Parts
+from avcurate.store.parts import Commit, Parts, write_parquet
 
 TABLE = pa.table({"question_id": ["a", "b"], "x": [1, 2]})
 EMPTY = TABLE.slice(0, 0)
@@ -106,6 +108,37 @@ def test_a_journal_of_another_recipe_is_ignored(tmp_path):
     other = Journal(tmp_path, "sample", "p2")
     other.open_part(0, ["a"])
     assert other.get("a") == {}
+
+
+def test_unconfirmed_pieces_come_back_to_their_witness_alone(tmp_path):
+    journal = Journal(tmp_path, "sample", "p1")
+    journal.open_part(0, ["a", "b"])
+    journal.put("a", "av/0", 1, "first")
+    journal.put("b", "av/0", 2, "second")
+    journal.confirm("first")
+    journal.put("a", "av/1", 3, "first")
+    journal.close()
+
+    again = Journal(tmp_path, "sample", "p1")
+    again.open_part(0, ["a", "b"])
+    assert again.get("a") == {"av/0": 1} and again.get("b") == {}
+    assert again.get("a", "first") == {"av/0": 1, "av/1": 3} and again.get("b", "second") == {"av/0": 2}
+    assert again.get("b", "first") == {}
+
+
+def test_a_line_with_a_right_checksum_that_is_no_entry_is_a_bad_line(tmp_path):
+    file = tmp_path / "part-00000.jsonl"
+    bodies = [b"[]", b"3", b'["piece", "p1"]', b'["other", "p1", "w"]', b'["confirm", "p1", "w"]']
+    file.write_bytes(b"".join(f"{zlib.crc32(b):08x} ".encode() + b + b"\n" for b in bodies))
+    assert bad_lines(file) == 4
+
+
+def test_row_groups_are_large_but_never_of_many_large_rows(tmp_path):
+    write_parquet(pa.table({"x": range(5000)}), tmp_path / "small.parquet")
+    write_parquet(pa.table({"x": ["x" * (8 << 20)] * 10}), tmp_path / "large.parquet")
+    small, large = (pq.read_metadata(tmp_path / f"{name}.parquet") for name in ("small", "large"))
+    assert [small.row_group(i).num_rows for i in range(small.num_row_groups)] == [4096, 904]
+    assert 1 < max(large.row_group(i).num_rows for i in range(large.num_row_groups)) <= 4
 
 
 def test_one_writer(tmp_path):

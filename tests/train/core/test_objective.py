@@ -1,5 +1,7 @@
 """Each loss against numbers worked by hand, against plain GRPO, and its gradients where they may and may not flow."""
 
+import math
+
 import pytest
 import torch
 
@@ -25,6 +27,7 @@ def test_group_advantages_by_hand():
     advantages = group_advantages(torch.tensor([1.0, 0, 0, 1, 2, 2, 2, 2]), 4)
     assert advantages[:4].tolist() == pytest.approx([0.865875, -0.865875, -0.865875, 0.865875], abs=1e-6)
     assert advantages[4:].tolist() == [0, 0, 0, 0]
+    assert group_advantages(torch.tensor([1.0, 0]), 2).tolist() == pytest.approx([0.707007, -0.707007], abs=1e-6)
     for rewards, group in ((torch.ones(5), 4), (torch.ones(4), 1), (torch.tensor([1.0, float("nan")]), 2)):
         with pytest.raises(ValueError):
             group_advantages(rewards, group)
@@ -43,6 +46,16 @@ def test_the_reweighted_policy_loss_by_hand(advantage, tokens, loss):
     assert float(reweighted_policy_loss(surrogate, 7 * omega, ONES)) == pytest.approx(loss, abs=1e-6)
     plain = float(reweighted_policy_loss(surrogate, torch.ones(1, 4), ONES))
     assert plain == pytest.approx(sum(tokens) / 4)
+
+
+def test_the_policy_loss_is_a_mean_over_completions_and_one_without_tokens_counts_as_zero():
+    surrogate = torch.cat([clipped_surrogate(RATIO, torch.tensor([1.2])), torch.full((1, 4), float("nan"))])
+    surrogate.requires_grad_()
+    weights, mask = 0.1 * relevance_mask(DELTA, ONES).repeat(2, 1), torch.tensor([[1.0] * 4, [0.0] * 4])
+    loss = reweighted_policy_loss(surrogate, weights, mask)
+    assert loss.item() == pytest.approx(-1.097967 / 2, abs=1e-6)
+    (gradient,) = torch.autograd.grad(loss, surrogate)
+    assert (gradient[0] > 0).all() and (gradient[1] == 0).all()
 
 
 def test_weights_can_be_put_into_the_advantage():
@@ -72,6 +85,14 @@ def test_kl_by_hand_and_never_below_zero():
     assert 0 <= float(kl_k3(logp, garbage, mask)) < float("inf")
 
 
+def test_kl_is_a_mean_over_tokens_then_over_completions():
+    logp = torch.tensor([[-1.0, -2.0, -3.0], [-0.5, -4.0, -4.0], [-1.0, -1.0, -1.0]])
+    reference = logp + torch.tensor([[0.3, -0.3, 0.0], [0.3, 2.0, 2.0], [1.0, 1.0, 1.0]])
+    mask = torch.tensor([[1.0, 1, 1], [1, 0, 0], [0, 0, 0]])
+    expected = ((0.049859 + 0.040818) / 3 + 0.049859 + 0) / 3
+    assert float(kl_k3(logp, reference, mask)) == pytest.approx(expected, abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("how", "accuracy", "loss"),
     [
@@ -88,6 +109,23 @@ def test_the_attention_loss_by_hand(how, accuracy, loss):
     nu = inverse_relevance(DELTA, ONES, GATE)
     result = attention_loss(MASS, nu, ONES, GATE, torch.tensor([-1.2]), torch.tensor([accuracy]), how)
     assert float(result) == pytest.approx(loss, abs=1e-6)
+
+
+def test_the_attention_loss_is_a_mean_over_completions_and_padding_changes_nothing():
+    mask = torch.tensor([[1.0] * 4, [1.0, 0, 0, 0]])
+    gate, delta = torch.cat([GATE, mask[1:]]), DELTA.repeat(2, 1)
+    nu = inverse_relevance(delta, mask, gate)
+    advantage, accuracy = torch.tensor([-1.2, 0.5]), torch.zeros(2)
+    result = attention_loss(MASS.repeat(2, 1), nu, mask, gate, advantage, accuracy, AttentionLoss())
+    # of a single token both weights are 1
+    single = 0.5 * -math.log(0.4 + 1e-6)
+    assert float(result) == pytest.approx((1.678619 + single) / 2, abs=1e-6)
+
+
+def test_an_advantage_is_capped_at_three_in_the_attention_loss():
+    nu = inverse_relevance(DELTA, ONES, GATE)
+    result = attention_loss(MASS, nu, ONES, GATE, torch.tensor([-12.0]), torch.zeros(1), AttentionLoss())
+    assert float(result) == pytest.approx(1.678619 / 1.2 * 3, abs=1e-5)
 
 
 def test_gradients_reach_the_mass_alone_and_nothing_where_no_token_is_gated():

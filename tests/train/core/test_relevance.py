@@ -42,7 +42,10 @@ def test_an_outlier_is_capped_and_the_mean_then_falls_below_one():
     nu = inverse_relevance(delta, mask, mask)
     close(nu[:, :2], [0.019152, 1.051624])
     assert float(nu.sum()) == pytest.approx(20, abs=1e-4)
+    # in the inverse it is the smallest that stands out
+    close(inverse_relevance(12 - delta, mask, mask)[:, :2], [5.0, 0.270599])
     assert float(relevance_mask(delta, mask, cap=0).mean()) == pytest.approx(1, abs=1e-5)
+    assert float(relevance_mask(delta, mask, cap=1).max()) == 1
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -68,8 +71,19 @@ def test_entropy_is_that_of_the_whole_vocabulary_and_chunks_change_nothing():
     logits = torch.randn(2, 600, 11, dtype=torch.float64, requires_grad=True)
     p = (logits / 1.3).softmax(-1)
     assert torch.allclose(entropy(logits, 1.3), -(p * p.log()).sum(-1))
+    # a vocabulary larger than a chunk, and no batch
+    wide = torch.randn(300, 700, dtype=torch.float64)
+    p = wide.softmax(-1)
+    assert torch.allclose(entropy(wide), -(p * p.log()).sum(-1))
+    assert torch.allclose(entropy(wide[None]), entropy(wide)[None])
     small = torch.randn(1, 3, 5, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(entropy, (small,))
+
+
+def test_differential_entropy_is_a_signed_difference_and_zero_on_padding():
+    text_only, full = torch.tensor([[2.0, 0.5, 7.0]]), torch.tensor([[0.5, 2.0, 1.0]])
+    delta = differential_entropy(text_only, full, torch.tensor([[1, 1, 0]]))
+    assert delta.tolist() == [[1.5, -1.5, 0]]
 
 
 def test_non_finite_values_are_refused_and_no_gradient_flows_back():
