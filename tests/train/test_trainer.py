@@ -113,6 +113,7 @@ def test_the_reference_reads_no_placeholder(engine, world):
 @pytest.mark.slow
 def test_a_training_that_was_cut_off_ends_with_the_same_weights(shards, tmp_path):
     whole = run_training(job_of(shards, tmp_path / "whole"))
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
 
     def cut(step, steps, values):
         if step == 3:

@@ -80,6 +80,7 @@ def run_training(
         _record_start(run, record, recipe, checkpoint, shards, how)
         # in full training, bfloat16 would round the weights after every update; LoRA weights are float32 anyway
         dtype = "auto" if recipe.lora_rank else "float32"
+        _avoid_cudnn_attention()
         engine = TransformersEngine(checkpoint, dtype=dtype, maam=recipe.maam_scope if recipe.maam else None)
         engine.setup()
         clips = ClipCache(media, recipe.media.decoding(), recipe.run.workers)
@@ -118,6 +119,17 @@ def run_training(
             counts = dict(Counter(d["reason"] for d in dead))
             raise too_many_dead(STAGE, Tally(kept=len(questions) - len(dead), dead=counts), how.fail_on_dead)
         return folder
+
+
+def _avoid_cudnn_attention() -> None:
+    """Switch off one of torch's attention kernels: since torch 2.11 its backward pass gives NaN on Hopper GPUs.
+
+    It does for masked batches whose length leaves 64 over multiples of 128, where a query scores all its keys low
+    (pytorch#196678); seen here as a gradient of NaN at the fourth step of a Qwen3-Omni of real widths.
+    """
+    import torch
+
+    torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def _select_questions(questions: list[dict[str, Any]], how: How) -> list[dict[str, Any]]:
