@@ -214,6 +214,7 @@ def _neighbours(engine: Engine, asked: Asked) -> Iterator[Finding]:
     figures = {"neighbours": moved, "repeat": noise, "another sound": signal}
     bad = moved > max(3 * noise, SHARE_OF_SIGNAL * signal, 1e-5)
     by = f"another sound moves it by {signal:.1e}, a repeat or copies of itself by {noise:.1e}"
+    by = f"another sound moves it by {signal:.1e}, a repeat or copies of itself by {noise:.1e}"
     about = f"move a log-probability by {moved:.1e}; {by}."
     yield Finding("batch neighbours", "problem" if bad else "ok", about, figures)
 

