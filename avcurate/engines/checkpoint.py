@@ -79,6 +79,25 @@ class Checkpoint:
         frames = self._json("video_preprocessor_config.json") | processor.get("video_processor", {})
         return FAMILIES.get(self.model_type)(Description(self.config, extractor, self.profile, frames))
 
+    def family_in(self, engine: str) -> Family:
+        """The family, in an engine that can run it.
+
+        Raises:
+            UserError: the model's type is not known, or its family cannot run there.
+        """
+        if self.family is None:
+            raise UserError(
+                f"{self.model} is of type {self.model_type or 'unknown'!r}; known are {', '.join(FAMILIES.names())}.",
+                "A package of your own can add it (`avcurate plugins`), or name the family of a server's model with "
+                "--family.",
+            )
+        if engine in self.family.not_in:
+            raise UserError(
+                f"{self.family.about} cannot run in the {engine} engine: {self.family.not_in[engine]}.",
+                "docs/models.md lists what each family can do.",
+            )
+        return self.family
+
     @property
     def reads_text_alone(self) -> bool:
         """Whether it is a causal language model whose configuration mentions neither sound nor picture."""

@@ -57,6 +57,8 @@ class ServerEngine(Engine):
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
         self.checkpoint = Checkpoint(spec.model, spec.revision)
+        if self.checkpoint.family is not None:
+            self.checkpoint.family_in(self.name)
         unknown = set(spec.options) - set(self.defaults)
         if "api_key" in unknown:
             raise UserError(

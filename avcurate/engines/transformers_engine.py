@@ -16,7 +16,6 @@ from avcurate.engines.head import logits_from
 from avcurate.engines.loading import loading
 from avcurate.engines.messages import messages_of
 from avcurate.errors import UserError
-from avcurate.families import FAMILIES
 from avcurate.families.base import Family
 from avcurate.families.tokens import MediaTokens
 
@@ -84,14 +83,7 @@ class TransformersEngine(Engine):
         maam: Scope | None = None,
     ) -> None:
         self.checkpoint = checkpoint
-        family = checkpoint.family
-        if family is None:
-            raise UserError(
-                f"{checkpoint.model} is of type {checkpoint.model_type or 'unknown'!r}; "
-                f"the transformers engine knows {', '.join(FAMILIES.names())}.",
-                "Serve it with vLLM and use --engine server.",
-            )
-        self._family = family
+        self._family = checkpoint.family_in(self.name)
         self.max_sequences = max_sequences
         self.dtype = dtype
         self.device = device

@@ -39,6 +39,8 @@ class VllmEngine(Engine):
         self.interleaved = interleaved
         self.checkpoint = Checkpoint(spec.model, spec.revision)
         self._waiting: list[Any] = []
+        if self.checkpoint.config and not self.checkpoint.reads_text_alone:
+            self.checkpoint.family_in(self.name)
 
     def identity(self) -> dict[str, Any]:
         """Model and number format."""

@@ -12,6 +12,10 @@ FAMILIES: Registry[type[Family]] = Registry(
         "gemma4": "avcurate.families.gemma4:Gemma4",
         "gemma4_unified": "avcurate.families.gemma4_unified:Gemma4Unified",
         "qwen2_audio": "avcurate.families.qwen2_audio:Qwen2Audio",
+        "phi4_multimodal": "avcurate.families.partial:Phi4Multimodal",
+        "nemotron_h_omni": "avcurate.families.partial:NemotronOmni",
+        "voxtral": "avcurate.families.partial:Voxtral",
+        "minicpmo": "avcurate.families.partial:MiniCPMO",
         "audioflamingo3": "avcurate.families.audio_flamingo3:AudioFlamingo3",
     },
 )

@@ -16,7 +16,7 @@ PADDING = 0.1
 
 
 def refuse_inability(engine: Engine, settings: Iterable[Setting], spec: AskSpec) -> None:
-    """Refuse settings, a layout or an engine that the model's family cannot take.
+    """Refuse settings or a layout that the model's family cannot take.
 
     Raises:
         UserError: it cannot; the message says what the family can.
@@ -24,8 +24,6 @@ def refuse_inability(engine: Engine, settings: Iterable[Setting], spec: AskSpec)
     family, settings = engine.family, list(settings)
     if family is None:
         return
-    if engine.name in family.not_in:
-        raise UserError(f"{family.about} cannot run in the {engine.name} engine: {family.not_in[engine.name]}.")
     for can, needed, verb, what in (
         (family.hears, [s for s in settings if s.audio], "hear", "sound"),
         (family.sees, [s for s in settings if s.video], "see", "a picture"),

@@ -1,5 +1,6 @@
 """A vLLM server in a process of its own."""
 
+import json
 import os
 import socket
 import subprocess
@@ -13,7 +14,7 @@ START_SECONDS = 420
 
 
 @contextmanager
-def vllm_server(python, model, folder, **environment):
+def vllm_server(python, model, folder, max_model_len=1024, images=0, **environment):
     """Start a server with that interpreter and wait until it answers; yields its URL."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -21,10 +22,11 @@ def vllm_server(python, model, folder, **environment):
     command = [
         python, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model),
         "--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port), "--dtype", "float32",
-        "--enforce-eager", "--max-model-len", "1024", "--max-num-seqs", "32", "--gpu-memory-utilization", "0.2",
-        "--limit-mm-per-prompt", '{"audio":1,"video":1,"image":0}', "--trust-request-mm-kwargs",
+        "--enforce-eager", "--max-model-len", str(max_model_len), "--max-num-seqs", "32",
+        "--gpu-memory-utilization", "0.2",
+        "--limit-mm-per-prompt", json.dumps({"audio": 1, "video": 1, "image": images}), "--trust-request-mm-kwargs",
         "--enable-prompt-tokens-details", "--skip-mm-profiling", "--no-enable-chunked-prefill",
-        "--max-num-batched-tokens", "4096",
+        "--max-num-batched-tokens", str(max(4096, max_model_len)),
     ]  # fmt: skip
     settings = os.environ | environment | {
         "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1",
