@@ -124,6 +124,16 @@ class ModelSpec(Strict):
     served_name: Annotated[str | None, Flag("--served-name")] = Field(
         None, description="The model's name on the servers, if they use an alias."
     )
+    family: Annotated[str | None, Flag("--family")] = Field(
+        None, description="Model family, where the checkpoint's configuration cannot be read here (`avcurate plugins`)."
+    )
+    tensor_parallel: Annotated[int, Flag("--tensor-parallel")] = Field(
+        1, ge=1, le=1024, description="GPUs that each layer is split over (vllm, and the line for its server)."
+    )
+    pipeline_parallel: Annotated[int, Flag("--pipeline-parallel")] = Field(
+        1, ge=1, le=1024, description="Groups of GPUs that the layers are divided among (vllm, and its server's line)."
+    )
+    replicas: int = Field(1, ge=1, le=1024, description="Copies of the model behind one address (its server's line).")
     max_sequences: int = Field(96, ge=1, le=1 << 16, description="Number of responses generated in parallel.")
     max_model_len: int = Field(32_768, ge=256, description="Maximum length of prompt plus response, in tokens (vllm).")
     dtype: str = Field("auto", description="Number format of the weights.")

@@ -40,6 +40,30 @@ def recipe_show(name: Annotated[str, typer.Argument(help="Recipe name or file.")
         typer.echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), nl=False)
 
 
+@recipe_app.command("serve")
+def recipe_serve(
+    name: Annotated[str, typer.Argument(help="Recipe name or file, of a task that asks a model.")],
+    json_out: Json = False,
+) -> None:
+    """Print the `vllm serve` command that a recipe's model needs.
+
+    Example: avcurate recipe serve label-pem-qwen3-omni-8gpu
+    """
+    import shlex
+
+    from avcurate.engines.serving import serve_command
+    from avcurate.errors import UserError
+    from avcurate.recipe import ModelSpec
+    from avcurate.tasks.kinds import load_any
+
+    recipe = load_any(name)
+    spec = getattr(recipe, "model", None)
+    if not isinstance(spec, ModelSpec):
+        raise UserError(f"{name} asks no model that vLLM could serve.", "`avcurate recipe ls` lists recipes by kind.")
+    command = serve_command(spec, interleaved=getattr(recipe, "layout", "") == "interleaved")
+    print_json({"command": command}) if json_out else typer.echo(shlex.join(command))
+
+
 @recipe_app.command("validate")
 def recipe_validate(name: Annotated[str, typer.Argument(help="Recipe name or file.")], json_out: Json = False) -> None:
     """Check a recipe without running it. Example: avcurate recipe validate mine.yaml"""

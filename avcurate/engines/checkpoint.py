@@ -17,20 +17,28 @@ from avcurate.errors import UserError
 from avcurate.families import FAMILIES
 from avcurate.families.base import Description, Family
 from avcurate.families.tokens import MediaTokens
+from avcurate.recipe import ModelSpec
 from avcurate.store.digest import file_digest
 
 EMBEDDED = "embedded"
 EMBEDDED_FOLDER = Path(__file__).parent.parent / "demo" / "checkpoint"
 SHIPPED = {EMBEDDED: EMBEDDED_FOLDER, "embedded-judge": EMBEDDED_FOLDER.with_name("judge")}
+_OUT_OF_REACH: set[tuple[str, str | None]] = set()
 _MEDIA = ("audio", "vision", "image", "video", "thinker", "sound")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model by name or folder, at a revision."""
+    """A model by name or folder, at a revision; of the named family, or that of its configuration."""
 
     model: str
     revision: str | None = None
+    named_family: str | None = None
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> Checkpoint:
+        """The checkpoint that a recipe names."""
+        return cls(spec.model, spec.revision, spec.family)
 
     @cached_property
     def folder(self) -> Path | None:
@@ -52,12 +60,7 @@ class Checkpoint:
     def _json(self, name: str) -> dict[str, Any]:
         if self.folder is not None:
             return _load_json(self.folder / name)
-        try:
-            from huggingface_hub import hf_hub_download
-
-            return _load_json(Path(hf_hub_download(self.model, name, revision=self.revision)))
-        except Exception:
-            return {}
+        return _from_hub(self.model, self.revision, name)
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -67,7 +70,7 @@ class Checkpoint:
     @property
     def model_type(self) -> str:
         """The configuration's model type; the whole omni model's even where only its thinker is stored."""
-        return str(self.config.get("model_type", "")).removesuffix("_thinker")
+        return self.named_family or str(self.config.get("model_type", "")).removesuffix("_thinker")
 
     @cached_property
     def family(self) -> Family | None:
@@ -146,6 +149,29 @@ class Checkpoint:
             for file in sorted(self.folder.glob(pattern)):
                 digest.update(f"{file.name}\0{file_digest(file)}\n".encode())
         return {"model": self.model, "content": digest.hexdigest()[:16], **family}
+
+
+def _from_hub(model: str, revision: str | None, name: str) -> dict[str, Any]:
+    """A file of the model hub, from the local cache if it is there; empty where it cannot be had."""
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    except ImportError:
+        return {}
+    for cached in (True, False):
+        if not cached and (model, revision) in _OUT_OF_REACH:
+            break
+        try:
+            return _load_json(Path(hf_hub_download(model, name, revision=revision, local_files_only=cached)))
+        except LocalEntryNotFoundError:
+            if not cached:
+                _OUT_OF_REACH.add((model, revision))
+        except EntryNotFoundError:
+            return {}
+        except Exception:
+            # the library tries for half a minute before it gives up: once is enough
+            _OUT_OF_REACH.add((model, revision))
+    return {}
 
 
 def _load_json(path: Path) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def in_process(spec: ModelSpec, interleaved: bool) -> Engine:
     """A thinker, or a language model that reads text alone, through transformers."""
     from avcurate.engines.checkpoint import Checkpoint
 
-    checkpoint = Checkpoint(spec.model, spec.revision)
+    checkpoint = Checkpoint.of(spec)
     options: dict[str, Any] = {"max_sequences": spec.max_sequences, "dtype": spec.dtype, **spec.options}
     if checkpoint.reads_text_alone:
         if "maam" in options:

@@ -37,7 +37,7 @@ class VllmEngine(Engine):
     def __init__(self, spec: ModelSpec, interleaved: bool = False) -> None:
         self.spec = spec
         self.interleaved = interleaved
-        self.checkpoint = Checkpoint(spec.model, spec.revision)
+        self.checkpoint = Checkpoint.of(spec)
         self._waiting: list[Any] = []
         if self.checkpoint.config and not self.checkpoint.reads_text_alone:
             self.checkpoint.family_in(self.name)
@@ -93,6 +93,8 @@ class VllmEngine(Engine):
             "max_model_len": self._context(),
             "max_num_seqs": self.spec.max_sequences,
             "seed": 0,
+            "tensor_parallel_size": self.spec.tensor_parallel,
+            "pipeline_parallel_size": self.spec.pipeline_parallel,
         }
         if not self.checkpoint.reads_text_alone:
             family = self.checkpoint.family

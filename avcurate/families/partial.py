@@ -37,7 +37,7 @@ class Phi4Multimodal(_Partial):
         "transformers": "it takes frames as pictures only, and its processor has no video",
         "vllm": "vLLM loads this layout as a model of text alone ('Multi-modal processor not available'); the released "
         "one with remote code has no video",
-        "server": "vLLM loads this layout as a model of text alone; use --engine openai, which sends frames as pictures",
+        "server": "vLLM loads this layout as a model of text alone; --engine openai sends frames as pictures",
     }
 
 

@@ -60,7 +60,7 @@ def make_plan(recipe: LabelPemRecipe, sample: int) -> dict[str, Any]:
     plan["responses_at_most"] = responses
     plan["response_tokens_at_most"] = responses * recipe.sampling.max_tokens
     plan["disk_bytes_at_most"] = round(responses * recipe.sampling.max_tokens * BYTES_PER_RESPONSE_TOKEN)
-    family = Checkpoint(recipe.model.model).family if recipe.model.engine != "scripted" else None
+    family = Checkpoint.of(recipe.model).family if recipe.model.engine != "scripted" else None
     plan["model"] = recipe.model.model
     if family:
         media_tokens = [_media_tokens(p, recipe, family) for p in complete]
