@@ -1,5 +1,6 @@
 """Recipes for models that no test can load: their media fit their context, and the server's line is what it says."""
 
+import itertools
 import subprocess
 import sys
 
@@ -51,7 +52,7 @@ def test_the_line_says_how_the_model_is_spread():
     )  # fmt: skip
     command = serve_command(spec)
     assert command[:3] == ["vllm", "serve", "some/model"]
-    after = dict(zip(command, command[1:], strict=False))
+    after = dict(itertools.pairwise(command))
     assert after["--tensor-parallel-size"] == "4" and after["--pipeline-parallel-size"] == "2"
     assert after["--data-parallel-size"] == "3" and after["--max-num-seqs"] == "34"
     assert after["--revision"] == "abc" and after["--served-model-name"] == "omni"
@@ -59,7 +60,7 @@ def test_the_line_says_how_the_model_is_spread():
     assert {"--trust-request-mm-kwargs", "--enable-prompt-tokens-details"} <= set(command)
     assert "--trust-remote-code" not in command
     deaf = serve_command(spec.model_copy(update={"family": "qwen2_audio"}))
-    assert "video" not in dict(zip(deaf, deaf[1:], strict=False))["--limit-mm-per-prompt"]
+    assert "video" not in dict(itertools.pairwise(deaf))["--limit-mm-per-prompt"]
     with pytest.raises(UserError, match="one after the other"):
         serve_command(spec, interleaved=True)
 

@@ -54,6 +54,6 @@ def check(
     if json_out:
         print_json({"findings": [vars(f) for f in findings], "hours": hours})
     elif hours is not None:
-        typer.echo(f"{questions:,} questions would take {hours:,.1f} hours, one at a time; batches are faster.")
+        typer.echo(f"{questions:,} questions would take {hours:,.1f} hours at that rate.")
     if any(f.state == "problem" for f in findings):
         raise typer.Exit(1)

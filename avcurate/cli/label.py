@@ -81,6 +81,10 @@ def plan(
     model: Annotated[str | None, typer.Option("--model", "-m", help="Model that replaces the recipe's.")] = None,
     engine: Annotated[str | None, typer.Option("--engine", "-e", help="Engine that replaces the recipe's.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for any field; repeatable.")] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option("--questions-per-hour", help="As `avcurate check` measured; adds the hours.", min=0.001),
+    ] = None,
     probe: Annotated[int, typer.Option("--probe", help="Number of clips to probe.", min=1)] = 64,
     json_out: Json = False,
 ) -> None:
@@ -95,6 +99,8 @@ def plan(
     changes = _input(annotations, media, format_name, mapping, media_pattern, limit)
     changes |= {"n": n, "model.model": model, "model.engine": engine, **settings_of(settings)}
     estimate = make_plan(_recipe(recipe, changes), probe)
+    if rate is not None:
+        estimate["hours"] = round(estimate["questions"] / rate, 2)
     print_json(estimate) if json_out else print_plan(estimate)
 
 
@@ -130,15 +136,28 @@ def sweep(
     truth: Annotated[
         Path | None, typer.Option("--truth", help="truth.jsonl of a demo world: adds precision and recall.")
     ] = None,
+    propose: Annotated[
+        bool, typer.Option("--propose", help="Also propose a tau_cot from this run's own consistencies.")
+    ] = False,
     json_out: Json = False,
 ) -> None:
     """Print labels over a grid of tau_acc × tau_cot, from stored responses.
 
-    Example: avcurate sweep runs/demo --truth demo-world/truth.jsonl
+    Examples:
+
+      avcurate sweep runs/demo --truth demo-world/truth.jsonl
+
+      avcurate sweep runs/pilot --propose
     """
     from avcurate.runner.rundir import RunDir
-    from avcurate.tasks.label_pem.relabel import sweep_run
+    from avcurate.tasks.label_pem.relabel import propose_tau_cot, sweep_run
     from avcurate.tasks.label_pem.terminal import print_sweep
 
     rows = sweep_run(RunDir(run), truth)
-    print_json(rows) if json_out else print_sweep(rows)
+    proposal = propose_tau_cot(RunDir(run)) if propose else None
+    if json_out:
+        print_json(rows if proposal is None else {"sweep": rows, "tau_cot": vars(proposal)})
+        return
+    print_sweep(rows)
+    if proposal is not None:
+        typer.echo(f"tau_cot: {proposal.about}")

@@ -26,7 +26,7 @@ def _finding(state: str, what: str, about: str) -> dict[str, str]:
 
 def examine() -> list[dict[str, str]]:
     """Findings: ``state`` (ok, note or problem), ``what``, ``about``."""
-    return [*_ffmpeg(), *_packages(), *_models(), *_known_problems()]
+    return [*_ffmpeg(), *_accelerator(), *_packages(), *_models(), *_known_problems()]
 
 
 def _ffmpeg() -> list[dict[str, str]]:
@@ -45,6 +45,28 @@ def _ffmpeg() -> list[dict[str, str]]:
         if missing:
             about = f"{', '.join(missing)} missing: `demo build` needs them."
             findings.append(_finding("note", "ffmpeg encoders", about))
+    return findings
+
+
+def _accelerator() -> list[dict[str, str]]:
+    """Each GPU with its memory and driver, and whether the installed torch can use it."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return [_finding("note", "GPU", "none seen (no nvidia-smi): models run on the CPU.")]
+    query = [tool, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
+    done = child.run(query, timeout_s=20)
+    lines = [line for line in done.stdout.decode("utf-8", "replace").splitlines() if line.count(",") == 2]
+    if done.returncode or not lines:
+        return [_finding("problem", "GPU", "nvidia-smi is there, but finds no GPU; check the driver.")]
+    findings = []
+    for line in lines:
+        name, memory, driver = (part.strip() for part in line.split(","))
+        size = f"{int(memory) / 1024:.0f} GiB" if memory.isdigit() else memory
+        findings.append(_finding("ok", "GPU", f"{name}, {size}, driver {driver}"))
+    installed = _version("torch")
+    if installed and "+cpu" in installed:
+        about = f"torch {installed} is a CPU build beside a GPU; install the CUDA build: pip install torch."
+        findings.append(_finding("problem", "torch", about))
     return findings
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from avcurate.engines.base import Engine
 from avcurate.engines.canary import check_hearing
+from avcurate.engines.conformance import refuse_miscounts
 from avcurate.media.cache import ClipCache
 from avcurate.media.decode import DecodedClip
 from avcurate.metrics.answers import parse_answer
@@ -59,6 +60,7 @@ class AskingStage(Stage):
         refuse_inability(self.engine, self.settings, self.spec)
         self.engine.setup()
         check_hearing(self.engine, self.spec.interleaved)
+        refuse_miscounts(self.engine)
 
     def provenance(self) -> dict[str, Any]:
         """The engine's report on its model."""

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from avcurate.errors import UserError
 from avcurate.metrics.pem import UNDECIDED
+from avcurate.metrics.threshold import Proposal, propose_threshold
 from avcurate.runner.rundir import RunDir
 from avcurate.runner.tables import run_table
 from avcurate.runner.tally import Watch, no_progress
@@ -39,12 +40,7 @@ def relabel_run(
             raise UserError(f"{run.root} has no scored rows yet.", "Run `avcurate label-pem` first.")
         if record.get("schema_version", 0) >= 3:
             run.require("sample", "score", made_by="label-pem")
-        recipe = record["recipe"]
-        stored = record["stages"].get("label", {}).get("identity") or {
-            "tau_acc": recipe["tau_acc"],
-            "tau_cot": recipe["embedder"]["tau_cot"],
-        }
-        before = Thresholds(stored["tau_acc"], stored["tau_cot"])
+        before = _thresholds(record)
         after = Thresholds(
             before.tau_acc if tau_acc is None else tau_acc, before.tau_cot if tau_cot is None else tau_cot
         )
@@ -63,6 +59,7 @@ def relabel_run(
         entry |= {"table": "label", "identity": stage.identity(), "facts": facts, "complete": True}
         entry |= {"in": tally.total, "kept": tally.kept, "filtered": {}, "dead": {}}
         # later runs, e.g. `retry`, must not restore the old thresholds
+        recipe = record["recipe"]
         recipe["tau_acc"], recipe["embedder"]["tau_cot"] = after.tau_acc, after.tau_cot
         # completes an interrupted relabel, too: all earlier stages are complete
         record["complete"] = True
@@ -133,6 +130,30 @@ def sweep_run(run: RunDir, truth_file: Path | None = None) -> list[dict[str, Any
                 row |= agreement(pem, truth)
             rows.append(row)
     return rows
+
+
+def propose_tau_cot(run: RunDir, tau_acc: float | None = None) -> Proposal:
+    """A tau_cot from the consistencies of all settings that are right often enough, by default as the run labels."""
+    tau_acc = _thresholds(run.record()).tau_acc if tau_acc is None else tau_acc
+    values: list[float] = []
+    for table in run.parts("score").rows(columns=SCORE_COLUMNS):
+        for row in table.to_pylist():
+            values += [
+                row[f"{s}_consistency"]
+                for s in Setting
+                if row[f"{s}_consistency"] is not None and (row[f"{s}_k"] or 0) >= tau_acc * row["n"]
+            ]
+    return propose_threshold(values)
+
+
+def _thresholds(record: dict[str, Any]) -> Thresholds:
+    """Those that a run was last labelled with, or its recipe's."""
+    recipe = record["recipe"]
+    stored = record["stages"].get("label", {}).get("identity") or {
+        "tau_acc": recipe["tau_acc"],
+        "tau_cot": recipe["embedder"]["tau_cot"],
+    }
+    return Thresholds(stored["tau_acc"], stored["tau_cot"])
 
 
 def confusion(run: RunDir, truth_file: Path) -> dict[str, Any]:
