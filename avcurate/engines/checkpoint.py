@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,6 +58,31 @@ class Checkpoint:
     def path(self) -> str:
         """What to pass to ``from_pretrained``."""
         return str(self.folder or self.model)
+
+    @cached_property
+    def commit(self) -> str | None:
+        """The hub's commit, which stands for the bytes of every file; ``None`` for a folder, or where unknown.
+
+        The local cache's where the revision is there, so that a run without network is the same run.
+        """
+        return None if self.folder is not None else _commit(self.model, self.revision)
+
+    @property
+    def pinned(self) -> str | None:
+        """The revision to load: the commit that the identity names, even if the branch moves on meanwhile."""
+        return self.commit or self.revision
+
+    def blobs(self) -> dict[str, str]:
+        """Recorded hashes of the hub's files in the local cache: SHA-256 of large ones, Git's of small ones."""
+        if self.commit is None:
+            return {}
+        from huggingface_hub import try_to_load_from_cache
+
+        found = try_to_load_from_cache(self.model, "config.json", revision=self.commit)
+        if not isinstance(found, str):
+            return {}
+        files = sorted(Path(found).parent.iterdir())
+        return {f.name: f.resolve().name for f in files if f.suffix in (".json", ".safetensors", ".jinja")}
 
     def _json(self, name: str) -> dict[str, Any]:
         if self.folder is not None:
@@ -140,15 +167,37 @@ class Checkpoint:
         return None if audio is None or video is None else (audio, video)
 
     def identity(self) -> dict[str, Any]:
-        """Name and revision, or for a folder a hash of all its weights and configuration; and the family file."""
+        """Name, revision and commit, or for a folder a hash of its weights and configuration; and the family file."""
         family = {} if self.family is None else {"family": f"{self.family.name}@{self.family.version}"}
         if self.folder is None:
-            return {"model": self.model, "revision": self.revision, **family}
+            commit = {"commit": self.commit} if self.commit else {}
+            return {"model": self.model, "revision": self.revision, **commit, **family}
         digest = hashlib.sha256()
         for pattern in ("*.json", "*.jinja", "*.safetensors"):
             for file in sorted(self.folder.glob(pattern)):
                 digest.update(f"{file.name}\0{file_digest(file)}\n".encode())
         return {"model": self.model, "content": digest.hexdigest()[:16], **family}
+
+
+def _commit(model: str, revision: str | None) -> str | None:
+    try:
+        from huggingface_hub import HfApi, constants
+        from huggingface_hub.file_download import repo_folder_name
+    except ImportError:
+        return None
+    wanted = revision or "main"
+    if re.fullmatch(r"[0-9a-f]{40}", wanted):
+        return wanted
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=model, repo_type="model")
+    with suppress(OSError, ValueError):
+        return (folder / "refs" / wanted).read_text("utf-8").strip()
+    if constants.HF_HUB_OFFLINE or (model, revision) in _OUT_OF_REACH:
+        return None
+    try:
+        return str(HfApi().model_info(model, revision=revision, timeout=20).sha)
+    except Exception:
+        _OUT_OF_REACH.add((model, revision))
+        return None
 
 
 def _from_hub(model: str, revision: str | None, name: str) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class TextEngine(Engine):
         dtype: Any = torch.float32 if self._device == "cpu" else "auto"
         if self.dtype != "auto":
             dtype = getattr(torch, self.dtype)
-        options = {"revision": self.checkpoint.revision, "trust_remote_code": False}
+        options = {"revision": self.checkpoint.pinned, "trust_remote_code": False}
         with loading(f"the language model {self.checkpoint.model}", "Serve it with vLLM and use --engine server."):
             self.tokenizer = transformers.AutoTokenizer.from_pretrained(self.checkpoint.path, **options)
             self.model = transformers.AutoModelForCausalLM.from_pretrained(

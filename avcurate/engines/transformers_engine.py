@@ -115,7 +115,7 @@ class TransformersEngine(Engine):
         dtype = {"cpu": torch.float32}.get(self._device, torch.bfloat16)
         if self.dtype != "auto":
             dtype = getattr(torch, self.dtype)
-        options = {"revision": self.checkpoint.revision, "trust_remote_code": False}
+        options = {"revision": self.checkpoint.pinned, "trust_remote_code": False}
         with loading(f"the model {self.checkpoint.model}", "Check --model and --revision, or fetch the model again."):
             self.processor = transformers.AutoProcessor.from_pretrained(self.checkpoint.path, **options)
             self.model = getattr(transformers, self._family.model_class).from_pretrained(
@@ -129,6 +129,11 @@ class TransformersEngine(Engine):
         why = self.maam and self._family.refuse_masking(self.text_config)
         if why:
             raise UserError(f"{why}.", "Leave maam out.")
+
+    def provenance(self) -> dict[str, Any]:
+        """Hashes of the hub's files that were loaded."""
+        blobs = self.checkpoint.blobs()
+        return {"files": blobs} if blobs else {}
 
     @property
     def family(self) -> Family:

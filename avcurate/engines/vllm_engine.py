@@ -78,7 +78,7 @@ class VllmEngine(Engine):
         loader = AutoTokenizer if self.checkpoint.reads_text_alone else AutoProcessor
         return loader.from_pretrained(
             self.checkpoint.path,
-            revision=self.checkpoint.revision,
+            revision=self.checkpoint.pinned,
             trust_remote_code=self.spec.trust_remote_code,
         )
 
@@ -87,7 +87,7 @@ class VllmEngine(Engine):
 
         arguments: dict[str, Any] = {
             "model": self.checkpoint.path,
-            "revision": self.checkpoint.revision,
+            "revision": self.checkpoint.pinned,
             "trust_remote_code": self.spec.trust_remote_code,
             "dtype": self.spec.dtype,
             "max_model_len": self._context(),
@@ -128,6 +128,11 @@ class VllmEngine(Engine):
     def special_tokens(self) -> frozenset[str]:
         """Those of the checkpoint's tokenizer."""
         return self.checkpoint.special_tokens
+
+    def provenance(self) -> dict[str, Any]:
+        """Hashes of the hub's files that were loaded."""
+        blobs = self.checkpoint.blobs()
+        return {"files": blobs} if blobs else {}
 
     @property
     def family(self) -> Family | None:

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from avcurate.cli.app import app
 from avcurate.engines.base import Failure, Perception, Reply, Response, Sampling
-from avcurate.engines.conformance import Asked, conformance
+from avcurate.engines.canary_clips import NotHearing
+from avcurate.engines.conformance import Asked, conformance, refuse_miscounts
 from avcurate.media.decode import DecodeSpec
 from avcurate.prompts import COT
 from tests.engines import cheats
@@ -153,6 +154,13 @@ def test_what_is_no_fault_is_a_note():
     assert state_of["hearing"] == "note" and "problem" not in state_of.values()
     assert states(Answers(), replace(ASKED, context=0))["context"] == "note"
     assert "context" in problems(Answers(), replace(ASKED, context=100))
+
+
+def test_a_run_does_not_begin_on_an_engine_that_miscounts():
+    refuse_miscounts(Answers())
+    refuse_miscounts(Stored())
+    with pytest.raises(NotHearing, match="3 of 5 differ"):
+        refuse_miscounts(Miscounts())
 
 
 def test_some_waveforms_are_not_whole_hops():
