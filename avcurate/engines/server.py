@@ -57,7 +57,7 @@ class ServerEngine(Engine):
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
         self.checkpoint = Checkpoint.of(spec)
-        if self.checkpoint.family is not None:
+        if self.name == "server" and self.checkpoint.family is not None:
             self.checkpoint.family_in(self.name)
         unknown = set(spec.options) - set(self.defaults)
         if "api_key" in unknown:

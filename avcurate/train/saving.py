@@ -41,6 +41,17 @@ def save_model(model: Any, processor: Any, checkpoint: Checkpoint, target: Path)
     return target
 
 
+def save_adapter(model: Any, target: Path) -> None:
+    """Write LoRA weights alone, as PEFT loads them onto the part of the base that was trained; nothing without LoRA."""
+    if not hasattr(model, "peft_config"):
+        return
+    partial = target.with_name(target.name + PARTIAL)
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_pretrained(partial, safe_serialization=True)
+    shutil.rmtree(target, ignore_errors=True)
+    partial.rename(target)
+
+
 def _lay_out_as_released(folder: Path, checkpoint: Checkpoint, family: Family) -> None:
     """Name weights and configuration as the released checkpoint does.
 

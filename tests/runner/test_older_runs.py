@@ -36,6 +36,10 @@ def test_it_is_read_relabelled_and_exported(old, tmp_path):
     assert json_of("status", old)["stages"]["label"]["kept"] == 12
     assert json_of("label", old, "--tau-acc", 0.9)["rows"] == 12
     assert len(json_of("sweep", old)) > 10
+    proposed = json_of("sweep", old, "--propose")
+    assert len(proposed["sweep"]) > 10
+    # nine questions of twelve solve some setting; a pilot needs more
+    assert proposed["tau_cot"]["threshold"] is None and 0 < proposed["tau_cot"]["count"] < 37
     assert json_of("verify", old)["damaged"] == []
     done = avcurate("export", old, "-o", tmp_path / "shards", "--media", tmp_path)
     assert done.exit_code == 0, done.exception

@@ -44,6 +44,11 @@ def test_a_context_that_is_too_short_is_reported_up_front(questions):
     assert plan(questions, *words)["share_over_context"] == 1
 
 
+def test_a_measured_rate_adds_the_hours(questions):
+    assert "hours" not in plan(questions)
+    assert plan(questions, "--questions-per-hour", "12")["hours"] == 0.5
+
+
 def test_an_unknown_model_has_no_token_counts(questions, tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m/config.json").write_text('{"model_type": "something_else"}')

@@ -11,7 +11,7 @@ from avcurate.engines.checkpoint import Checkpoint  # noqa: E402
 from avcurate.engines.transformers_engine import TransformersEngine  # noqa: E402
 from avcurate.train.omni import Omni, log_probabilities  # noqa: E402
 from avcurate.train.parts import lora  # noqa: E402
-from avcurate.train.saving import save_model  # noqa: E402
+from avcurate.train.saving import save_adapter, save_model  # noqa: E402
 from tests.families.conftest import BUILDERS  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -144,6 +144,37 @@ def test_saved_weights_answer_alike(engine, tmp_path):
     assert all(isinstance(r, Reply) for r in second), second
     assert {r.key: [x.text for x in r.responses] for r in second} == expected
     again.close()
+
+
+def test_an_adapter_answers_as_the_merged_model(engine, tmp_path):
+    from peft import PeftModel, get_peft_model
+
+    omni, requests = Omni(engine), requests_of(engine.family, 1)
+    ids, mask = torch.tensor([[5, 6, 7]]), torch.ones(1, 3)
+    model = get_peft_model(engine.model, lora(4, omni))
+    try:
+        torch.manual_seed(3)
+        with torch.no_grad():
+            for name, weight in model.named_parameters():
+                if "lora_B" in name:
+                    weight.normal_(0, 0.05)
+        with torch.no_grad():
+            expected, _ = omni.forward(model, requests, ids, mask)
+        save_adapter(model, tmp_path / "adapter")
+        merged = save_model(model, engine.processor, engine.checkpoint, tmp_path / "merged")
+    finally:
+        model.unload()
+    with torch.no_grad():
+        plain, _ = omni.forward(engine.model, requests, ids, mask)
+    assert (plain - expected).abs().max() > 1e-3
+    for folder, adapter in ((merged, None), (engine.checkpoint.path, tmp_path / "adapter")):
+        again = TransformersEngine(Checkpoint(str(folder)))
+        again.setup()
+        if adapter is not None:
+            again.model = PeftModel.from_pretrained(again.model, adapter).merge_and_unload()
+        with torch.no_grad():
+            got, _ = Omni(again).forward(again.model, requests, ids, mask)
+        assert torch.allclose(got.log_softmax(-1), expected.log_softmax(-1), atol=1e-3), folder
 
 
 @pytest.mark.parametrize("scope", ["inner+open_tag", "span"])

@@ -58,7 +58,7 @@ def run_training(
 
         from avcurate.train import parts, rl
         from avcurate.train.omni import Omni
-        from avcurate.train.saving import save_model
+        from avcurate.train.saving import save_adapter, save_model
     except ImportError as e:
         raise UserError(
             f"training needs {e.name or e}.",
@@ -113,6 +113,7 @@ def run_training(
                 raise UserError(f"training ended after {steps} of {recipe.steps} steps.", "See its log.")
         model = trainer.accelerator.unwrap_model(trainer.model)
         folder = save_model(model, engine.processor, checkpoint, out / "model")
+        save_adapter(model, out / "adapter")
         dead = read_dead(out / DEAD)
         _record_end(run, record, len(questions), dead)
         if how.fail_on_dead is not None and len(dead) > how.fail_on_dead * len(questions):
@@ -153,7 +154,7 @@ def _select_questions(questions: list[dict[str, Any]], how: How) -> list[dict[st
 
 def _clear_training(out: Path) -> None:
     """Remove the output of an earlier training run."""
-    for folder in (CHECKPOINTS, "model", "policy"):
+    for folder in (CHECKPOINTS, "model", "adapter", "policy"):
         shutil.rmtree(out / folder, ignore_errors=True)
     for file in (METRICS, DEAD):
         (out / file).unlink(missing_ok=True)
