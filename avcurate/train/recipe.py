@@ -33,6 +33,9 @@ class MapoSpec(Strict):
     floor: float = Field(0.1, ge=0, le=1, description="α, the failure gate's weight for right answers.")
     fail_at: float = Field(0.0, description="A completion has failed if its accuracy reward is at most this.")
     prefactor_cap: float = Field(3.0, gt=0, description="C_pref, cap on the prefactor.")
+    advantage_floor: float = Field(
+        0.1, ge=0, description="ε, least |advantage| in the attention loss: groups that fail as one count too."
+    )
     layers: int = Field(5, ge=1, description="Number of deepest layers whose attention is watched.")
 
 

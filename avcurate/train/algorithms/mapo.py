@@ -49,7 +49,9 @@ class Mapo(Algorithm):
         delta = differential_entropy(text_only, entropy(batch.logits.detach()), mask)
         omega = relevance_mask(delta, mask, base=mapo.base, cap=mapo.cap)
         inverse = inverse_relevance(delta, mask, batch.gate, base=mapo.base, cap=mapo.cap)
-        settings = AttentionLoss(mapo.exponent, mapo.floor, mapo.fail_at, mapo.prefactor_cap)
+        settings = AttentionLoss(
+            mapo.exponent, mapo.floor, mapo.fail_at, mapo.prefactor_cap, advantage_floor=mapo.advantage_floor
+        )
         attention = attention_loss(batch.mass, inverse, mask, batch.gate, batch.advantages, batch.accuracy, settings)
         batch.record("delta_h/mean_abs", delta.abs()[mask.bool()].mean())
         batch.record("omega/max", omega[mask.bool()].max())

@@ -23,14 +23,16 @@ class AttentionLoss:
         floor: α in [0, 1], the failure gate's weight for completions that succeeded.
         fail_at: θ_fail; a completion has failed if its accuracy reward is at most this.
         prefactor_cap: C_pref, over gate · \\|advantage\\|.
-        eps: added to the mass inside the logarithm. The paper uses one ε for this and for an advantage floor; they are
-            different quantities, and the latter is not used.
+        advantage_floor: least \\|advantage\\|, so that a group that fails as one is still told to attend; 0 is Eq. 4
+            alone. The paper's ε of 0.1 (Table 5); it writes the logarithm's ε with the same letter.
+        eps: added to the mass inside the logarithm.
     """
 
     exponent: float = 1.0
     floor: float = 0.1
     fail_at: float = 0.0
     prefactor_cap: float = 3.0
+    advantage_floor: float = 0.0
     eps: float = MASS_EPS
 
 
@@ -123,7 +125,7 @@ def attention_loss(
     per_token = torch.where(chosen, temporal * inverse.detach() * penalty, torch.zeros_like(penalty))
     mean = per_token.sum(-1) / chosen.sum(-1).clamp(min=1)
     failed = (~torch.isfinite(accuracy)) | (accuracy <= how.fail_at)
-    prefactor = failed.to(mass.dtype).clamp(min=how.floor) * advantage.detach().abs()
+    prefactor = failed.to(mass.dtype).clamp(min=how.floor) * advantage.detach().abs().clamp(min=how.advantage_floor)
     return (prefactor.clamp(max=how.prefactor_cap) * mean).mean()
 
 

@@ -151,3 +151,20 @@ def test_gradients_reach_the_mass_alone_and_nothing_where_no_token_is_gated():
 def test_the_total_is_the_weighted_sum():
     a, b, c = (torch.tensor(x) for x in (1.0, 2.0, 3.0))
     assert float(total_loss(a, b, c, beta=0.002, eta=0.1)) == pytest.approx(1 + 0.004 + 0.3)
+
+
+def test_a_group_that_fails_as_one_is_still_told_to_attend():
+    """Its advantages are zero; ε = 0.1 of the paper's Table 5 stands in for them, under the gate and the cap."""
+    mass, inverse = torch.full((2, 3), 0.1), torch.ones(2, 3)
+    mask, zero = torch.ones(2, 3), torch.zeros(2)
+    failed, right = torch.zeros(2), torch.ones(2)
+
+    def loss(advantage, accuracy, **how):
+        settings = AttentionLoss(exponent=0.0, **how)
+        return float(attention_loss(mass, inverse, mask, mask, advantage, accuracy, settings))
+
+    full = -math.log(0.1 + 1e-6)
+    assert loss(zero, failed) == 0.0
+    assert loss(zero, failed, advantage_floor=0.1) == pytest.approx(0.1 * full, rel=1e-5)
+    assert loss(zero, right, advantage_floor=0.1) == pytest.approx(0.1 * 0.1 * full, rel=1e-5)
+    assert loss(zero + 2, failed, advantage_floor=0.1) == pytest.approx(2 * full, rel=1e-5)
