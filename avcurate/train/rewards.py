@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from avcurate.metrics.answers import fold, parse_answer, tagged, without_reasoning
+from avcurate.metrics.answers import answers_given, fold, parse_answer, without_reasoning
 from avcurate.metrics.pem import said_pem
 from avcurate.metrics.tags import sequence
 from avcurate.prompts import ANSWER_TAGS
@@ -62,8 +62,12 @@ def preference_and_structure(text: str, pem: str, form: Form = "conjunction") ->
 
 
 def answer_accuracy(text: str, answer: str, choices: Sequence[str] = ()) -> float:
-    """R_acc (SFFL Eq. 8): 1 where the answer inside the answer tag is the right one, exactly and not by prefix."""
-    if tagged(without_reasoning(text), ANSWER_TAGS) is None:
+    """R_acc (SFFL Eq. 8): 1 where the answer inside the answer tag is the right one, exactly and not by prefix.
+
+    Stricter than evaluation, which reads the first of several: answers that differ earn nothing.
+    """
+    given = answers_given(without_reasoning(text), ANSWER_TAGS)
+    if len({fold(parse_answer(f"<answer>{one}</answer>", choices) or "") for one in given}) != 1:
         return 0.0
     parsed = parse_answer(text, choices)
     return float(parsed is not None and fold(parsed) == fold(answer))

@@ -88,3 +88,21 @@ def test_accuracy_is_exact(text, answer, choices, wanted):
 )
 def test_think_format(text, wanted):
     assert think_format(text) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("<answer>B</answer><answer>A</answer>", 0),
+        ("<ans>A</ans><answer>B</answer>", 0),
+        ("<answer>B</answer><ans>B. a dog</ans>", 1),
+        ("<answer>B. or maybe A</answer>", 0),
+        ("<answer>B. perhaps C</answer>", 0),
+        ("<answer>B) a dog or option D</answer>", 0),
+        ("<answer>B. or a drum</answer>", 1),
+        ("<answer>B. a dog, perhaps. A car passes.</answer>", 1),
+        ("<think>A or C</think><answer>a dog</answer>", 1),
+    ],
+)
+def test_several_answers_and_hedges_earn_nothing(text, wanted):
+    assert answer_accuracy(text, "a dog", ("a drum", "a dog", "a car", "a bird")) == wanted
