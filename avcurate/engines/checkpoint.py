@@ -20,6 +20,7 @@ from avcurate.families import FAMILIES
 from avcurate.families.base import Description, Family
 from avcurate.families.tokens import MediaTokens
 from avcurate.recipe import ModelSpec
+from avcurate.store.atomic import write_text
 from avcurate.store.digest import file_digest
 
 EMBEDDED = "embedded"
@@ -31,7 +32,7 @@ _MEDIA = ("audio", "vision", "image", "video", "thinker", "sound")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model by name or folder, at a revision; of the named family, or that of its configuration."""
+    """A model by name or folder, at a revision; of its configuration's family, or the named one if that is unknown."""
 
     model: str
     revision: str | None = None
@@ -68,6 +69,13 @@ class Checkpoint:
         return None if self.folder is not None else _commit(self.model, self.revision)
 
     @property
+    def longest_context(self) -> int | None:
+        """Positions of the text decoder, tokens; ``None`` where the configuration does not say."""
+        thinker = self.config.get("thinker_config", self.config)
+        longest = (thinker.get("text_config") or thinker).get("max_position_embeddings")
+        return longest if isinstance(longest, int) else None
+
+    @property
     def pinned(self) -> str | None:
         """The revision to load: the commit that the identity names, even if the branch moves on meanwhile."""
         return self.commit or self.revision
@@ -87,7 +95,7 @@ class Checkpoint:
     def _json(self, name: str) -> dict[str, Any]:
         if self.folder is not None:
             return _load_json(self.folder / name)
-        return _from_hub(self.model, self.revision, name)
+        return _from_hub(self.model, self.pinned, name)
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -97,7 +105,8 @@ class Checkpoint:
     @property
     def model_type(self) -> str:
         """The configuration's model type; the whole omni model's even where only its thinker is stored."""
-        return self.named_family or str(self.config.get("model_type", "")).removesuffix("_thinker")
+        stated = str(self.config.get("model_type", "")).removesuffix("_thinker")
+        return stated if stated in FAMILIES else self.named_family or stated
 
     @cached_property
     def family(self) -> Family | None:
@@ -170,8 +179,8 @@ class Checkpoint:
         """Name, revision and commit, or for a folder a hash of its weights and configuration; and the family file."""
         family = {} if self.family is None else {"family": f"{self.family.name}@{self.family.version}"}
         if self.folder is None:
-            commit = {"commit": self.commit} if self.commit else {}
-            return {"model": self.model, "revision": self.revision, **commit, **family}
+            which = {"commit": self.commit} if self.commit else {"revision": self.revision}
+            return {"model": self.model, **which, **family}
         digest = hashlib.sha256()
         for pattern in ("*.json", "*.jinja", "*.safetensors"):
             for file in sorted(self.folder.glob(pattern)):
@@ -194,7 +203,10 @@ def _commit(model: str, revision: str | None) -> str | None:
     if constants.HF_HUB_OFFLINE or (model, revision) in _OUT_OF_REACH:
         return None
     try:
-        return str(HfApi().model_info(model, revision=revision, timeout=20).sha)
+        commit = str(HfApi().model_info(model, revision=revision, timeout=20).sha)
+        # as the hub's own library does, so that a later run without network is the same run
+        write_text(folder / "refs" / wanted, commit)
+        return commit
     except Exception:
         _OUT_OF_REACH.add((model, revision))
         return None

@@ -78,10 +78,12 @@ class ServerEngine(Engine):
         self.limit = 4.0 * len(self.urls)
 
     def identity(self) -> dict[str, Any]:
-        """The model; addresses do not matter."""
+        """The model; addresses do not matter. Which commit a server loaded it does not say, so none is claimed."""
+        named = {k: v for k, v in self.checkpoint.identity().items() if k != "commit"}
         return {
             "engine": self.name,
-            **self.checkpoint.identity(),
+            **({"revision": self.checkpoint.revision} if self.checkpoint.folder is None else {}),
+            **named,
             "frame_format": self.options["frame_format"],
         }
 

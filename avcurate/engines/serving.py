@@ -20,13 +20,14 @@ def serve_command(spec: ModelSpec, *, interleaved: bool = False) -> list[str]:
     checkpoint = Checkpoint.of(spec)
     family = checkpoint.family_in("server") if checkpoint.family is not None else None
     media = {"audio": 1} | ({"video": 1, "image": 0} if family is None or family.sees else {})
-    command = ["vllm", "serve", checkpoint.path, "--dtype", spec.dtype, "--max-model-len", str(spec.max_model_len)]
+    context = min(spec.max_model_len, checkpoint.longest_context or spec.max_model_len)
+    command = ["vllm", "serve", checkpoint.path, "--dtype", spec.dtype, "--max-model-len", str(context)]
     command += ["--max-num-seqs", str(-(-spec.max_sequences // spec.replicas))]
     command += ["--limit-mm-per-prompt", json.dumps(media)]
     # the frame rate goes with each request, and the tokens of each modality come back
     command += ["--trust-request-mm-kwargs", "--enable-prompt-tokens-details"]
     optional = {
-        "--revision": spec.revision,
+        "--revision": checkpoint.pinned,
         "--served-model-name": spec.served_name,
         "--tensor-parallel-size": spec.tensor_parallel if spec.tensor_parallel > 1 else None,
         "--pipeline-parallel-size": spec.pipeline_parallel if spec.pipeline_parallel > 1 else None,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # scopes of avcurate.maam.mask, named here so that torch is not imported for them
 SCOPES = ("inner", "inner+open_tag", "span")
+FLOATS = ("input_features", "pixel_values_videos")
 TOP = 20
 
 
@@ -231,7 +232,9 @@ class TransformersEngine(Engine):
         shown |= {"videos": videos} if videos else {}
         arguments = self._family.processor_arguments(videos, batch[0].fps, any(r.interleaved for r in batch))
         inputs = self.processor(text=texts, **shown, **arguments, return_tensors="pt")
-        return {k: v.to(self._device) if hasattr(v, "to") else v for k, v in inputs.items()}
+        moved = {k: v.to(self._device) if hasattr(v, "to") else v for k, v in inputs.items()}
+        # not every tower casts what it hears and sees to its own number format
+        return {k: v.to(self.model.dtype) if k in FLOATS else v for k, v in moved.items()}
 
     def _prefill(self, batch: list[Request]) -> _Prefill:
         torch, inputs = self.torch, self.inputs(batch)

@@ -115,10 +115,7 @@ class VllmEngine(Engine):
 
     def _context(self) -> int:
         """The recipe's length, or the model's own where that is shorter."""
-        thinker = self.checkpoint.config.get("thinker_config", {})
-        text = thinker.get("text_config", {}) or self.checkpoint.config
-        longest = text.get("max_position_embeddings", self.spec.max_model_len)
-        return min(self.spec.max_model_len, int(longest))
+        return min(self.spec.max_model_len, self.checkpoint.longest_context or self.spec.max_model_len)
 
     def close(self) -> None:
         """Release vLLM."""

@@ -29,7 +29,7 @@ _LEAD = re.compile(
 _LETTER_ALONE = re.compile(r"^(?:option\s+)?[\(\[]?([A-Za-z])[\)\]]?[\s.:,;]*$", re.IGNORECASE)
 _LETTER_THEN_TEXT = re.compile(r"^[\(\[]?([A-Za-z])(?:[\)\]][.:]?\s*|[.:]\s+|\s*[-–]\s+)(.+)$", re.DOTALL)
 _BRACKETED = re.compile(r"\([A-Z]\)")
-# "A" may be an article unless it ends the sentence
+# a letter that goes on to another one: "or maybe A", "perhaps C"; "A" may be an article unless it ends the sentence
 _HEDGE = re.compile(
     r"\b(?:or|maybe|perhaps|possibly|alternatively)\s+(?:maybe\s+|perhaps\s+|option\s+)?(?:[B-HJ-Z]\b|A(?=\W*$))"
 )
@@ -127,11 +127,6 @@ def yes_or_no(text: str) -> str | None:
     return None
 
 
-def _hedged(text: str) -> bool:
-    """Whether what follows a letter goes on to another one: "or maybe A", "perhaps C"."""
-    return _HEDGE.search(text) is not None
-
-
 def _open_answer(lines: list[str]) -> str | None:
     last = " ".join(lines[-1].split())
     lead = _LEAD.match(last)
@@ -158,8 +153,8 @@ def _as_choice(text: str, choices: Sequence[str]) -> str | None:
         by_text = by_fold.get(fold(both.group(2)))
         # a letter followed by other words than its own choice's is still a stated letter, unless
         # those words are another choice or state another letter
-        contradicted = by_text not in (None, by_letter) or _BRACKETED.search(both.group(2)) or _hedged(both.group(2))
-        if by_letter is not None and not contradicted:
+        other = _BRACKETED.search(both.group(2)) or _HEDGE.search(both.group(2))
+        if by_letter is not None and (by_text == by_letter or (by_text is None and not other)):
             return by_letter
     return None
 

@@ -112,7 +112,7 @@ def _write(
         "fps": recipe["media"]["fps"],
         "sample_rate": 16_000,
         "prompt": recorded_prompt(recipe).name,
-        "processor": {"model": recipe["model"]["model"], "revision": recipe["model"]["revision"]},
+        "processor": {k: recipe["model"].get(k) for k in ("model", "revision", "family")},
         "media": str((media or run.path_of("media", record) or Path()).resolve()),
         "thresholds": record["stages"]["label"]["identity"],
         "mix": {k: int(n) for k, n in (record["stages"]["label"].get("facts") or record.get("mix", {})).items()},

@@ -201,6 +201,12 @@ def check_unchanged(record: dict[str, Any], stage: str, identity: dict[str, Any]
     if before is None or before == now or force:
         return
     old, new = _flat(before), _flat(now)
+    # runs from before commits were recorded name a revision instead
+    for commit in [k for k in new if k.rsplit(".", 1)[-1] == "commit" and k not in old]:
+        del new[commit]
+        old.pop(f"{commit.removesuffix('commit')}revision", None)
+    if old == new:
+        return
     changed = [
         f"{k}: {old.get(k, '(none)')} → {new.get(k, '(none)')}"
         for k in sorted(old.keys() | new.keys())

@@ -8,7 +8,8 @@ from dataclasses import replace
 from avcurate.engines.base import Engine
 from avcurate.errors import UserError
 from avcurate.media.decode import SAMPLE_RATE, DecodedClip, DecodeSpec
-from avcurate.scheduler.spec import AskSpec
+from avcurate.recipe import MediaSpec
+from avcurate.scheduler.spec import AskSpec, OverLimit
 from avcurate.schema import Setting
 
 # what a codec's padding adds to a clip of that many whole seconds
@@ -41,9 +42,18 @@ def refuse_inability(engine: Engine, settings: Iterable[Setting], spec: AskSpec)
 
 def decode_spec(engine: Engine, spec: AskSpec) -> DecodeSpec:
     """How clips are decoded for this model: cut at its family's limit where the recipe says so."""
-    if engine.family is None or spec.over_limit != "cut":
-        return spec.media
-    return replace(spec.media, max_seconds=min(spec.media.max_seconds, engine.family.longest_sound))
+    return _cut(engine, spec.media, spec.over_limit)
+
+
+def within_limit(engine: Engine, media: MediaSpec) -> DecodeSpec:
+    """The same, from a recipe's section."""
+    return _cut(engine, media.decoding(), media.over_limit)
+
+
+def _cut(engine: Engine, media: DecodeSpec, over_limit: OverLimit) -> DecodeSpec:
+    if engine.family is None or over_limit != "cut":
+        return media
+    return replace(media, max_seconds=min(media.max_seconds, engine.family.longest_sound))
 
 
 def over_limit(engine: Engine, clip: DecodedClip) -> float:

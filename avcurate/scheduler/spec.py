@@ -51,6 +51,8 @@ class AskSpec:
     def identity(self) -> dict[str, Any]:
         """All that a response depends on, without the decoder's limits."""
         spec = asdict(self) | {"prompt": self.prompt.name}
+        if self.over_limit == "filter":
+            del spec["over_limit"]
         limits = ("timeout_s", "memory_mb", "max_bytes")
         spec["media"] = {k: v for k, v in spec["media"].items() if k not in limits}
         return spec

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from avcurate.errors import MediaError
 from avcurate.media.cache import ClipCache
-from avcurate.media.decode import DecodedClip
+from avcurate.media.decode import SAMPLE_RATE, DecodedClip
 from avcurate.media.folder import refuse_name
+from avcurate.scheduler.ability import PADDING
 
 LATELY = 64
 
@@ -23,10 +26,11 @@ class Rows:
     Args:
         clips: decodes and caches clips.
         dead: file that gets one line for each question that cannot be trained on.
+        longest_sound: seconds that the model takes; a codec's padding above it is cut off.
     """
 
-    def __init__(self, clips: ClipCache, dead: Path) -> None:
-        self._clips, self._file = clips, dead
+    def __init__(self, clips: ClipCache, dead: Path, longest_sound: float = math.inf) -> None:
+        self._clips, self._file, self._longest_sound = clips, dead, longest_sound
         self._dead = {entry["question_id"] for entry in read_dead(dead)}
         self._lately: deque[str] = deque(maxlen=LATELY)
 
@@ -45,11 +49,21 @@ class Rows:
             labelled = row.get("media_sha256")
             if labelled and labelled != clip.sha256:
                 raise MediaError("media_changed", f"{row['media']} is not the file that was labelled.")
+            clip = self._within_limit(row, clip)
             self._lately.append(row["question_id"])
             return clip
         except MediaError as e:
             self.leave_out(row, e.reason, str(e))
             return None
+
+    def _within_limit(self, row: dict[str, Any], clip: DecodedClip) -> DecodedClip:
+        if clip.audio is None or len(clip.audio) <= self._longest_sound * SAMPLE_RATE:
+            return clip
+        over = len(clip.audio) / SAMPLE_RATE - self._longest_sound
+        if over > PADDING:
+            about = f"{row['media']} has {over:.1f} s more sound than the model takes ({self._longest_sound:g} s)."
+            raise MediaError("over_family_limit", about)
+        return replace(clip, audio=clip.audio[: int(self._longest_sound * SAMPLE_RATE)])
 
     def lately(self, count: int) -> list[str]:
         """Ids of the last questions whose clips were read, at most 64, without repeats, oldest first."""

@@ -134,7 +134,7 @@ def refuse_mismatch(facts: dict[str, Any], recipe: TrainRecipe, checkpoint: Chec
     Raises:
         UserError: frame rate, sample rate or the processor's family differ; the message names both sides.
     """
-    labelled = Checkpoint(facts["processor"]["model"], facts["processor"]["revision"])
+    labelled = Checkpoint(*(facts["processor"].get(k) for k in ("model", "revision", "family")))
     sides = {
         "frame rate": (facts["fps"], recipe.media.fps),
         "sample rate": (facts["sample_rate"], 16_000),

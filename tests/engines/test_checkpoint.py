@@ -1,6 +1,7 @@
 """A model of the hub is identified by its commit, which stands for every byte, and loaded at it."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -80,3 +81,20 @@ def test_the_commit_of_the_identity_is_what_is_loaded(hub):
     command = [sys.executable, "-c", LOAD, str(hub / "refs/main")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=REPO, env=environment)
     assert f"LOADED {ONE}" in done.stdout, done.stderr[-2000:]
+
+
+def test_a_named_family_does_not_replace_one_that_can_be_read():
+    assert Checkpoint("embedded", None, "gemma4").family.name == "qwen2_5_omni"
+    assert Checkpoint("no/model", None, "gemma4").family.name == "gemma4"
+
+
+def test_the_context_is_found_where_each_family_keeps_it(tmp_path):
+    for config in (
+        {"thinker_config": {"text_config": {"max_position_embeddings": 7}}},
+        {"text_config": {"max_position_embeddings": 7}},
+        {"max_position_embeddings": 7},
+    ):
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        assert Checkpoint(str(tmp_path)).longest_context == 7
+    (tmp_path / "config.json").write_text("{}")
+    assert Checkpoint(str(tmp_path)).longest_context is None

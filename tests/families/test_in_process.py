@@ -89,3 +89,16 @@ def test_the_canary_tells_settings_apart(engine, interleaved):
     if interleaved and not engine.family.interleaves:
         pytest.skip(f"{engine.family.about} has no interleaved layout")
     check_hearing(engine, interleaved)
+
+
+def test_it_hears_and_sees_in_the_number_format_of_a_gpu(engine):
+    """Not every tower casts its features to bfloat16; float32 on a CPU would hide it."""
+    from avcurate.engines.canary_clips import canary_of
+    from avcurate.engines.transformers_engine import TransformersEngine
+
+    half = TransformersEngine(engine.checkpoint, dtype="bfloat16")
+    half.setup()
+    for request in canary_of(half).values():
+        perceived = half.perceive(request)
+        assert (perceived.audio_tokens, perceived.video_tokens) == half.expected_tokens(request)
+    half.close()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from avcurate.errors import UserError
-from avcurate.runner.rundir import RunDir, located
+from avcurate.errors import RecipeChanged, UserError
+from avcurate.runner.rundir import RunDir, check_unchanged, located
 
 
 def test_a_kill_during_the_first_record_leaves_a_folder_that_can_be_used(tmp_path):
@@ -34,3 +34,16 @@ def test_media_are_found_where_they_were_or_beside_a_run_that_moved_or_where_one
     assert RunDir(tmp_path / "run").media(record, tmp_path / "new/clips") == tmp_path / "new/clips"
     with pytest.raises(UserError, match=r"nowhere of .* does not exist"):
         run.media(record, tmp_path / "nowhere")
+
+
+def test_a_run_from_before_commits_were_recorded_is_the_same_run():
+    then = {"engine": {"model": "some/model", "revision": None, "family": "x@1"}, "n": 8}
+    now = {"engine": {"model": "some/model", "commit": "a" * 40, "family": "x@1"}, "n": 8}
+    record = {"stages": {"sample": {"identity": then}}}
+    check_unchanged(record, "sample", now, force=False)
+    with pytest.raises(RecipeChanged, match=r"n: 8 → 9"):
+        check_unchanged(record, "sample", now | {"n": 9}, force=False)
+    record = {"stages": {"sample": {"identity": now}}}
+    moved = {"engine": now["engine"] | {"commit": "b" * 40}, "n": 8}
+    with pytest.raises(RecipeChanged, match="commit"):
+        check_unchanged(record, "sample", moved, force=False)

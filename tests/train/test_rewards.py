@@ -106,3 +106,9 @@ def test_think_format(text, wanted):
 )
 def test_several_answers_and_hedges_earn_nothing(text, wanted):
     assert answer_accuracy(text, "a dog", ("a drum", "a dog", "a car", "a bird")) == wanted
+
+
+def test_a_choice_that_names_letters_is_no_hedge():
+    choices = ("Vitamin B or D", "Vitamin C (A)")
+    assert answer_accuracy("<answer>A. Vitamin B or D</answer>", choices[0], choices) == 1
+    assert answer_accuracy("<answer>B. Vitamin C (A)</answer>", choices[1], choices) == 1

@@ -16,6 +16,7 @@ from avcurate.errors import MediaError, UserError
 from avcurate.recipe import MediaSpec
 from avcurate.runner.rundir import RunDir
 from avcurate.runner.stage import Row
+from avcurate.scheduler.ability import within_limit
 from avcurate.scheduler.spec import CONDITIONS
 from avcurate.store.atomic import write_json
 
@@ -79,11 +80,13 @@ def run_attend(job: AttendJob, tick: Callable[[int, int], None] = lambda done, t
     recipe = record["recipe"]
     model = recipe["model"]
     scope = recipe.get("maam") or model["options"].get("maam")
-    engine = TransformersEngine(Checkpoint(model["model"], model["revision"]), dtype=model["dtype"], maam=scope)
+    engine = TransformersEngine(
+        Checkpoint(model["model"], model["revision"], model.get("family")), dtype=model["dtype"], maam=scope
+    )
     engine.setup()
     clips = ClipCache(
         job.media or run.path_of("swapped", record) or run.media(record),
-        MediaSpec(**recipe["media"]).decoding(),
+        within_limit(engine, MediaSpec(**recipe["media"])),
         job.decode_workers,
     )
     try:

@@ -18,6 +18,7 @@ from avcurate.runner.execute import too_many_dead
 from avcurate.runner.job import How
 from avcurate.runner.rundir import RunDir, check_unchanged, located
 from avcurate.runner.tally import Tally
+from avcurate.scheduler.ability import within_limit
 from avcurate.store.atomic import sha256
 from avcurate.store.lock import writer_lock
 from avcurate.store.manifest import digests
@@ -83,9 +84,9 @@ def run_training(
         _avoid_cudnn_attention()
         engine = TransformersEngine(checkpoint, dtype=dtype, maam=recipe.maam_scope if recipe.maam else None)
         engine.setup()
-        clips = ClipCache(media, recipe.media.decoding(), recipe.run.workers)
+        clips = ClipCache(media, within_limit(engine, recipe.media), recipe.run.workers)
         stack.callback(clips.close)
-        rows = Rows(clips, out / DEAD)
+        rows = Rows(clips, out / DEAD, engine.family.longest_sound)
         components = parts.Parts(
             Omni(engine),
             recipe,
