@@ -7,6 +7,8 @@ TRAIN := $(TRAIN_VENV)/bin
 RUN ?= runs/demo
 QUESTIONS ?= 300
 SEED ?= 1
+# two workers, each with one thread: tests of one file stay together, since they share models
+PARALLEL := -n 2 --dist loadscope
 # the versions that CI runs
 PINS := docs/constraints
 
@@ -93,7 +95,7 @@ test: setup-test setup-train
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
 	$(TRAIN)/python -m pytest tests/train
 
 train-test: setup-train
@@ -105,7 +107,7 @@ test-long: setup-test setup-train
 	AVCURATE_LONG=1 $(TRAIN)/python -m pytest tests/train
 
 test-fast: setup-test
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 # ratios against the obvious way, each in one run
 bench: setup-test setup-train

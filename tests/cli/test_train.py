@@ -43,7 +43,7 @@ def test_without_options_the_recipe_is_unchanged(recipes, tmp_path):
     run("shards", "-o", tmp_path, "-r", "train-sffl-stage-2", "--stage", "2")
     run("shards", "-o", tmp_path, "-r", "train-sffl-stage-2")
     first, second = (r.model_copy(update={"stage": None}) for r in recipes)
-    assert first == second and not first.maam and not second.judge.urls and second.rollout_url is None
+    assert first == second and first.maam and not second.judge.urls and second.rollout_url is None
 
 
 def test_an_unknown_stage_is_refused(recipes, tmp_path):
