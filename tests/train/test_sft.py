@@ -13,7 +13,6 @@ from avcurate.engines.checkpoint import Checkpoint
 from avcurate.engines.transformers_engine import TransformersEngine
 from avcurate.errors import UserError
 from avcurate.media.cache import ClipCache
-from avcurate.media.decode import DecodeSpec
 from avcurate.tasks.train.training import read_metrics
 from avcurate.train.algorithms.sft import OmniCollator, pick_target
 from avcurate.train.media import Rows
@@ -55,7 +54,7 @@ def test_the_loss_is_on_the_target_alone_and_media_are_there(shards_with_respons
     engine.setup()
     shards = read_shards(shards_with_responses, columns=SFT_COLUMNS)
     recipe = load_train("train-demo-sft")
-    clips = ClipCache(shards.media, DecodeSpec(**recipe.media.model_dump()), 2)
+    clips = ClipCache(shards.media, recipe.media.decoding(), 2)
     items = [{"row": r, "target": t} for r, t in zip(shards.rows[:2], ("short", "a longer target"), strict=True)]
     batch = OmniCollator(Omni(engine), recipe, Rows(clips, tmp_path / "dead.jsonl"), items)(items)
     clips.close()
