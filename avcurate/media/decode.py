@@ -21,6 +21,8 @@ from avcurate.media.scratch import scratch
 from avcurate.store.atomic import sha256
 
 SAMPLE_RATE = 16_000
+CODEC_PADDING = 0.1
+"""Seconds that a codec's padding may add to the sound of a clip."""
 
 # ffmpeg's closing statistics, and the frames that a decoder may still hold when reading stops
 _COUNTS = re.compile(rb"Input stream #0:\d+ \(video\): (\d+) packets read[^;\n]*; (\d+) frames decoded")

@@ -7,13 +7,10 @@ from dataclasses import replace
 
 from avcurate.engines.base import Engine
 from avcurate.errors import UserError
-from avcurate.media.decode import SAMPLE_RATE, DecodedClip, DecodeSpec
+from avcurate.media.decode import CODEC_PADDING, SAMPLE_RATE, DecodedClip, DecodeSpec
 from avcurate.recipe import MediaSpec
 from avcurate.scheduler.spec import AskSpec, OverLimit
 from avcurate.schema import Setting
-
-# what a codec's padding adds to a clip of that many whole seconds
-PADDING = 0.1
 
 
 def refuse_inability(engine: Engine, settings: Iterable[Setting], spec: AskSpec) -> None:
@@ -61,4 +58,4 @@ def over_limit(engine: Engine, clip: DecodedClip) -> float:
     if engine.family is None or clip.audio is None:
         return 0.0
     over = len(clip.audio) / SAMPLE_RATE - engine.family.longest_sound
-    return over if over > PADDING else 0.0
+    return over if over > CODEC_PADDING else 0.0

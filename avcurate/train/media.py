@@ -13,9 +13,8 @@ from typing import Any
 
 from avcurate.errors import MediaError
 from avcurate.media.cache import ClipCache
-from avcurate.media.decode import SAMPLE_RATE, DecodedClip
+from avcurate.media.decode import CODEC_PADDING, SAMPLE_RATE, DecodedClip
 from avcurate.media.folder import refuse_name
-from avcurate.scheduler.ability import PADDING
 
 LATELY = 64
 
@@ -60,7 +59,7 @@ class Rows:
         if clip.audio is None or len(clip.audio) <= self._longest_sound * SAMPLE_RATE:
             return clip
         over = len(clip.audio) / SAMPLE_RATE - self._longest_sound
-        if over > PADDING:
+        if over > CODEC_PADDING:
             about = f"{row['media']} has {over:.1f} s more sound than the model takes ({self._longest_sound:g} s)."
             raise MediaError("over_family_limit", about)
         return replace(clip, audio=clip.audio[: int(self._longest_sound * SAMPLE_RATE)])

@@ -182,14 +182,10 @@ def test_masked_decoding_is_the_masked_loss(engine, scope):
     """MAAM: what is decoded token by token is what the training forward finds likeliest under the whole mask."""
     if not engine.family.masks_parts:
         pytest.skip(f"{engine.family.about} hears only")
-    from dataclasses import replace
-
     omni = Omni(engine)
-    free = [replace(r, prefix="<v> a red") for r in requests_of(engine.family, 2)]
-    plain = omni.rollouts(free)
+    requests = requests_of(engine.family, 2)
     engine.maam = scope
     try:
-        requests = [replace(r, prefix="") for r in free]
         tokenizer = engine.processor.tokenizer
         forced = [tokenizer.encode(t, add_special_tokens=False) for t in ("<v> a red dog </v><a> drum", "<v> car </v>")]
         ids, mask = completions(forced)
@@ -207,7 +203,6 @@ def test_masked_decoding_is_the_masked_loss(engine, scope):
         engine.maam = None
     for i, response in enumerate(forced):
         assert torch.allclose(stepwise[i], masked[i, : len(response)].softmax(-1), atol=1e-4), i
-    assert plain
 
 
 def decoded_logits(engine, requests, forced):

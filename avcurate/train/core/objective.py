@@ -23,8 +23,8 @@ class AttentionLoss:
         floor: α in [0, 1], the failure gate's weight for completions that succeeded.
         fail_at: θ_fail; a completion has failed if its accuracy reward is at most this.
         prefactor_cap: C_pref, over gate · \\|advantage\\|.
-        advantage_floor: least \\|advantage\\|, so that a group that fails as one is still told to attend; 0 is Eq. 4
-            alone. The paper's ε of 0.1 (Table 5); it writes the logarithm's ε with the same letter.
+        advantage_floor: least \\|advantage\\|, so that a group that fails as one still has an attention loss; 0 is
+            Eq. 4 alone. The paper's ε of 0.1 (Table 5); it writes the logarithm's ε with the same letter.
         eps: added to the mass inside the logarithm.
     """
 

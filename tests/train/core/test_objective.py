@@ -153,7 +153,7 @@ def test_the_total_is_the_weighted_sum():
     assert float(total_loss(a, b, c, beta=0.002, eta=0.1)) == pytest.approx(1 + 0.004 + 0.3)
 
 
-def test_a_group_that_fails_as_one_is_still_told_to_attend():
+def test_a_group_that_fails_as_one_still_has_an_attention_loss():
     """Its advantages are zero; ε = 0.1 of the paper's Table 5 stands in for them, under the gate and the cap."""
     mass, inverse = torch.full((2, 3), 0.1), torch.ones(2, 3)
     mask, zero = torch.ones(2, 3), torch.zeros(2)
