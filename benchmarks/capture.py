@@ -13,7 +13,9 @@ from pathlib import Path
 
 import torch
 
-from avcurate.train.capture import Capture, switch_on
+from avcurate.attention.function import switch_on
+from avcurate.attention.plan import Plan
+from avcurate.attention.read import Mass
 from benchmarks.harness import seconds
 
 LENGTH, ROWS = 2048, 256
@@ -43,10 +45,10 @@ def inputs() -> tuple[torch.Tensor, torch.Tensor]:
 def ours(decoder: torch.nn.Module) -> torch.Tensor:
     """Rows of the completion alone."""
     ids, keys = inputs()
-    capture = Capture(keys, LENGTH - ROWS, LAYERS)
+    mass_reader = Mass(keys, LENGTH - ROWS, LAYERS)
     switch_on(decoder)
-    decoder(input_ids=ids, use_cache=False, capture=capture)
-    mass = capture.mass()
+    decoder(input_ids=ids, use_cache=False, plan=Plan(readers=[mass_reader]))
+    mass = mass_reader.mass()
     (-(mass + 1e-6).log()).mean().backward()
     return mass.detach()
 

@@ -7,7 +7,6 @@ repeated. What differs between model families is in their files; torch is import
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from avcurate.engines.base import DRAWS, Engine, Failure, Perception, Reply, Request, Response, Source, text_logprobs
@@ -15,6 +14,7 @@ from avcurate.engines.checkpoint import Checkpoint
 from avcurate.engines.head import logits_from
 from avcurate.engines.loading import loading
 from avcurate.engines.messages import messages_of
+from avcurate.engines.prefill import Prefill, Sampled
 from avcurate.errors import UserError
 from avcurate.families.base import Family
 from avcurate.families.tokens import MediaTokens
@@ -22,6 +22,7 @@ from avcurate.families.tokens import MediaTokens
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from avcurate.attention.cut import Cut
     from avcurate.maam.decoding import MaskRows
     from avcurate.maam.mask import Scope
 
@@ -29,37 +30,6 @@ if TYPE_CHECKING:
 SCOPES = ("inner", "inner+open_tag", "span")
 FLOATS = ("input_features", "pixel_values_videos")
 TOP = 20
-
-
-@dataclass
-class _Prefill:
-    """A batch of prompts after its forward pass."""
-
-    logits: Tensor
-    cache: Any
-    mask: Tensor
-    next_position: Tensor
-    ids: Tensor
-    axes: int
-
-
-@dataclass
-class Sampled:
-    """Responses to a batch of like requests, as token ids.
-
-    Attributes:
-        owner: for each response the index of its request.
-        seeds: its seed; written: its tokens, the end token included if it was drawn.
-        prompts: token ids of the prompts, (requests, L), padded on the left; lengths: tokens of each.
-        first: likeliest first tokens of each request, if requested.
-    """
-
-    owner: list[int]
-    seeds: list[int]
-    written: list[list[int]]
-    prompts: Tensor
-    lengths: list[int]
-    first: list[dict[str, float] | None]
 
 
 class TransformersEngine(Engine):
@@ -70,6 +40,7 @@ class TransformersEngine(Engine):
         max_sequences: responses generated at the same time.
         dtype: ``auto`` is float32 on CPU (bfloat16 is many times slower there) and bfloat16 on GPU.
         maam: decode separate-then-fuse responses under the modality-asymmetric attention mask of this scope.
+        knockout: cuts of attention to answer under, such as ``response->audio:0-14``.
     """
 
     name = "transformers"
@@ -82,6 +53,7 @@ class TransformersEngine(Engine):
         dtype: str = "auto",
         device: str = "auto",
         maam: Scope | None = None,
+        knockout: str | Sequence[str] = (),
     ) -> None:
         self.checkpoint = checkpoint
         self._family = checkpoint.family_in(self.name)
@@ -91,11 +63,13 @@ class TransformersEngine(Engine):
         if maam is not None and maam not in SCOPES:
             raise UserError(f"unknown MAAM scope {maam!r}.", f"Scopes are: {', '.join(SCOPES)}.")
         self.maam = maam
+        self.knockout = (knockout,) if isinstance(knockout, str) else tuple(knockout)
 
     def identity(self) -> dict[str, Any]:
         """Model, number format and mask; device and batch size do not change what is drawn."""
         mask = {"maam": self.maam} if self.maam else {}
-        return {"engine": self.name, **self.checkpoint.identity(), "dtype": self.dtype, "draws": DRAWS, **mask}
+        cuts = {"knockout": list(self.knockout)} if self.knockout else {}
+        return {"engine": self.name, **self.checkpoint.identity(), "dtype": self.dtype, "draws": DRAWS, **mask, **cuts}
 
     def setup(self) -> None:
         """Load processor and weights (safetensors only, no remote code)."""
@@ -130,6 +104,13 @@ class TransformersEngine(Engine):
         why = self.maam and self._family.refuse_masking(self.text_config)
         if why:
             raise UserError(f"{why}.", "Leave maam out.")
+        self.cuts: tuple[Cut, ...] = ()
+        if self.knockout:
+            from avcurate.attention.cut import Cut
+            from avcurate.engines.watched import watch
+
+            self.cuts = tuple(Cut.parse(rule) for rule in self.knockout)
+            watch(self)
 
     def provenance(self) -> dict[str, Any]:
         """Hashes of the hub's files that were loaded."""
@@ -236,18 +217,26 @@ class TransformersEngine(Engine):
         # not every tower casts what it hears and sees to its own number format
         return {k: v.to(self.model.dtype) if k in FLOATS else v for k, v in moved.items()}
 
-    def _prefill(self, batch: list[Request]) -> _Prefill:
+    def _prefill(self, batch: list[Request], cuts: Sequence[Cut] | None = None) -> Prefill:
         torch, inputs = self.torch, self.inputs(batch)
+        plan = None
+        if cuts or (cuts is None and self.cuts):
+            from avcurate.engines.watched import plan_of
+
+            plan = plan_of(self, batch, inputs["input_ids"], inputs["attention_mask"], cuts or self.cuts)
+        planned = {} if plan is None else {"plan": plan}
         positions = self._family.positions(self.model, inputs, any(r.interleaved for r in batch))
         with torch.inference_mode(), logits_from(self.model, -1):
-            out = self.model(**self._family.encoded(self.model, inputs), position_ids=positions, use_cache=True)
-        return _Prefill(
+            encoded = self._family.encoded(self.model, inputs)
+            out = self.model(**encoded, position_ids=positions, use_cache=True, **planned)
+        return Prefill(
             out.logits[:, -1],
             out.past_key_values,
             inputs["attention_mask"],
             positions[..., -1].reshape(-1, len(batch)).amax(0) + 1,
             inputs["input_ids"],
             len(positions) if positions.ndim == 3 else 0,
+            plan,
         )
 
     def _generate(self, batch: list[Request]) -> list[Reply]:
@@ -261,22 +250,33 @@ class TransformersEngine(Engine):
         sampled = self.sample(batch)
         return [self._reply(r, i, sampled) for i, r in enumerate(batch)]
 
-    def sample(self, batch: list[Request]) -> Sampled:
-        """Token ids of the responses to requests of one frame rate and one set of sampling values."""
+    def sample(self, batch: list[Request], cuts: Sequence[Cut] | None = None) -> Sampled:
+        """Token ids of the responses to requests of one frame rate and one set of sampling values.
+
+        ``cuts`` replace the engine's own; they need a model that is watched.
+        """
         from avcurate.engines.decoding import decode_responses
         from avcurate.engines.sampling import SeededSampler
 
         torch = self.torch
-        start = self._prefill(batch)
+        start = self._prefill(batch, cuts)
         first = self._first_logprobs(start.logits, batch[0].sampling.first_logprobs)
         owner = [i for i, r in enumerate(batch) for _ in range(r.n)]
         rows = torch.tensor(owner, device=self._device)
         seeds = [r.seed + j for r in batch for j in range(r.n)]
         sampler = SeededSampler(seeds, batch[0].sampling, self.banned, self._device)
         start.cache.batch_select_indices(rows)
+        if start.plan is not None:
+            start.plan.select(rows)
         prefilled = (start.cache, start.logits[rows], start.mask[rows], start.next_position[rows])
         written = decode_responses(
-            self.model, prefilled, sampler, self._ends, axes=start.axes, rows=self._rows(start.ids[rows])
+            self.model,
+            prefilled,
+            sampler,
+            self._ends,
+            axes=start.axes,
+            rows=self._rows(start.ids[rows]),
+            plan=start.plan,
         )
         return Sampled(owner, seeds, written, start.ids, start.mask.sum(1).tolist(), first)
 

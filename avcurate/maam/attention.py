@@ -11,7 +11,9 @@ from torch import Tensor
 from avcurate.errors import UserError
 from avcurate.maam.mask import Scope, Traces, maam
 
-SDPA = frozenset({"sdpa", "avcurate_mass"})
+# the second of each is avcurate.attention's own function, which calls the first
+SDPA = frozenset({"sdpa", "avcurate"})
+FLEX = frozenset({"flex_attention", "avcurate_flex"})
 
 
 def refuse_attention(implementation: str) -> None:
@@ -20,7 +22,7 @@ def refuse_attention(implementation: str) -> None:
     Raises:
         UserError: eager attention adds a boolean mask to its scores; flash attention takes no such mask.
     """
-    if implementation not in SDPA | {"flex_attention"}:
+    if implementation not in SDPA | FLEX:
         raise UserError(
             f"MAAM needs sdpa or flex attention, not {implementation!r}: eager attention would add a boolean mask to "
             "its scores, and flash attention takes no mask at all, both without an error.",
@@ -57,7 +59,7 @@ def for_model(allowed: Tensor, implementation: str) -> Any:
         UserError: see :func:`refuse_attention`.
     """
     refuse_attention(implementation)
-    if implementation != "flex_attention":
+    if implementation not in FLEX:
         return allowed
     from torch.nn.attention.flex_attention import create_block_mask
 

@@ -13,6 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from avcurate.attention.function import bare, switch_on
+from avcurate.attention.plan import Plan
+from avcurate.attention.read import Mass
 from avcurate.engines.base import Request
 from avcurate.engines.head import logits_from
 from avcurate.engines.transformers_engine import TransformersEngine
@@ -21,8 +24,6 @@ from avcurate.families.tokens import Modality
 from avcurate.maam.attention import batch_mask, for_model
 from avcurate.maam.mask import Scope
 from avcurate.maam.traces import decoded_traces, offsets_of
-from avcurate.train.capture import NAME as CAPTURING
-from avcurate.train.capture import Capture, bare, switch_on
 from avcurate.train.core.relevance import entropy
 
 
@@ -88,26 +89,29 @@ class Omni:
         Returns:
             (B, T, V), and (B, T) in [0, 1], empty without ``capture``. Under MAAM if the engine decodes under it.
         """
-        inputs = self.batch(requests, completions, mask, captured=capture is not None)
+        if capture is not None:
+            switch_on(model)
+        inputs = self.batch(requests, completions, mask)
         prompt = inputs["input_ids"].shape[1] - completions.shape[1]
-        inputs = self.engine.family.encoded(bare(model), inputs)
         if capture is None:
-            with logits_from(bare(model), prompt - 1):
-                logits = model(**inputs, use_cache=False).logits[:, :-1]
+            logits = self.run(model, inputs, prompt)
             return logits, logits.new_empty(0)
-        watched = Capture(self.tokens.where(inputs["input_ids"], capture[0]), prompt - 1, capture[1])
-        switch_on(model)
-        with logits_from(bare(model), prompt - 1):
-            logits = model(**inputs, use_cache=False, capture=watched).logits[:, :-1]
+        watched = Mass(self.tokens.where(inputs["input_ids"], capture[0]), prompt - 1, capture[1])
+        logits = self.run(model, inputs, prompt, Plan(readers=[watched]))
         return logits, watched.mass()[:, :-1]
 
-    def batch(
-        self, requests: list[Request], completions: Tensor, mask: Tensor, *, captured: bool = False
-    ) -> dict[str, Any]:
-        """Model inputs for prompts with completions (B, T): tokens, media, positions and mask.
+    def run(self, model: Any, inputs: dict[str, Any], prompt: int, plan: Plan | None = None) -> Tensor:
+        """Logits (B, T, V) that predict the T tokens after position ``prompt``, of inputs made by :meth:`batch`.
 
-        ``captured``: the mask is for the capturing attention, whatever the model's own is.
+        A plan needs a model that was switched to avcurate's attention.
         """
+        planned = {} if plan is None else {"plan": plan}
+        with logits_from(bare(model), prompt - 1):
+            logits: Tensor = model(**self.engine.family.encoded(bare(model), inputs), use_cache=False, **planned).logits
+        return logits[:, :-1]
+
+    def batch(self, requests: list[Request], completions: Tensor, mask: Tensor) -> dict[str, Any]:
+        """Model inputs for prompts with completions (B, T): tokens, media, positions and mask."""
         inputs = self._inputs(requests)
         prompt, device = inputs["input_ids"].shape[1], inputs["input_ids"].device
         inputs["input_ids"] = torch.cat([inputs["input_ids"], completions.to(device)], 1)
@@ -119,7 +123,7 @@ class Omni:
         family, config = self.engine.family, self.engine.text_config
         inputs["position_ids"] = family.positions(self.engine.model, inputs, any(r.interleaved for r in requests))
         if self.engine.maam is not None:
-            kind = CAPTURING if captured else config._attn_implementation
+            kind = config._attn_implementation
             allowed = self._masked(inputs["input_ids"], inputs["attention_mask"], prompt, self.engine.maam)
             layered = family.layered(config, allowed)
             inputs["attention_mask"] = (

@@ -13,12 +13,12 @@ import datasets
 import torch
 from trl import SFTConfig, SFTTrainer
 
+from avcurate.attention.function import bare
 from avcurate.engines.base import Request, Sampling
 from avcurate.errors import UserError
 from avcurate.prompts import get_prompt
 from avcurate.seeds import derive_seed
 from avcurate.train.algorithm import Algorithm, Completions
-from avcurate.train.capture import bare
 from avcurate.train.media import Rows
 from avcurate.train.omni import Omni
 from avcurate.train.parts import Parts, lora

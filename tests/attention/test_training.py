@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from avcurate.attention.function import switch_on
+from avcurate.attention.plan import Plan
+from avcurate.attention.read import Mass
 from avcurate.errors import UserError
-from avcurate.train.capture import Capture, switch_on
 
 
 def model_of(layers=3, seed=0):
@@ -40,9 +42,9 @@ def eager_mass(model, ids, mask, keys, rows, layers, reduce):
 def test_mass_logits_and_gradients_are_those_of_eager_attention(reduce):
     model, (ids, mask, keys), layers = model_of(), inputs(), frozenset({1, 2})
     expected, logits = eager_mass(model, ids, mask, keys, 8, layers, reduce)
-    capture = Capture(keys, 8, layers, reduce)
+    capture = Mass(keys, 8, layers, reduce)
     switch_on(model)
-    out = model(input_ids=ids, attention_mask=mask, capture=capture)
+    out = model(input_ids=ids, attention_mask=mask, plan=Plan(readers=[capture]))
     assert torch.allclose(out.logits[mask.bool()], logits[mask.bool()], atol=1e-5)
     assert torch.allclose(capture.mass(), expected, atol=1e-5) and capture.mass().shape == (2, 4)
     loss = lambda mass: -(mass + 1e-6).log().mean()  # noqa: E731
@@ -67,8 +69,8 @@ def test_an_ordinary_pass_is_left_alone():
     switch_on(model)
     inside = model(input_ids=ids, attention_mask=mask).logits
     assert torch.allclose(before[mask.bool()], inside[mask.bool()], atol=1e-6)
-    capture = Capture(keys, 8, frozenset({1}))
-    with pytest.raises(RuntimeError, match="were not captured"):
+    capture = Mass(keys, 8, frozenset({1}))
+    with pytest.raises(RuntimeError, match="was not read"):
         capture.mass()
 
 
@@ -80,9 +82,9 @@ def test_checkpointing_keeps_the_gradient_or_is_refused():
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.train()
         model.zero_grad()
-        capture = Capture(keys, 8, layers)
+        capture = Mass(keys, 8, layers)
         switch_on(model)
-        model(input_ids=ids, attention_mask=mask, capture=capture)
+        model(input_ids=ids, attention_mask=mask, plan=Plan(readers=[capture]))
         capture.mass().sum().backward()
         grads.append(model.model.layers[0].self_attn.q_proj.weight.grad.clone())
     assert torch.allclose(*grads, atol=1e-7) and grads[0].abs().sum() > 0
@@ -94,9 +96,9 @@ def test_checkpointing_keeps_the_gradient_or_is_refused():
 def test_a_row_without_the_modality_has_no_mass_and_a_finite_gradient():
     model, (ids, mask, keys) = model_of(), inputs()
     keys = torch.zeros_like(keys)
-    capture = Capture(keys, 8, frozenset({1}))
+    capture = Mass(keys, 8, frozenset({1}))
     switch_on(model)
-    model(input_ids=ids, attention_mask=mask, capture=capture)
+    model(input_ids=ids, attention_mask=mask, plan=Plan(readers=[capture]))
     assert (capture.mass() == 0).all()
     (-(capture.mass() + 1e-6).log()).sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)

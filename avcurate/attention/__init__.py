@@ -1,0 +1,1 @@
+"""Attention inside a model's own forward pass: read, cut, edited; one function for training, MAAM and every probe."""

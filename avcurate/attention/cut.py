@@ -1,0 +1,65 @@
+"""Attention knockout: queries of one kind do not read keys of another, in a range of layers (see/hear §4)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from avcurate.attention.kinds import GROUPS, members
+from avcurate.errors import UserError
+
+_RULE = re.compile(r"(?P<query>[a-z]+)->(?P<keys>[a-z]+)(?::(?P<first>\d+)-(?P<end>\d+))?")
+HELP = "QUERY->KEYS or QUERY->KEYS:FIRST-END, e.g. response->audio:0-14; END is not included"
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One rule.
+
+    Attributes:
+        query: group of tokens whose queries are changed; keys: group that they no longer read. See ``GROUPS``.
+        first: first layer; end: one past the last, ``None``: to the last.
+    """
+
+    query: str
+    keys: str
+    first: int = 0
+    end: int | None = None
+
+    @classmethod
+    def parse(cls, rule: str) -> Cut:
+        """A rule as it is written in recipes: ``response->audio:0-14``.
+
+        Raises:
+            UserError: it is not one.
+        """
+        match = _RULE.fullmatch(rule.replace(" ", ""))
+        names = (match["query"], match["keys"]) if match else ()
+        unknown = [n for n in names if n not in GROUPS]
+        if match is None or unknown or (match["end"] and int(match["end"]) <= int(match["first"])):
+            why = f"there is no group {unknown[0]!r}" if unknown else f"it is not {HELP}"
+            raise UserError(f"the cut {rule!r} cannot be made: {why}.", f"Groups are: {', '.join(GROUPS)}.")
+        end = int(match["end"]) if match["end"] else None
+        return cls(match["query"], match["keys"], int(match["first"] or 0), end)
+
+    def __str__(self) -> str:
+        layers = f":{self.first}-{self.end}" if self.end is not None else f":{self.first}-" if self.first else ""
+        return f"{self.query}->{self.keys}{layers}"
+
+    def holds_in(self, layer: int) -> bool:
+        """Whether the rule holds in a layer."""
+        return self.first <= layer and (self.end is None or layer < self.end)
+
+    def hidden(self, kinds: Tensor, first: int, last: int) -> Tensor:
+        """Keys that queries ``first`` to ``last`` do not read, a token's own key excepted: bool (B, rows, K).
+
+        A query always reads itself, so that no row of the softmax is empty.
+        """
+        queries = members(kinds[:, first:last], GROUPS[self.query])
+        keys = members(kinds, GROUPS[self.keys])
+        positions = torch.arange(kinds.shape[1], device=kinds.device)
+        own = positions[first:last, None] == positions[None]
+        return queries[:, :, None] & keys[:, None, :] & ~own[None]
