@@ -6,10 +6,12 @@ change that a reader could notice raises ``SCHEMA_VERSION``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 import pyarrow as pa
+
+from avcurate.columns import Column
+from avcurate.schema_probes import PROBES
 
 SCHEMA_VERSION = 3
 
@@ -38,19 +40,6 @@ class PEM(StrEnum):
     AUDIO = "Audio"
     VISUAL = "Visual"
     AUDIO_VISUAL = "Audio-Visual"
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a table."""
-
-    name: str
-    type: pa.DataType
-    about: str
-
-    def field(self) -> pa.Field:
-        """The Arrow field, with the description in its metadata."""
-        return pa.field(self.name, self.type, metadata={"about": self.about})
 
 
 RESPONSES = pa.list_(
@@ -381,6 +370,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "dominance": QUESTION + SAMPLE + DOMINANCE,
     "predictions": PREDICTIONS,
     "eval": QUESTION + EVAL,
+    **{f"probe_{name}": QUESTION + SHOWN + columns for name, columns in PROBES.items()},
     "clips": CLIP,
     "detect": CLIP + DETECTION,
     "objects": CLIP + DETECTION + OBJECTS,

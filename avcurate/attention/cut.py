@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from avcurate.attention.kinds import GROUPS, members
+from avcurate.attention.kinds import GROUPS
+from avcurate.attention.locate import members
 from avcurate.errors import UserError
 
 _RULE = re.compile(r"(?P<query>[a-z]+)->(?P<keys>[a-z]+)(?::(?P<first>\d+)-(?P<end>\d+))?")
+REST = "rest"
 HELP = "QUERY->KEYS or QUERY->KEYS:FIRST-END, e.g. response->audio:0-14; END is not included"
 
 
@@ -20,7 +22,8 @@ class Cut:
     """One rule.
 
     Attributes:
-        query: group of tokens whose queries are changed; keys: group that they no longer read. See ``GROUPS``.
+        query: group of tokens whose queries are changed, see ``GROUPS``; ``rest``: all but the keys themselves.
+        keys: group that they no longer read.
         first: first layer; end: one past the last, ``None``: to the last.
     """
 
@@ -38,10 +41,13 @@ class Cut:
         """
         match = _RULE.fullmatch(rule.replace(" ", ""))
         names = (match["query"], match["keys"]) if match else ()
-        unknown = [n for n in names if n not in GROUPS]
+        unknown = [n for i, n in enumerate(names) if n not in GROUPS and (i or n != REST)]
         if match is None or unknown or (match["end"] and int(match["end"]) <= int(match["first"])):
             why = f"there is no group {unknown[0]!r}" if unknown else f"it is not {HELP}"
-            raise UserError(f"the cut {rule!r} cannot be made: {why}.", f"Groups are: {', '.join(GROUPS)}.")
+            raise UserError(
+                f"the cut {rule!r} cannot be made: {why}.",
+                f"Groups are: {', '.join(GROUPS)}; and {REST} before the arrow.",
+            )
         end = int(match["end"]) if match["end"] else None
         return cls(match["query"], match["keys"], int(match["first"] or 0), end)
 
@@ -58,8 +64,9 @@ class Cut:
 
         A query always reads itself, so that no row of the softmax is empty.
         """
-        queries = members(kinds[:, first:last], GROUPS[self.query])
         keys = members(kinds, GROUPS[self.keys])
+        queries = ~keys if self.query == REST else members(kinds, GROUPS[self.query])
+        queries = queries[:, first:last]
         positions = torch.arange(kinds.shape[1], device=kinds.device)
         own = positions[first:last, None] == positions[None]
         return queries[:, :, None] & keys[:, None, :] & ~own[None]

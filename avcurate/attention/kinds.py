@@ -1,16 +1,8 @@
-"""What each token of a sequence is: the array that cuts and readers are functions of."""
+"""Kinds of tokens, and the groups that rules name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from enum import IntEnum
-
-import torch
-from torch import Tensor
-
-from avcurate.families.tokens import MediaTokens
-from avcurate.maam.mask import Traces
-from avcurate.maam.traces import offsets_of
 
 
 class Kind(IntEnum):
@@ -44,68 +36,3 @@ GROUPS: dict[str, tuple[Kind, ...]] = {
     "all": tuple(k for k in Kind if k is not Kind.PAD),
 }
 """Names of what a rule can be about. ``response`` is every query that predicts a token of the response."""
-
-
-def members(kinds: Tensor, group: tuple[Kind, ...]) -> Tensor:
-    """Which tokens are of these kinds: bool, like ``kinds``."""
-    return torch.isin(kinds, torch.tensor(group, device=kinds.device))
-
-
-def prompt_kinds(ids: Tensor, mask: Tensor, tokens: MediaTokens, asked: Sequence[tuple[str, Decode]]) -> Tensor:
-    """Kinds of prompts, padded on the left.
-
-    Args:
-        ids: int64 (B, P); mask: (B, P), 0 on padding.
-        tokens: the tokenizer's media ids.
-        asked: for each prompt the user's text, and text of token ids with special tokens.
-
-    Returns:
-        int64 (B, P). The user's text is looked for after the last media token; where the tokenizer has changed it,
-        all of what follows the media counts as the user's.
-    """
-    kinds = torch.full_like(ids, int(Kind.TEMPLATE))
-    for kind, modality in ((Kind.AUDIO, "audio"), (Kind.VIDEO, "video")):
-        kinds[tokens.where(ids, modality)] = int(kind)  # type: ignore[arg-type]
-    for row, (text, decode) in enumerate(asked):
-        media = (kinds[row] == Kind.AUDIO) | (kinds[row] == Kind.VIDEO)
-        first = int(media.nonzero()[-1]) + 1 if media.any() else int(mask[row].argmax())
-        begin, end = _span(ids[row, first:].tolist(), text, decode)
-        kinds[row, first + begin : first + end] = int(Kind.QUERY)
-    kinds[:, -1] = int(Kind.START)
-    return kinds.masked_fill(~mask.bool(), int(Kind.PAD))
-
-
-Decode = Callable[[Sequence[int]], str]
-
-
-def _span(ids: list[int], text: str, decode: Decode) -> tuple[int, int]:
-    written, ends = offsets_of(ids, decode)
-    at = written.rfind(text) if text else -1
-    if at < 0:
-        return 0, len(ids)
-    starts = [0, *ends[:-1]]
-    inside = [i for i, (a, b) in enumerate(zip(starts, ends, strict=True)) if b > at and a < at + len(text)]
-    return inside[0], inside[-1] + 1
-
-
-def response_kinds(mask: Tensor) -> Tensor:
-    """Kinds of right-padded responses (B, T) whose parts are not told apart."""
-    return torch.where(mask.bool(), int(Kind.GENERATED), int(Kind.PAD))
-
-
-def with_parts(kinds: Tensor, traces: Sequence[Traces], fusions: Sequence[tuple[int, int] | None]) -> Tensor:
-    """Kinds of whole sequences with the parts of separate-then-fuse responses told apart, tags included.
-
-    Args:
-        kinds: int64 (B, L).
-        traces: spans of each response, in positions of the whole sequence.
-        fusions: span of each ``<sum>``.
-    """
-    kinds = kinds.clone()
-    for row, (spans, fusion) in enumerate(zip(traces, fusions, strict=True)):
-        for kind, span in ((Kind.VISUAL_TRACE, spans.visual), (Kind.AUDIO_TRACE, spans.audio)):
-            if span is not None:
-                kinds[row, span.open : span.close] = int(kind)
-        if fusion is not None:
-            kinds[row, fusion[0] : fusion[1]] = int(Kind.FUSION)
-    return kinds

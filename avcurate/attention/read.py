@@ -12,7 +12,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from avcurate.attention.kinds import Kind, members
+from avcurate.attention.kinds import Kind
+from avcurate.attention.locate import members
 
 Reduce = Literal["max", "mean"]
 

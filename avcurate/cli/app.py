@@ -27,6 +27,8 @@ TASK_HELP = {
     "eval": "Evaluate a model under A, V, AV and forced PEMs.",
     "train": "Train on curated shards: GRPO, MAPO or SFT.",
 }
+PROBE = "probe-"
+"""Tasks with this prefix are commands of ``avcurate probe``."""
 OTHERS = {
     "ingest": ("avcurate.cli.label:ingest", "Read an annotation file into question rows, without running a model."),
     "plan": ("avcurate.cli.label:plan", "Estimate clips, seconds, tokens, responses and disk space of a run."),
@@ -38,6 +40,7 @@ OTHERS = {
     "report": ("avcurate.cli.run_cmds:report", "Rewrite the page of a run."),
     "verify": ("avcurate.cli.run_cmds:verify", "Check every file of a run against its checksum."),
     "export": ("avcurate.cli.publish:export", "Write labelled rows as training shards."),
+    "probe": ("avcurate.cli.probe:app", "Look inside a model: attention, knockout, lens, shift, entropy and more."),
     "attend": ("avcurate.cli.attend:attend", "Measure the attention of responses to sound and picture."),
     "audit": ("avcurate.cli.audit:audit", "Show counterfactual pairs side by side, and what leaked."),
     "review": ("avcurate.cli.audit:review", "Review pairs or labels blind, by keyboard."),
@@ -59,7 +62,8 @@ class LazyGroup(typer.core.TyperGroup):
         """Built-in commands in order, then those of plug-ins."""
         from avcurate.tasks import TASKS
 
-        return [*TASK_HELP, *OTHERS, *(n for n in TASKS.names() if n not in TASK_HELP)]
+        added = (n for n in TASKS.names() if n not in TASK_HELP and not n.startswith(PROBE))
+        return [*TASK_HELP, *OTHERS, *added]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Build the command; ``None`` if there is none of that name."""
@@ -95,11 +99,9 @@ def _click_command(name: str, target: Any) -> Any:
         group = typer.main.get_group(target)
         group.name = name
         return group
-    single = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
-    single.command(name)(target)
-    command = typer.main.get_command(single)
-    command.name = name
-    return command
+    from avcurate.cli.single import single
+
+    return single(name, target)
 
 
 app = typer.Typer(

@@ -95,7 +95,8 @@ class TextEngine(Engine):
             for sampling in dict.fromkeys(r.sampling for r in batch):
                 yield from self._answer([r for r in batch if r.sampling == sampling])
 
-    def _prompt(self, request: Request) -> str:
+    def prompt(self, request: Request) -> str:
+        """The request's text, as the chat template has it."""
         message = [{"role": "user", "content": request.prompt}]
         if self.tokenizer.chat_template is None:
             return request.prompt + "\n" + request.prefix
@@ -108,7 +109,7 @@ class TextEngine(Engine):
 
         torch, owner = self.torch, [i for i, r in enumerate(batch) for _ in range(r.n)]
         inputs = self.tokenizer(
-            [self._prompt(r) for r in batch],
+            [self.prompt(r) for r in batch],
             return_tensors="pt",
             padding=True,
             padding_side="left",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from avcurate.attention.cut import Cut
 from avcurate.attention.function import switch_on
-from avcurate.attention.kinds import prompt_kinds
+from avcurate.attention.locate import prompt_kinds
 from avcurate.attention.plan import Plan
 from avcurate.engines.base import Request
 from avcurate.maam.attention import refuse_attention

@@ -14,13 +14,13 @@ def write_page(target: Path, package: str, template: str = "page.html.j2", **val
     """Render the template of a package into ``target``, atomically.
 
     Args:
-        package: whose folder holds the template.
+        package: whose folder holds the template; ``blocks.html.j2`` of this one can be imported.
 
     Raises:
         jinja2.UndefinedError: the template names a value that is not given.
     """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(package, "."),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package, "."), jinja2.PackageLoader(__package__, ".")]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -6,26 +6,23 @@ correctness can no longer reach the threshold. Every PEM needs AV solved, so lab
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
 from avcurate.engines.base import Engine, Reply, Request
-from avcurate.media.ablate import show
 from avcurate.media.cache import ClipCache
-from avcurate.media.decode import SAMPLE_RATE, DecodedClip
+from avcurate.media.decode import DecodedClip
 from avcurate.metrics.answers import is_correct, parse_answer
 from avcurate.metrics.solvability import can_reach, needed
 from avcurate.prompts import Prompt
 from avcurate.runner.stage import Filtered, Kept, Outcome, Row
-from avcurate.scheduler.ability import over_limit
 from avcurate.scheduler.delivery import refuse_undelivered
+from avcurate.scheduler.showing import request_of, unaskable
 from avcurate.scheduler.spec import AskSpec, Condition
-from avcurate.scheduler.unit import Unit, key_of
+from avcurate.scheduler.unit import Unit
 from avcurate.schema import Setting
-from avcurate.seeds import derive_seed
 
 RECEIVED = ("prompt_tokens", "audio_tokens", "video_tokens", "first_logprobs")
 _A, _V, _AV = (str(s) for s in (Setting.A, Setting.V, Setting.AV))
@@ -114,20 +111,8 @@ class QuestionUnit(Unit):
 
     def begin(self) -> Filtered | None:
         """Filtered where the clip lacks a track that a condition shows."""
-        self._engine.refuse_special(self.row["question"], *self.row["choices"])
-        clip, shown = self._clip.result(), [c.setting for c in self.conditions.values()]
-        for track, reason, what, is_shown in (
-            (clip.audio, "no_audio_track", "sound", any(s.audio for s in shown)),
-            (clip.frames, "no_video_track", "picture", any(s.video for s in shown)),
-        ):
-            if track is None and is_shown:
-                return Filtered(reason, f"{self.row['media']} has no {what} to show.")
-        over = over_limit(self._engine, clip) if any(s.audio for s in shown) else 0.0
-        if over:
-            assert self._engine.family is not None
-            limit = f"{self._engine.family.about} takes {self._engine.family.longest_sound:g} s of sound"
-            return Filtered("over_family_limit", f"{self.row['media']} is {over:.1f} s too long: {limit}.")
-        return None
+        settings = [c.setting for c in self.conditions.values()]
+        return unaskable(self._engine, self.row, self._clip.result(), settings)
 
     def absorb(self, key: str, piece: Any) -> None:
         """Responses of one wave; pieces of a condition that this run does not use, or out of order, are ignored."""
@@ -159,25 +144,8 @@ class QuestionUnit(Unit):
         return [name for name, asked in self.asked.items() if len(asked.responses) < self._spec.n]
 
     def _request(self, condition: Condition, size: int) -> Request:
-        spec, row, clip = self._spec, self.row, self._clip.result()
-        audio, frames = show(clip, condition.setting, spec.ablation)
-        if audio is not None and self._engine.family is not None:
-            audio = audio[: _samples(self._engine.family.longest_sound)]
         first = len(self.asked[condition.name].responses)
-        return Request(
-            key=key_of(self.row_id, condition.name, first),
-            prompt=spec.prompt.render(row["question"], row["choices"]),
-            audio=audio,
-            frames=frames,
-            fps=clip.fps,
-            n=size,
-            # the setting's seed: a forced PEM is compared with the free one on the same draws
-            seed=derive_seed(spec.seed, self.row_id, condition.setting) + first,
-            sampling=spec.sampling,
-            interleaved=spec.interleaved and audio is not None and frames is not None,
-            media_id=clip.sha256,
-            prefix=condition.prefix,
-        )
+        return request_of(self._engine, self._spec, self.row, self._clip.result(), condition, size, first)
 
     def accept(self, request: Request, reply: Reply) -> tuple[str, Any]:
         """One wave's responses, once the media that were sent are known to have arrived."""
@@ -198,10 +166,6 @@ class QuestionUnit(Unit):
     def outcome(self) -> Outcome:
         """The row with its columns."""
         return Kept(self._columns(self))
-
-
-def _samples(seconds: float) -> int | None:
-    return None if math.isinf(seconds) else int(seconds * SAMPLE_RATE)
 
 
 def _as_list(logprobs: dict[str, float] | None) -> list[dict[str, Any]] | None:

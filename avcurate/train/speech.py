@@ -57,18 +57,31 @@ def gate_of(ids: Sequence[int], decode: Callable[[Sequence[int]], str], tagger: 
     Returns:
         a 0 or 1 per id. If the tagger fails, or returns other words than it was given: all ones, with ``fallback``.
     """
+    read = _words(ids, decode, tagger)
+    if read is None:
+        return Gate([1] * len(ids), True)
+    content = [any(tag.startswith(_KEPT) for tag in tags) for tags in read]
+    return Gate([int(c) for c in content])
+
+
+def tags_of(ids: Sequence[int], decode: Callable[[Sequence[int]], str], tagger: Tagger) -> list[str]:
+    """The Penn tag of the first word that each token holds part of; empty for none, or where the tagger fails."""
+    return [tags[0] if tags else "" for tags in _words(ids, decode, tagger) or [[]] * len(ids)]
+
+
+def _words(ids: Sequence[int], decode: Callable[[Sequence[int]], str], tagger: Tagger) -> list[list[str]] | None:
+    """For each token the tags of the words it holds part of; ``None`` where the tagger fails or retokenises."""
     text, ends = offsets_of(ids, decode)
     bare = _TAG.sub(lambda m: " " * len(m.group(0)), text)
     words = list(_WORD.finditer(bare))
     try:
         tags = tagger(" ".join(w.group(0) for w in words)) if words else []
     except Exception:
-        return Gate([1] * len(ids), True)
+        return None
     if len(tags) != len(words):
-        return Gate([1] * len(ids), True)
-    content = [False] * (len(text) + 1)
+        return None
+    of_character: list[str] = [""] * (len(text) + 1)
     for word, (_, tag) in zip(words, tags, strict=True):
-        if tag.startswith(_KEPT):
-            content[word.start() : word.end()] = [True] * (word.end() - word.start())
+        of_character[word.start() : word.end()] = [tag] * (word.end() - word.start())
     starts = [0, *ends[:-1]]
-    return Gate([int(any(content[a:b])) for a, b in zip(starts, ends, strict=True)])
+    return [list(dict.fromkeys(t for t in of_character[a:b] if t)) for a, b in zip(starts, ends, strict=True)]

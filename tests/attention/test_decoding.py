@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from avcurate.attention.cut import Cut
-from avcurate.attention.kinds import Kind, response_kinds
+from avcurate.attention.kinds import Kind
+from avcurate.attention.locate import response_kinds
 from avcurate.attention.plan import Plan
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.engines.transformers_engine import TransformersEngine

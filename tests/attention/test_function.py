@@ -6,7 +6,8 @@ import torch
 from avcurate.attention.cut import Cut
 from avcurate.attention.edit import Edit
 from avcurate.attention.function import FLEX, NAME, is_flex, switch_on
-from avcurate.attention.kinds import GROUPS, Kind, members
+from avcurate.attention.kinds import GROUPS, Kind
+from avcurate.attention.locate import members
 from avcurate.attention.plan import Plan
 from avcurate.attention.read import Columns, Shares
 from avcurate.errors import UserError
@@ -113,7 +114,13 @@ def test_column_sums_are_those_of_later_queries():
             assert torch.equal(reader.later[:, place], (queries[:, :, None] * later).sum(1))
 
 
-CUTS = [["response->audio"], ["generated->video:1-3", "query->audio:0-1"], ["all->video:2-3"], ["audio->video"]]
+CUTS = [
+    ["response->audio"],
+    ["generated->video:1-3", "query->audio:0-1"],
+    ["all->video:2-3"],
+    ["audio->video"],
+    ["rest->audio"],
+]
 
 
 @pytest.mark.parametrize("rules", CUTS)
@@ -126,7 +133,8 @@ def test_knockout_equals_full_attention_under_the_same_masks(rules, padded):
         hidden = torch.zeros(2, LENGTH, LENGTH).bool()
         for cut in cuts:
             if cut.first <= layer < (99 if cut.end is None else cut.end):
-                q, k = (members(kinds, GROUPS[g]) for g in (cut.query, cut.keys))
+                k = members(kinds, GROUPS[cut.keys])
+                q = ~k if cut.query == "rest" else members(kinds, GROUPS[cut.query])
                 hidden |= q[:, :, None] & k[:, None]
         return hidden & ~torch.eye(LENGTH).bool()
 
@@ -142,7 +150,7 @@ def test_knockout_equals_full_attention_under_the_same_masks(rules, padded):
             share = (matrix * members(kinds, (kind,))[:, None, None]).sum(-1).mean(1)
             assert torch.allclose(reader.mean[layer][..., kind], share, atol=1e-5)
     cut, layer = cuts[0], cuts[0].first
-    for q in GROUPS[cut.query]:
+    for q in GROUPS["all" if cut.query == "rest" else cut.query]:
         for k in set(GROUPS[cut.keys]) - {q}:
             assert not reader.heads[layer][:, :, q, k].any()
 
@@ -177,7 +185,7 @@ def test_the_function_with_nothing_to_do_is_the_kernel():
 
 
 def test_readers_refuse_a_cache_and_cuts_need_kinds():
-    model, (ids, mask, kinds) = sharp(), sequence(padded=False)
+    model, (ids, _, kinds) = sharp(), sequence(padded=False)
     switch_on(model)
     cache = model(input_ids=ids, use_cache=True).past_key_values
     with pytest.raises(RuntimeError, match="not while decoding"):

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 from avcurate.engines.open import open_engine
 from avcurate.errors import UserError
 from avcurate.media.folder import MediaFolder
-from avcurate.media.swapped import SwappedFolder
 from avcurate.prompts import get_prompt
 from avcurate.runner.job import Job
 from avcurate.runner.rundir import RunDir
-from avcurate.runner.verify import refuse_damaged_files
-from avcurate.scheduler.spec import CONDITIONS, Condition
 from avcurate.tasks.asking import question_source
 from avcurate.tasks.base import Context, Task
+from avcurate.tasks.conditions import conditions_of, swapped_folder
 from avcurate.tasks.evaluate.recipe import EvaluateRecipe
 from avcurate.tasks.evaluate.stage import EvalStage
 
@@ -38,14 +36,14 @@ class Evaluate(Task[EvaluateRecipe]):
 
     def plan(self, recipe: EvaluateRecipe, context: Context) -> Job:
         """Questions under every condition."""
-        inputs, conditions = recipe.input, _conditions(recipe)
+        inputs, conditions = recipe.input, conditions_of(recipe.conditions, recipe.prompt)
         _refuse_mask(recipe)
         assert inputs.media is not None
         if inputs.against is not None:
             RunDir(inputs.against).require("eval", made_by="eval")
         folder = MediaFolder(inputs.media, inputs.media_pattern)
         if inputs.swapped is not None:
-            folder = _swapped(recipe, inputs.media, inputs.swapped)
+            folder = swapped_folder(inputs.swapped, recipe.variant, inputs.media, inputs.media_pattern)
         engine = context.engine or open_engine(recipe.answering, recipe.layout == "interleaved")
         stage = EvalStage(engine, recipe.spec(), conditions, folder.root, recipe.run.workers, recipe.fail_on_unreadable)
         return Job(question_source(inputs, folder), (stage,))
@@ -70,19 +68,6 @@ class Evaluate(Task[EvaluateRecipe]):
         return write_evaluation(run.root, summary, summary["against"], str(run.path_of("against") or ""))
 
 
-def _swapped(recipe: EvaluateRecipe, originals: Path, swapped: Path) -> SwappedFolder:
-    run = RunDir(swapped)
-    run.require("swap", made_by="swap")
-    files = {
-        r["clip"]: r[recipe.variant]
-        for t in run.parts("swap").rows(columns=["clip", recipe.variant])
-        for r in t.to_pylist()
-        if r[recipe.variant]
-    }
-    refuse_damaged_files(run, "swap")
-    return SwappedFolder(originals, swapped, files, recipe.variant, recipe.input.media_pattern)
-
-
 def _refuse_mask(recipe: EvaluateRecipe) -> None:
     spec = recipe.answering
     if "maam" not in spec.options:
@@ -97,19 +82,3 @@ def _refuse_mask(recipe: EvaluateRecipe) -> None:
             f"MAAM masks separate-then-fuse responses, not those of prompt {get_prompt(recipe.prompt).name!r}.",
             "Add --prompt separate-then-fuse.",
         )
-
-
-def _conditions(recipe: EvaluateRecipe) -> list[Condition]:
-    unknown = [c for c in recipe.conditions if c not in CONDITIONS]
-    if unknown or not recipe.conditions:
-        raise UserError(
-            f"there is no condition {unknown[0] if unknown else ''!r}.", f"Conditions are: {', '.join(CONDITIONS)}."
-        )
-    chosen = [CONDITIONS[c] for c in CONDITIONS if c in recipe.conditions]
-    if any(c.pem for c in chosen) and not get_prompt(recipe.prompt).fuses:
-        raise UserError(
-            "a PEM can be forced only in separate-then-fuse responses, "
-            f"not with prompt {get_prompt(recipe.prompt).name!r}.",
-            "Add --prompt separate-then-fuse.",
-        )
-    return chosen
