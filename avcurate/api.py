@@ -238,6 +238,14 @@ def judge(captions: PathLike, *, out: PathLike, **options: Any) -> Run:
     return run("judge", captions, out=out, **options)
 
 
+def probe(name: str, annotations: PathLike, *, out: PathLike, **options: Any) -> Run:
+    """Look inside a model: ``attention``, ``knockout``, ``lens``, ``shift``, ``entropy``, ``preference``, ``masking``.
+
+    See :func:`run` and ``avcurate probe NAME --help``. Needs ``avcurate[transformers]``.
+    """
+    return run(f"probe-{name}", annotations, out=out, **options)
+
+
 def train_on(shards: PathLike, *, out: PathLike, **options: Any) -> Run:
     """Train on curated shards; see :func:`run` and ``avcurate train --help``. Needs ``avcurate[train]``."""
     return run("train", shards, out=out, **options)

@@ -21,6 +21,7 @@ def test_importing_it_imports_nothing_heavy():
 
 def test_every_task_has_a_function():
     named = {"eval": "evaluate", "train": "train_on"}
+    named |= {t: "probe" for t in TASKS.names() if t.startswith("probe-")}
     assert all(callable(getattr(av, named.get(t, t.replace("-", "_")))) for t in TASKS.names())
 
 

@@ -40,6 +40,7 @@ def test_they_are_listed_with_their_package(installed):
     assert "lengths" in avcurate(installed, "--help")
 
 
+@pytest.mark.slow
 def test_its_task_is_a_command_with_every_guarantee(installed, tmp_path):
     rows = [{"clip": c, "caption": t} for c, t in (("a", "one two"), ("b", "one"), ("c", "one two three four"))]
     (tmp_path / "c.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))

@@ -16,8 +16,8 @@ def every_command() -> Iterator[tuple[str, Any]]:
     for name in group.list_commands(None):
         command = group.get_command(None, name)
         yield name, command
-        for inner, sub in getattr(command, "commands", {}).items():
-            yield f"{name} {inner}", sub
+        for inner in command.list_commands(None) if hasattr(command, "list_commands") else ():
+            yield f"{name} {inner}", command.get_command(None, inner)
 
 
 def commands_page() -> str:

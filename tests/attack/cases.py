@@ -9,6 +9,7 @@ from pathlib import Path
 
 from avcurate.engines.base import Engine, Failure, Perception, Reply, Response
 from avcurate.runner.rundir import RunDir
+from avcurate.tasks import TASKS
 from tests import running
 from tests.conftest import CountingEmbedder, ffmpeg, write_questions
 from tests.tasks.test_objects import Brightness
@@ -206,6 +207,44 @@ def swap(folder: Path) -> Case:
     return Case("swap", folder, {"pairs": file, "media": media, "run.part_size": 2}, {}, fix, work)
 
 
+def probe(folder: Path) -> Case:
+    from avcurate.engines.checkpoint import Checkpoint
+    from avcurate.engines.transformers_engine import TransformersEngine
+    from avcurate.errors import RowError
+
+    media = clips(folder)
+    rows = [{"video_id": n, "task": "AV Matching", "text": f"Is {n}?", "label": "Yes"} for n in "abcd"]
+    (folder / "qa.json").write_text(json.dumps([*rows, {**rows[0], "video_id": "gone"}]))
+
+    class Watched(TransformersEngine):
+        """The embedded model, loaded once; the first row it sees fails until ``broken`` is cleared."""
+
+        broken, failing, asked = True, None, 0
+
+        def setup(self):
+            if getattr(self, "model", None) is None:
+                super().setup()
+
+        def close(self):
+            pass
+
+        def sample(self, batch, cuts=None):
+            self.asked += 1
+            row = batch[0].key.split("/")[0]
+            self.failing = self.failing or row
+            if self.broken and row == self.failing:
+                raise RowError("engine_failed", "the engine would not answer", "Ask again.")
+            return super().sample(batch, cuts)
+
+    engine = Watched(Checkpoint("embedded"))
+
+    def fix():
+        engine.broken = False
+
+    changes = {"annotations": folder / "qa.json", "media": media, "run.part_size": 2, "sampling.max_tokens": 4}
+    return Case("probe-entropy", folder, changes, {"engine": engine}, fix, lambda: engine.asked)
+
+
 CASES = {
     "label-pem": label_pem,
     "dominance": dominance,
@@ -216,5 +255,8 @@ CASES = {
     "swap": swap,
     "judge": judge,
     "eval": evaluate,
+    "probe-entropy": probe,
 }
+LIKE = {t: "probe-entropy" for t in TASKS.names() if t.startswith("probe-")}
+"""Tasks that run through the same code as a tested one, which a test asserts."""
 NOT_ROWS = {"train": "training has steps, not rows; its tests are in tests/train"}

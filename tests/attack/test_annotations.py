@@ -198,6 +198,7 @@ def test_random_damage_is_always_accounted_for(tmp_path):
     print(f"\n{refused} refused, {kept} read in full")
 
 
+@pytest.mark.slow
 def test_damaged_or_oversized_parquet(tmp_path):
     good = tmp_path / "good.parquet"
     pq.write_table(
@@ -239,6 +240,7 @@ print(len(found), found.count("record_too_large"), megabytes)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nested", [False, True])
 def test_a_parquet_of_few_bytes_and_many_repeats_is_read_in_little_memory(tmp_path, nested):
     """The small first row defeats estimates based on it; without a dictionary 64 rows would take 1.3 GB."""

@@ -1,6 +1,7 @@
 """Every guarantee of docs/guarantees.md, tested on every command. A new task without a case fails here."""
 
 import hashlib
+import importlib
 import json
 import shlex
 from pathlib import Path
@@ -15,7 +16,7 @@ from avcurate.runner.verify import verify_run
 from avcurate.store.lock import writer_lock
 from avcurate.tasks import TASKS
 from avcurate.tasks.base import Context
-from tests.attack.cases import CASES, NOT_ROWS
+from tests.attack.cases import CASES, LIKE, NOT_ROWS
 from tests.conftest import REPO
 
 pytest.importorskip("simplemma")
@@ -23,7 +24,11 @@ pytest.importorskip("simplemma")
 TASKS_WITH_FIXABLE_ROWS = [t for t in CASES if t not in ("hallucination", "pair")]
 
 
-@pytest.fixture(params=list(CASES))
+FAST = ("label-pem", "hallucination")
+"""Cases of the fast suite; the others run in the whole one."""
+
+
+@pytest.fixture(params=[t if t in FAST else pytest.param(t, marks=pytest.mark.slow) for t in CASES])
 def case(request, tmp_path, monkeypatch):
     built = CASES[request.param](tmp_path / "all")
     # use the test's engine, embedder and detector in runs started by the command line, too
@@ -41,7 +46,21 @@ def digest(run):
 
 
 def test_every_task_is_tested():
-    assert set(CASES) | set(NOT_ROWS) == set(TASKS.names())
+    assert set(CASES) | set(NOT_ROWS) | set(LIKE) == set(TASKS.names())
+
+
+def test_probes_run_through_the_code_of_the_one_that_is_tested():
+    from avcurate.tasks.probe.stage import ProbeStage
+    from avcurate.tasks.probe.task import ProbeTask
+
+    for name in LIKE:
+        task = TASKS.get(name)
+        module, _, stage = task.stage.partition(":")
+        assert issubclass(task, ProbeTask) and not {"plan", "run", "page"} & set(vars(task))
+        assert not {"process", "identity", "_outcome", "complete", "pieces"} & set(
+            vars(getattr(importlib.import_module(module), stage))
+        )
+        assert task.plan is ProbeTask.plan and ProbeStage.process
 
 
 def test_the_table_in_the_docs_names_every_command():
@@ -154,6 +173,7 @@ def test_the_command_that_reproduces_a_dead_row_runs(case, tmp_path, monkeypatch
         assert [r["reason"] for r in again] == [row["reason"]], words
 
 
+@pytest.mark.slow
 def test_verify_finds_every_damaged_file_and_discarding_it_repairs_the_run(case):
     case.go()
     before = digest(case.run)

@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 
+import pytest
+
 from avcurate.runner.rundir import RunDir
 from avcurate.runner.status import dead_rows, run_status
 from avcurate.tasks import TASKS
@@ -37,6 +39,7 @@ def build(tmp_path, tiny_clip):
     return media
 
 
+@pytest.mark.slow
 def test_no_name_escapes_the_folder_or_breaks_a_neighbour(tmp_path, tiny_clip, capsys):
     media = build(tmp_path, tiny_clip)
     hostile = [*OUTSIDE, *PROTOCOLS, *LISTS, *ODD]

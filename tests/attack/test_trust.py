@@ -127,6 +127,7 @@ def test_an_interrupted_relabel_is_not_finished_and_resumes(labelled, tmp_path, 
     assert run_status(labelled.run)["state"] == "finished"
 
 
+@pytest.mark.slow
 def test_an_evaluation_refuses_modified_swapped_clips(tmp_path):
     from tests import running
 

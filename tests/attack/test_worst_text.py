@@ -47,6 +47,7 @@ READERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_no_parser_or_reward_backtracks(shape):
     work = "\n".join([f"SIZE = {SIZE}", f"t = {SHAPES[shape]}", *READERS])

@@ -38,6 +38,7 @@ def test_kinds_of_a_prompt_are_where_its_parts_are(omni, world):
         assert (kinds[row] == Kind.TEMPLATE).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 def test_decoding_under_a_cut_is_likeliest_in_one_pass_under_it(omni, world, rule):
     """25 responses for each rule: different prompts in one batch, padded, ending at different steps."""
@@ -56,6 +57,7 @@ def test_decoding_under_a_cut_is_likeliest_in_one_pass_under_it(omni, world, rul
     assert written != omni.engine.sample(requests, ()).written
 
 
+@pytest.mark.slow
 def test_an_engine_with_a_knockout_answers_under_it_and_says_so(omni, world):
     cut = TransformersEngine(Checkpoint("embedded"), knockout="response->audio")
     cut.setup()

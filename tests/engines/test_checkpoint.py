@@ -73,6 +73,7 @@ print("LOADED", before, len(engine.provenance()["files"]))
 """
 
 
+@pytest.mark.slow
 def test_the_commit_of_the_identity_is_what_is_loaded(hub):
     """The branch moves between the two, to a commit without weights."""
     pytest.importorskip("transformers")

@@ -18,6 +18,7 @@ def draws(sampling, scores, count, banned=(), first=0):
     return sampler.draw(scores.expand(count, -1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.7), Sampling(top_k=5), Sampling(top_p=0.8)])
 def test_tokens_are_drawn_as_often_as_their_probability_says(sampling):
     stats = pytest.importorskip("scipy.stats")
@@ -38,6 +39,7 @@ def test_tokens_are_drawn_as_often_as_their_probability_says(sampling):
     assert stats.chisquare(seen, expected * seen.sum() / expected.sum()).pvalue > 1e-4
 
 
+@pytest.mark.slow
 def test_consecutive_seeds_and_steps_are_independent():
     stats = pytest.importorskip("scipy.stats")
     sampler = SeededSampler(list(range(20_000)), Sampling(), [])

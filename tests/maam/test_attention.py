@@ -68,6 +68,7 @@ def completions_of(written):
     return ids, mask
 
 
+@pytest.mark.slow
 def test_what_is_decoded_row_by_row_is_likeliest_under_the_whole_mask(engines, world):
     """Prompts of different lengths in one batch, so positions are padded; responses end at different steps."""
     plain, masked = engines
@@ -94,6 +95,7 @@ def test_what_is_decoded_row_by_row_is_likeliest_under_the_whole_mask(engines, w
         assert mass[row, opened:inside].max() == 0 and mass[row, inside + 2 : int(mask[row].sum())].max() > 0
 
 
+@pytest.mark.slow
 def test_answers_depend_neither_on_the_batch_nor_on_its_padding(engines, world):
     _, masked = engines
     requests = requests_of(world, 3, temperature=1.0)

@@ -78,6 +78,7 @@ def test_a_little_damage_is_measured_and_let_through(clip, tmp_path):
     assert 0 < decode(tmp_path / "c.mp4", DecodeSpec()).shortfall < 0.2
 
 
+@pytest.mark.slow
 def test_real_clips_lack_nothing(shared):
     """No real clip becomes dead; the largest shortfall of the 46 files is checked here."""
     seen = {}

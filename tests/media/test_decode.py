@@ -216,6 +216,7 @@ def test_a_clip_is_decoded_once(tiny_clip):
     cache.close()
 
 
+@pytest.mark.slow
 def test_every_real_clip_is_handled(shared):
     silent = 0
     for path in sorted((shared / "clips").glob("*.mp4")):

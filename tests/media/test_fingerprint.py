@@ -1,6 +1,7 @@
 """A sound is recognised after encoding, cutting and levelling, and not mistaken for another."""
 
 import numpy as np
+import pytest
 
 from avcurate.media.decode import DecodeSpec, decode
 from avcurate.media.fingerprint import bit_error, fingerprint, near_duplicates
@@ -33,6 +34,7 @@ def test_a_cut_quieter_copy_is_found_and_others_are_not():
     assert near_duplicates(prints) == {(2, 6)}
 
 
+@pytest.mark.slow
 def test_real_clips_are_told_apart_and_recognised_after_coding(shared, tmp_path):
     clips = sorted(p for p in (shared / "clips").glob("*.mp4"))
     prints, names, originals = [], [], {}

@@ -71,6 +71,7 @@ def labels(run_dir):
 
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 10**6), tau=st.sampled_from([0.25, 0.625, 0.75, 1.0]))
+@pytest.mark.slow
 def test_labels_are_those_of_exhaustive_sampling(setting, seed, tau):
     try:
         early, asked_early = run(setting, "early", Chancy(seed), tau_acc=tau)

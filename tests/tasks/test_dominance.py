@@ -95,6 +95,7 @@ def test_the_modality_that_decides_is_found_and_the_label_plays_no_part(
     assert summary["dominance"] == {prefers: 4} and summary["disagree"] == 4 and summary["hallucinated"] == 2
 
 
+@pytest.mark.slow
 def test_options_are_shuffled_per_clip_and_the_same_in_every_run(clips, tmp_path, monkeypatch):
     engines = [ByEvidence(), ByEvidence(), ByEvidence()]
     for i, engine in enumerate(engines):
@@ -131,6 +132,7 @@ def test_ties_and_unreadable_answers_decide_nothing(clips, tmp_path, monkeypatch
         assert summarise_dominance(RunDir(tmp_path / by))["disagree"] == 0
 
 
+@pytest.mark.slow
 def test_replayed_predictions_match_a_plain_count(shared, tmp_path):
     file = shared / "predictions/vggsounder_gemini-1.5-pro.jsonl"
     labels = shared / "annotations/vggsounder_0.1.6.csv"

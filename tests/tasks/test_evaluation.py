@@ -74,6 +74,7 @@ def test_conditions_tasks_and_derived_conditions(benchmark, tmp_path):
     assert "AVHBench Avg." in page.read_text() and "| av |" in (tmp_path / "r/report.md").read_text()
 
 
+@pytest.mark.slow
 def test_two_runs_are_compared_question_by_question(benchmark, tmp_path):
     evaluate(benchmark, tmp_path / "one")
     other = tmp_path / "script.jsonl"

@@ -100,6 +100,7 @@ def test_real_questions_on_real_clips(shared, tmp_path):
     assert set(sample["filtered"]) <= {"no_audio_track"} and sample["dead"] == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "file", ["daily_omni_qa.json", "music_avqa_val.json", "valor32k_avqa_val.csv", "avhbench_align_ft_qa.json"]
 )

@@ -141,6 +141,7 @@ def test_lengths_levels_and_equal_sounds_are_checked(tmp_path):
     assert filtered["blip.wav"] == "no_picture" and filtered["copy"] == "donors_taken"
 
 
+@pytest.mark.slow
 def test_in_the_demo_world_no_donor_leaves_an_answer_as_it_was(world, tmp_path):
     folder, items = world
     changes = {"captions": folder / "captions.jsonl", "media": folder / "clips", "threshold": 0.97}
@@ -174,6 +175,7 @@ def _answer(item, sound):
     return kind.ask(picture, sound, None)[2] if item.draft.type != "timbre" else sound.timbres[0]
 
 
+@pytest.mark.slow
 def test_audiocaps_as_published(shared, tmp_path):
     tallies = running.run("pair", tmp_path / "r", {"captions": shared / "annotations/audiocaps_val.csv"})
     with (shared / "annotations/audiocaps_val.csv").open() as f:

@@ -31,6 +31,7 @@ def rows_of_swap(folder):
     return [r for t in RunDir(folder / "run").parts("swap").rows() for r in t.to_pylist()]
 
 
+@pytest.mark.slow
 def test_every_pair_is_made_or_has_a_reason(folder):
     tally = swap(folder, silent=True)["swap"]
     assert tally.total == 8 and tally.kept == 3
@@ -51,6 +52,7 @@ def test_every_pair_is_made_or_has_a_reason(folder):
     assert all(r["message"] and "avcurate run" in r["reproduce"] for r in dead_rows(RunDir(folder / "run")))
 
 
+@pytest.mark.slow
 def test_a_second_run_rebuilds_nothing(folder):
     swap(folder)
     before = rows_of_swap(folder)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from avcurate.tasks.asking import AskRecipe, ClipInput
+from avcurate.tasks.knockout import KNOCKOUT, Knockout
 
 
 class CaptionRecipe(AskRecipe):
@@ -12,3 +15,4 @@ class CaptionRecipe(AskRecipe):
 
     kind: Literal["caption"] = "caption"
     input: ClipInput = ClipInput()
+    knockout: Knockout = Field((), description=KNOCKOUT)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avcurate.engines.open import open_engine
 from avcurate.runner.job import Job
 from avcurate.runner.rundir import RunDir
 from avcurate.schema import Setting
@@ -15,6 +16,7 @@ from avcurate.store.atomic import write_atomic
 from avcurate.tasks.asking import clip_source
 from avcurate.tasks.base import Context, Task
 from avcurate.tasks.caption.recipe import CaptionRecipe
+from avcurate.tasks.knockout import under_knockout
 from avcurate.tasks.sampling import SampleStage
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ class Caption(Task[CaptionRecipe]):
     def plan(self, recipe: CaptionRecipe, context: Context) -> Job:
         """Clips, with all n captions: none is right or wrong, so there is no early exit."""
         assert recipe.input.media is not None
-        engine, media = recipe.open(context.engine), recipe.input.media
+        model, media = under_knockout(recipe.model, recipe.knockout), recipe.input.media
+        engine = context.engine or open_engine(model, recipe.layout == "interleaved")
         stage = SampleStage(engine, recipe.spec(), media, recipe.run.workers, answers=False)
         return Job(clip_source(recipe.input, CAPTION_FORMAT, {"task": "caption"}), (stage,), write_captions)
 

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from avcurate.recipe import Flag, ModelSpec
 from avcurate.tasks.asking import QuestionInput
+from avcurate.tasks.knockout import KNOCKOUT, Knockout, under_knockout
 from avcurate.tasks.legibility import AnswerRecipe
 
 ALL = "a,v,av,av+Audio,av+Visual,av+Audio-Visual"
@@ -49,6 +50,7 @@ class EvaluateRecipe(AnswerRecipe):
             sets="inner+open_tag",
         ),
     ] = Field(None, description="Scope of the modality-asymmetric attention mask; null: none.")
+    knockout: Knockout = Field((), description=KNOCKOUT)
 
     @field_validator("conditions", mode="before")
     @classmethod
@@ -60,7 +62,8 @@ class EvaluateRecipe(AnswerRecipe):
 
     @property
     def answering(self) -> ModelSpec:
-        """The model, with the mask if one is set."""
+        """The model, with the mask and the cuts if there are any."""
+        model = under_knockout(self.model, self.knockout)
         if self.maam is None:
-            return self.model
-        return self.model.model_copy(update={"options": {**self.model.options, "maam": self.maam}})
+            return model
+        return model.model_copy(update={"options": {**model.options, "maam": self.maam}})
