@@ -35,6 +35,10 @@ class TooManyDead(AvcurateError):
     """The share of dead rows exceeded ``--fail-on-dead``. The run stops and can be resumed. Exit code 3."""
 
 
+class NothingKept(AvcurateError):
+    """A run came to its end and kept no row: everything was filtered or dead. Exit code 3."""
+
+
 class RunLocked(UserError):
     """Another process is writing this run directory."""
 

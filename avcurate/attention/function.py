@@ -7,11 +7,13 @@ time, so memory grows with the length of the sequence and not with its square.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from avcurate.attention.chunks import joined
 from avcurate.attention.plan import Plan
 from avcurate.errors import UserError
 
@@ -116,11 +118,14 @@ def _kernel(module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, a
 
 def _cut(module: Any, query: Tensor, key: Tensor, value: Tensor, scores: _Scores, arguments: dict[str, Any]) -> Tensor:
     """The kernel, a chunk of query rows at a time, each with its own mask."""
-    parts = []
-    for first in range(0, query.shape[2], CUT_ROWS):
-        last = min(first + CUT_ROWS, query.shape[2])
-        parts.append(_kernel(module, query[:, :, first:last], key, value, scores.allowed(first, last), arguments))
-    return torch.cat(parts, 1)
+    length = query.shape[2]
+
+    def chunks() -> Iterator[Tensor]:
+        for first in range(0, length, CUT_ROWS):
+            last = min(first + CUT_ROWS, length)
+            yield _kernel(module, query[:, :, first:last], key, value, scores.allowed(first, last), arguments)
+
+    return joined(chunks(), length)
 
 
 class _Scores:
@@ -173,11 +178,14 @@ class _Scores:
     def attend(self, value: Tensor) -> Tensor:
         """Attention over edited scores: (B, L, heads, D)."""
         value = value.repeat_interleave(self.repeats, dim=1)
-        parts = []
-        for first in range(0, self.query.shape[2], ROWS):
-            weights = self.of(first, min(first + ROWS, self.query.shape[2])).softmax(-1).nan_to_num()
-            parts.append((weights @ value.float()).to(value.dtype))
-        return torch.cat(parts, 2).transpose(1, 2).contiguous()
+        length = self.query.shape[2]
+
+        def chunks() -> Iterator[Tensor]:
+            for first in range(0, length, ROWS):
+                weights = self.of(first, min(first + ROWS, length)).softmax(-1).nan_to_num()
+                yield (weights @ value.float()).to(value.dtype).transpose(1, 2)
+
+        return joined(chunks(), length).contiguous()
 
     def read(self) -> None:
         """Give the readers of this layer their rows."""
@@ -185,16 +193,15 @@ class _Scores:
         if readers and self.offset:
             raise RuntimeError("attention is read in full forward passes, not while decoding with a cache.")
         for reader in readers:
-            chunks = []
-            for first in range(reader.first, self.query.shape[2], ROWS):
-                last = min(first + ROWS, self.query.shape[2])
-                if torch.is_grad_enabled() and self.query.requires_grad:
-                    chunks.append(
-                        torch.utils.checkpoint.checkpoint(self._chunk, reader, first, last, use_reentrant=False)
-                    )
-                else:
-                    chunks.append(self._chunk(reader, first, last))
-            reader.keep(self.layer, chunks)
+            reader.keep(self.layer, self._chunks(reader))
+
+    def _chunks(self, reader: Any) -> Iterator[Any]:
+        for first in range(reader.first, self.query.shape[2], ROWS):
+            last = min(first + ROWS, self.query.shape[2])
+            if torch.is_grad_enabled() and self.query.requires_grad:
+                yield torch.utils.checkpoint.checkpoint(self._chunk, reader, first, last, use_reentrant=False)
+            else:
+                yield self._chunk(reader, first, last)
 
     def _chunk(self, reader: Any, first: int, last: int) -> Any:
         return reader.chunk(self.of(first, last), first)

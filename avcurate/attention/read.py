@@ -6,12 +6,13 @@ Nothing of size (L, L) is kept.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from avcurate.attention.chunks import joined
 from avcurate.attention.kinds import Kind
 from avcurate.attention.locate import members
 
@@ -45,8 +46,11 @@ class Reader(ABC):
         """
 
     @abstractmethod
-    def keep(self, layer: int, chunks: Sequence[Any]) -> None:
-        """Store what the chunks of a layer gave, in order."""
+    def keep(self, layer: int, chunks: Iterator[Any]) -> None:
+        """Store what the chunks of a layer give, in order.
+
+        Each is computed when it is taken; see :func:`joined` for why they are not put into a list.
+        """
 
 
 class Mass(Reader):
@@ -66,7 +70,7 @@ class Mass(Reader):
 
     def __init__(self, keys: Tensor, first: int, layers: frozenset[int], reduce: Reduce = "max") -> None:
         super().__init__(first, layers)
-        self.keys, self.reduce = keys, reduce
+        self.keys, self.reduce, self.rows = keys, reduce, keys.shape[1] - first
         self.wanted = layers
         self.masses: dict[int, Tensor] = {}
 
@@ -79,9 +83,9 @@ class Mass(Reader):
         mass = torch.where(total.isfinite(), (modality - total).exp(), torch.zeros_like(total))
         return mass.amax(1) if self.reduce == "max" else mass.mean(1)
 
-    def keep(self, layer: int, chunks: Sequence[Tensor]) -> None:
+    def keep(self, layer: int, chunks: Iterator[Tensor]) -> None:
         """Join the rows."""
-        self.masses[layer] = torch.cat(list(chunks), -1)
+        self.masses[layer] = joined(chunks, self.rows)
 
     def mass(self) -> Tensor:
         """a_t, the mean over the layers: (B, R) in [0, 1].
@@ -134,11 +138,19 @@ class Shares(Reader):
         sources = self._one_hot[:, first : first + scores.shape[2]]
         return shares.mean(1), shares.amax(1), torch.einsum("bhrc,brs->bhsc", shares, sources)
 
-    def keep(self, layer: int, chunks: Sequence[tuple[Tensor, Tensor, Tensor]]) -> None:
+    def keep(self, layer: int, chunks: Iterator[tuple[Tensor, Tensor, Tensor]]) -> None:
         """Join rows; add sums."""
-        mean, peak, heads = zip(*chunks, strict=True)
-        self.mean[layer], self.peak[layer] = torch.cat(mean, 1), torch.cat(peak, 1)
-        self.heads[layer] = torch.stack(heads).sum(0)
+        batch, rows, kinds = self.kinds.shape[0], self.kinds.shape[1] - self.first, len(Kind)
+        mean, peak = self._one_hot.new_empty(2, batch, rows, kinds)
+        at = 0
+        for some_mean, some_peak, sums in chunks:
+            if not at:
+                heads = torch.zeros_like(sums)
+            upto = at + some_mean.shape[1]
+            mean[:, at:upto], peak[:, at:upto] = some_mean, some_peak
+            heads += sums
+            at = upto
+        self.mean[layer], self.peak[layer], self.heads[layer] = mean, peak, heads
 
 
 class Columns(Reader):
@@ -170,9 +182,12 @@ class Columns(Reader):
         own = rows[:, None] == torch.arange(scores.shape[3], device=scores.device)
         return self.sources[:, :, first : first + scores.shape[2]] @ probabilities.masked_fill(own, 0.0)
 
-    def keep(self, layer: int, chunks: Sequence[Tensor]) -> None:
+    def keep(self, layer: int, chunks: Iterator[Tensor]) -> None:
         """Add the rows."""
-        self.sums[layer] = torch.stack(list(chunks)).sum(0)
+        total = torch.zeros_like(self.sources)
+        for sums in chunks:
+            total += sums
+        self.sums[layer] = total
 
 
 def _probabilities(scores: Tensor) -> Tensor:

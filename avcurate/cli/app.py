@@ -12,7 +12,7 @@ import typer.core
 import typer.main
 
 from avcurate import __version__
-from avcurate.errors import AvcurateError, StepFailed, Stopped, TooManyDead
+from avcurate.errors import AvcurateError, NothingKept, StepFailed, Stopped, TooManyDead
 
 # listed by --help, so that listing imports nothing: name, where it is defined, what it does
 TASK_HELP = {
@@ -137,7 +137,8 @@ def options(
 def main() -> None:
     """Run the command line; an error prints one sentence and the next step.
 
-    Exit codes: 0 done, 1 user error, 2 usage, 3 stopped on dead rows, 130 and 143 interrupted (resumable).
+    Exit codes: 0 done, 1 user error, 2 usage, 3 stopped on dead rows or nothing kept, 130 and 143 interrupted
+    (resumable).
     """
     from avcurate.cli.interrupts import interrupted, stop_on_signals
 
@@ -178,7 +179,7 @@ def _fail(e: AvcurateError) -> None:
     if e.hint:
         typer.echo(e.hint, err=True)
     code = e.code if isinstance(e, StepFailed) and e.code > 0 else 1
-    sys.exit(3 if isinstance(e, TooManyDead) else code)
+    sys.exit(3 if isinstance(e, (TooManyDead, NothingKept)) else code)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
+from avcurate.errors import NothingKept
 from avcurate.recipe import Argument, Flag, Required, TaskRecipe, override, settings_of
 from avcurate.tasks.base import Context, Task
 from avcurate.tasks.options import Option, alternatives, options_of
@@ -71,7 +72,26 @@ def run_and_show(
     instance = task()
     with StageBars(lambda stage, row: instance.label_of(recipe, stage, row)) as bars:
         run_task(task, recipe, Context(out), force=force, retry=retry, begin=bars.begin)
-    show_run(task, out, json_out)
+    refuse_nothing(show_run(task, out, json_out), recipe)
+
+
+def refuse_nothing(summary: dict[str, Any], recipe: TaskRecipe) -> None:
+    """Do not call a run a success in which every row was filtered or dead.
+
+    Raises:
+        NothingKept: a stage took rows and kept none; single rows that were asked for by name are exempt.
+    """
+    if recipe.run.only or recipe.run.records:
+        return
+    for name, counts in summary["stages"].items():
+        if counts["in"] and not counts["kept"]:
+            reasons = {**counts["filtered"], **counts["dead"]}
+            told = ", ".join(f"{reason} {n:,}" for reason, n in sorted(reasons.items(), key=lambda kv: -kv[1]))
+            raise NothingKept(
+                f"none of {counts['in']:,} rows came through {name}: {told}.",
+                f"See `avcurate status {summary['run']} --dead`; settings that clips or the model cannot take are left "
+                "out with --conditions.",
+            )
 
 
 def summarised(task: type[Task[Any]], out: Path) -> dict[str, Any]:
@@ -86,19 +106,20 @@ def summarised(task: type[Task[Any]], out: Path) -> dict[str, Any]:
     return summary | {"report": str(page) if page else None}
 
 
-def show_run(task: type[Task[Any]], out: Path, json_out: bool) -> None:
-    """Print the summary of an existing run and write its page."""
+def show_run(task: type[Task[Any]], out: Path, json_out: bool) -> dict[str, Any]:
+    """Print the summary of an existing run, write its page, and return the summary."""
     from avcurate.cli.console import print_json
     from avcurate.report.terminal import console, print_funnel
 
     summary = summarised(task, out)
     if json_out:
         print_json(summary)
-        return
+        return summary
     print_funnel(summary["stages"])
     task().show(summary, console())
     if summary["report"] is not None:
         console().print(f"Report: {summary['report']}")
+    return summary
 
 
 def _type(option: Option) -> Any:

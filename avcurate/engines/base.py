@@ -144,6 +144,8 @@ class Engine(ABC):
 
     name: str
     perceives: bool = True
+    keeps_prompts: bool = False
+    """Whether a further request with the same prompt and media reads them from a cache, not anew."""
 
     @property
     def hearing(self) -> str:

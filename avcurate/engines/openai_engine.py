@@ -26,6 +26,9 @@ class OpenAIEngine(ServerEngine):
     The API key comes from the environment variable ``AVCURATE_API_KEY`` or ``OPENAI_API_KEY`` and is written nowhere.
     """
 
+    # every request is paid for with its prompt
+    keeps_prompts = False
+
     name = "openai"
     perceives = False
     defaults: ClassVar[dict[str, Any]] = ServerEngine.defaults | {

@@ -25,6 +25,7 @@ class ScriptedEngine(Engine):
     """Answers with stored responses, in the order of their seeds."""
 
     name = "scripted"
+    keeps_prompts = True
     perceives = False
 
     def __init__(self, script: Path) -> None:

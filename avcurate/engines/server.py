@@ -47,6 +47,7 @@ class ServerEngine(Engine):
     """
 
     name = "server"
+    keeps_prompts = True
     defaults: ClassVar[dict[str, Any]] = {
         "timeout_s": 600.0,
         "attempts": 6,

@@ -33,6 +33,7 @@ class VllmEngine(Engine):
     """
 
     name = "vllm"
+    keeps_prompts = True
 
     def __init__(self, spec: ModelSpec, interleaved: bool = False) -> None:
         self.spec = spec

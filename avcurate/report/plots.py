@@ -15,7 +15,15 @@ from avcurate.metrics.statistics import t_interval
 WIDTH, HEIGHT = 460, 260
 LEFT, RIGHT, TOP, BOTTOM = 48, 10, 10, 38
 PALETTE = ("#d97706", "#2563eb", "#059669", "#7c3aed", "#b91c1c", "#0891b2", "#64748b", "#db2777")
-COLORS = {"audio": PALETTE[0], "video": PALETTE[1], "both": PALETTE[2], "generated": PALETTE[3], "text": PALETTE[6]}
+COLORS = {
+    "audio": PALETTE[0],
+    "video": PALETTE[1],
+    "query": PALETTE[2],
+    "generated": PALETTE[3],
+    "template": PALETTE[6],
+    "sound": PALETTE[0],
+    "picture": PALETTE[1],
+}
 
 
 class Curves:
@@ -111,7 +119,7 @@ def _curves(figure: dict[str, Any]) -> dict[str, Any]:
         line = [(px(x), py(y)) for x, y in zip(s["x"], s["y"], strict=True)]
         band = [(px(x), py(y)) for x, y in zip(s["x"], s["low"], strict=True)]
         band += [(px(x), py(y)) for x, y in zip(reversed(s["x"]), reversed(s["high"]), strict=True)]
-        color = COLORS.get(s["name"], PALETTE[i % len(PALETTE)])
+        color = COLORS.get(s["name"].split()[-1], PALETTE[i % len(PALETTE)])
         series.append({"name": s["name"], "color": color, "line": _points(line), "band": _points(band), "dots": line})
     x_ticks = sorted(set(xs)) if len(set(xs)) <= 8 else ticks(x_low, x_high)
     return figure | {
@@ -150,10 +158,15 @@ def _heat(figure: dict[str, Any]) -> dict[str, Any]:
             shade = 0.0 if value is None else (value - low) / ((high - low) or 1)
             name = f"{figure['rows'][r]}, {figure['columns'][c]}: " + ("–" if value is None else f"{value:.4g}")
             cells.append((round(label + c * cell_w, 1), TOP + r * cell_h, round(shade, 3), name))
-    skip = max(1, math.ceil(30 / cell_w))
+    widest = max([5, *(len(c) for c in figure["columns"])]) * 6
+    # names are slanted where they do not fit; of numbers some are left out
+    slanted = widest > cell_w and not all(c.replace(".", "").isdigit() for c in figure["columns"])
+    skip = 1 if slanted else max(1, math.ceil(widest / cell_w))
+    below = BOTTOM + (round(widest * 0.6) if slanted else 0)
     return figure | {
         "width": round(label + cell_w * len(figure["columns"]) + RIGHT),
-        "height": TOP + cell_h * len(figure["rows"]) + BOTTOM,
+        "height": TOP + cell_h * len(figure["rows"]) + below,
+        "slanted": slanted,
         "cells": cells,
         "cell": (round(cell_w + 0.3, 1), cell_h + 0.3),
         "row_labels": [(label - 6, TOP + (r + 0.75) * cell_h, name) for r, name in enumerate(figure["rows"])],

@@ -39,9 +39,15 @@ class Asked:
 
 @dataclass(frozen=True)
 class EarlyExit:
-    """Ask no further than the PEM label at this correctness threshold needs; for the settings A, V and AV."""
+    """Ask no further than the PEM label at this correctness threshold needs; for the settings A, V and AV.
+
+    Attributes:
+        waves: ask a setting's responses in waves; false where an engine would read the prompt again for each, which
+            costs more than the responses that are saved: then a setting is asked in full or not at all.
+    """
 
     tau_acc: float
+    waves: bool = True
 
     def wanted(self, asked: dict[str, Asked], n: int) -> list[str]:
         """Settings that need (more) responses before the label of a question is decided."""
@@ -59,6 +65,8 @@ class EarlyExit:
     def wave(self, one: Asked, n: int) -> int:
         """Responses to ask for next: the fewest that can decide a setting, but at least half of what is left."""
         left = n - len(one.responses)
+        if not self.waves:
+            return left
         slack = n - needed(self.tau_acc, n) - (len(one.responses) - one.right)
         return min(left, slack + 1 if not one.responses else max(slack + 1, (left + 1) // 2))
 

@@ -114,7 +114,9 @@ class SampleStage(AskingStage):
     def facts(self) -> dict[str, float]:
         """Early-exit options; no single response depends on them."""
         early_exit = self.early_exit
-        return {"early_exit": float(early_exit is not None), "tau_acc": early_exit.tau_acc if early_exit else 0.0}
+        if early_exit is None:
+            return {"early_exit": 0.0, "tau_acc": 0.0, "waves": 0.0}
+        return {"early_exit": 1.0, "tau_acc": early_exit.tau_acc, "waves": float(early_exit.waves)}
 
     def complete(self, row: Row) -> bool:
         """Whether all responses these thresholds require are stored; extra ones do no harm."""

@@ -22,8 +22,8 @@ class Chancy(Engine):
     name = "chancy"
     perceives = False
 
-    def __init__(self, seed: int):
-        self.seed = seed
+    def __init__(self, seed: int, keeps_prompts: bool = True):
+        self.seed, self.keeps_prompts = seed, keeps_prompts
         self.responses = 0
 
     def identity(self):
@@ -70,11 +70,11 @@ def labels(run_dir):
 
 
 @settings(max_examples=8, deadline=None)
-@given(seed=st.integers(0, 10**6), tau=st.sampled_from([0.25, 0.625, 0.75, 1.0]))
+@given(seed=st.integers(0, 10**6), tau=st.sampled_from([0.25, 0.625, 0.75, 1.0]), waves=st.booleans())
 @pytest.mark.slow
-def test_labels_are_those_of_exhaustive_sampling(setting, seed, tau):
+def test_labels_are_those_of_exhaustive_sampling(setting, seed, tau, waves):
     try:
-        early, asked_early = run(setting, "early", Chancy(seed), tau_acc=tau)
+        early, asked_early = run(setting, "early", Chancy(seed, waves), tau_acc=tau)
         full, asked_full = run(setting, "full", Chancy(seed), tau_acc=tau, early_exit=False)
         one, other = labels(early), labels(full)
         assert one.keys() == other.keys() and asked_full == 40 * 3 * 8
@@ -116,3 +116,35 @@ def test_responses_do_not_depend_on_order_or_parts(setting):
         for n in ("one", "two")
     ]
     assert rows[0] == rows[1]
+
+
+class Noted:
+    """A source that notes what is taken from it."""
+
+    def __init__(self, source, taken):
+        self.source, self.taken = source, taken
+
+    def take(self, wait):
+        request = self.source.take(wait)
+        if request is not None:
+            self.taken.append((request.key.rsplit("/", 1)[0], request.n))
+        return request
+
+
+def test_an_engine_that_reads_prompts_anew_is_asked_once_per_setting(setting):
+    """Each wave would cost it a further prefill; it saves the settings that are not asked at all."""
+    taken = []
+
+    class Counting(Chancy):
+        def generate(self, source):
+            return super().generate(Noted(source, taken))
+
+    asked_once, few = run(setting, "once", Counting(11, False))
+    assert all(n == 8 for _, n in taken) and len(dict(taken)) == len(taken)
+    in_waves, fewer = run(setting, "waves", Chancy(11, True))
+    assert fewer < few < 40 * 3 * 8
+    assert {i: x[0] for i, x in labels(asked_once).items()} == {i: x[0] for i, x in labels(in_waves).items()}
+    tables = ([r for t in x.parts("sample").rows() for r in t.to_pylist()] for x in (asked_once, in_waves))
+    for a, b in zip(*tables, strict=True):
+        for s in ("a", "v", "av"):
+            assert a[f"{s}_responses"][: len(b[f"{s}_responses"])] == b[f"{s}_responses"]

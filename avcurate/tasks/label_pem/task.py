@@ -50,9 +50,9 @@ class LabelPem(Task[LabelPemRecipe]):
         """Questions, sampled, scored and labelled."""
         inputs = recipe.input
         assert inputs.media is not None
-        early_exit = EarlyExit(recipe.tau_acc) if recipe.early_exit else None
         spec, workers, unreadable = recipe.spec(), recipe.run.workers, recipe.fail_on_unreadable
         engine = recipe.open(context.engine)
+        early_exit = EarlyExit(recipe.tau_acc, engine.keeps_prompts) if recipe.early_exit else None
         embedder = context.embedder or open_embedder(recipe.embedder.model)
         return Job(
             question_source(inputs, MediaFolder(inputs.media, inputs.media_pattern)),

@@ -68,7 +68,7 @@ class AttentionSummary(Summary):
         for source in Kind:
             if matrix[source].sum() > 0 and source is not Kind.PAD:
                 for key in Kind:
-                    if key is not Kind.PAD:
+                    if key is not Kind.PAD and matrix[:, key].any():
                         heat.add(_kind(source), _kind(key), float(matrix[source, key]))
 
     def _fusion(self, row: dict[str, Any], entry: dict[str, Any], mean: NDArray[np.float64]) -> None:

@@ -1,0 +1,81 @@
+"""Early exit against exhaustive sampling, and against waves, on one engine: ``transformers`` (the default) or ``vllm``.
+
+The sampling stage of ``label-pem`` over the same questions of a demo world, the engine loaded once, turns alternating.
+Prints the ratio of times, and of responses and response tokens asked.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from avcurate.demo.build import build_world
+from avcurate.engines.base import Engine
+from avcurate.engines.open import open_engine
+from avcurate.recipe import ModelSpec
+from avcurate.runner.rundir import RunDir
+from avcurate.runner.stage import Kept, NoLog
+from avcurate.scheduler.question import EarlyExit
+from avcurate.schema import Setting
+from avcurate.tasks.label_pem.ingest import ingest_only
+from avcurate.tasks.label_pem.recipe import LabelPemRecipe
+from avcurate.tasks.label_pem.task import LabelPem
+from avcurate.tasks.run import load_recipe
+from avcurate.tasks.sampling import SampleStage
+from benchmarks.harness import seconds
+
+QUESTIONS, TURNS, TAU = 48, 5, 0.75
+
+
+def rows_of(world: Path, out: Path, recipe: LabelPemRecipe) -> list[dict[str, Any]]:
+    """The world's questions, ingested."""
+    ingest_only(recipe, out)
+    return [r for t in RunDir(out).parts("questions").rows() for r in t.to_pylist()]
+
+
+def turn(engine: Engine, recipe: LabelPemRecipe, rows: list[dict[str, Any]], way: EarlyExit | None) -> tuple[int, int]:
+    """Responses and response tokens of one pass over the rows."""
+    assert recipe.input.media is not None
+    stage = SampleStage(engine, recipe.spec(), recipe.input.media, 2, way)
+    responses = tokens = 0
+    for _, outcome in stage.process(iter(rows), NoLog()):
+        assert isinstance(outcome, Kept)
+        given = [r for s in Setting for r in outcome.added[f"{s}_responses"]]
+        responses, tokens = responses + len(given), tokens + sum(r["tokens"] for r in given)
+    return responses, tokens
+
+
+def main() -> None:
+    """Print one line for each way."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "transformers"
+    with tempfile.TemporaryDirectory() as folder:
+        world = Path(folder) / "world"
+        build_world(world, QUESTIONS, seed=33, workers=2)
+        inputs = {"input.annotations": str(world / "questions.json"), "input.media": str(world / "clips")}
+        recipe = load_recipe(LabelPem, None, {**inputs, "model.engine": name})
+        assert isinstance(recipe, LabelPemRecipe)
+        rows = rows_of(world, Path(folder) / "run", recipe)
+        engine = open_engine(ModelSpec(engine=name, model="embedded"))
+        engine.setup()
+        ways = {"exhaustive": None, "by setting": EarlyExit(TAU, False), "in waves": EarlyExit(TAU, True)}
+        counts = {k: turn(engine, recipe, rows, w) for k, w in ways.items()}
+        times: dict[str, list[float]] = {k: [] for k in ways}
+        for _ in range(TURNS):
+            for key, way in ways.items():
+                times[key].append(seconds(lambda way=way: turn(engine, recipe, rows, way)))
+        base = statistics.median(times["exhaustive"])
+        for key in ("by setting", "in waves"):
+            asked, tokens = (a / b for a, b in zip(counts[key], counts["exhaustive"], strict=True))
+            ratios = {"time": statistics.median(times[key]) / base, "responses": asked, "tokens": tokens}
+            used = (key == "in waves") == engine.keeps_prompts
+            what = f"early exit {key} / exhaustive, {name}{', the default' if used else ''}"
+            print(json.dumps({"what": what, **{k: round(v, 3) for k, v in ratios.items()}}), flush=True)
+        engine.close()
+
+
+if __name__ == "__main__":
+    main()
