@@ -16,7 +16,8 @@ HEAVY = ("torch", "transformers", "vllm", "sentence_transformers", "ray", "datas
 def commands(by_name, path=()):
     for name, command in by_name.items():
         if hasattr(command, "commands"):
-            yield from commands(command.commands, (*path, name))
+            inner = {n: command.get_command(None, n) for n in command.list_commands(None)}
+            yield from commands(inner, (*path, name))
         else:
             yield (*path, name), command
 
@@ -65,3 +66,13 @@ def test_errors_are_one_sentence_with_the_next_step(tmp_path):
     assert avcurate("status", str(tmp_path)).returncode == 1
     assert avcurate("label-pem").returncode == 2
     assert "Recipes are" in avcurate("recipe", "show", "nope").stderr
+
+
+def test_a_run_that_keeps_no_row_is_no_success(tmp_path):
+    pytest.importorskip("simplemma")
+    file = tmp_path / "captions.jsonl"
+    file.write_text('{"clip": "a", "caption": "", "objects": ["dog"]}\n{"clip": "b", "caption": ""}\n')
+    done = avcurate("hallucination", str(file), "-o", str(tmp_path / "run"))
+    assert done.returncode == 3 and "none of 2 rows came through" in done.stderr and "caption_empty 2" in done.stderr
+    one = avcurate("run", str(tmp_path / "run"), "--record", "1", "-o", str(tmp_path / "one"))
+    assert one.returncode == 0, one.stderr
