@@ -89,7 +89,7 @@ def refuse_nothing(summary: dict[str, Any], recipe: TaskRecipe) -> None:
             told = ", ".join(f"{reason} {n:,}" for reason, n in sorted(reasons.items(), key=lambda kv: -kv[1]))
             raise NothingKept(
                 f"none of {counts['in']:,} rows came through {name}: {told}.",
-                f"See `avcurate status {summary['run']} --dead`: was a modality asked for that these clips do not have?",
+                f"See `avcurate status {summary['run']} --dead`: do the clips have what was asked about?",
             )
 
 
