@@ -28,6 +28,19 @@ def shared() -> Path:
     return SHARED
 
 
+@pytest.fixture
+def fresh_compiler():
+    """torch.compile without what other tests compiled.
+
+    After another shape it would compile flex attention for any length, which torch 2.13 cannot do on a CPU.
+    """
+    import torch
+
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory):
     """A demo world of 60 questions: (folder, items)."""

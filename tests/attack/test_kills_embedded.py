@@ -18,7 +18,7 @@ from tests import running
 from tests.attack.killing import await_moment
 from tests.conftest import LONG
 
-KILLS = 20 if LONG else 4
+KILLS = 20 if LONG else 2
 AIMS = ("part-*.parquet", "part-*.jsonl", "part-*.json", "time")
 
 

@@ -15,7 +15,7 @@ from tests.families.conftest import BUILDERS
 pytestmark = pytest.mark.slow
 KINDS = list(BUILDERS)
 SEEING = ["qwen2_5_omni", "qwen3_omni_moe", "gemma4", "gemma4_unified"]
-LENGTHS = 1000 if LONG else 60
+LENGTHS = 1000 if LONG else 24
 GREEDY = Sampling(temperature=0.0, max_tokens=6)
 
 

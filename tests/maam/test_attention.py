@@ -118,7 +118,7 @@ def test_the_mask_is_part_of_what_answers_depend_on():
 
 
 @pytest.mark.slow
-def test_flex_attention_reads_the_same_mask(engines, world):
+def test_flex_attention_reads_the_same_mask(engines, world, fresh_compiler):
     _, masked = engines
     requests = requests_of(world, 2)
     ids, mask = completions_of(masked.sample(requests).written)

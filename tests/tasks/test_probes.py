@@ -83,7 +83,7 @@ def test_attention_is_shared_among_what_is_there_and_rises_to_what_decides(engin
 
 @pytest.mark.slow
 def test_cutting_a_modality_destroys_what_it_decides_and_leaves_the_rest(engine, world, tmp_path):
-    changes = {"cuts": "rest->audio,rest->video", "run.limit": 60}
+    changes = {"cuts": "rest->audio,rest->video", "run.limit": 36}
     run = probe(engine, world, tmp_path / "r", "knockout", **changes)
     table = ProbeKnockout().summarise(run)["tables"][0]
     place = {c: i for i, c in enumerate(table["columns"])}
