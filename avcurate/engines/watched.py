@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from avcurate.attention.cut import Cut
 from avcurate.attention.function import switch_on
@@ -15,10 +15,22 @@ from avcurate.maam.attention import refuse_attention
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from avcurate.engines.transformers_engine import TransformersEngine
+    from avcurate.families.tokens import MediaTokens
 
 
-def watch(engine: TransformersEngine) -> None:
+class InProcess(Protocol):
+    """What of the engine is needed here."""
+
+    model: Any
+    processor: Any
+    tokens: MediaTokens
+
+    @property
+    def text_config(self) -> Any:
+        """Configuration of the text decoder."""
+
+
+def watch(engine: InProcess) -> None:
     """Run the text decoder through the attention function that reads, cuts and edits.
 
     Raises:
@@ -28,7 +40,7 @@ def watch(engine: TransformersEngine) -> None:
     switch_on(engine.model)
 
 
-def kinds_of(engine: TransformersEngine, batch: list[Request], ids: Tensor, mask: Tensor) -> Tensor:
+def kinds_of(engine: InProcess, batch: list[Request], ids: Tensor, mask: Tensor) -> Tensor:
     """Kinds of the prompts' tokens, int64 (B, P); see :mod:`avcurate.attention.kinds`."""
 
     def text(token_ids: Sequence[int]) -> str:
@@ -37,8 +49,6 @@ def kinds_of(engine: TransformersEngine, batch: list[Request], ids: Tensor, mask
     return prompt_kinds(ids, mask, engine.tokens, [(r.prompt, text) for r in batch])
 
 
-def plan_of(
-    engine: TransformersEngine, batch: list[Request], ids: Tensor, mask: Tensor, cuts: Sequence[Cut]
-) -> Plan | None:
+def plan_of(engine: InProcess, batch: list[Request], ids: Tensor, mask: Tensor, cuts: Sequence[Cut]) -> Plan | None:
     """The plan of prompts (B, P) under cuts; ``None`` without any."""
     return Plan(kinds_of(engine, batch, ids, mask), cuts) if cuts else None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from avcurate.train.speech import gate_of, pattern_tagger
+from avcurate.train.speech import gate_of, pattern_tagger, tags_of
 
 textblob = pytest.importorskip("textblob", reason="the extra `train` is not installed")
 
@@ -30,3 +30,11 @@ def test_a_tagger_that_fails_gates_nothing_and_says_so(tagger):
 def test_no_words_is_not_a_fallback():
     gate = gate_of(*pieces("<v>", "</v>"), pattern_tagger())
     assert gate.tokens == [0, 0] and not gate.fallback
+
+
+def test_each_token_has_the_tag_of_its_first_word():
+    parts = ("<v>", "two", " lo", "ud", " bells", " in", "</v>", " now", ".")
+    tags = dict(zip(parts, tags_of(*pieces(*parts), pattern_tagger()), strict=True))
+    assert tags["two"] == "CD" and tags[" lo"] == tags["ud"] == "JJ" and tags[" bells"] == "NNS" and tags[" in"] == "IN"
+    assert tags["<v>"] == tags["</v>"] == tags["."] == ""
+    assert tags_of(*pieces("two", " bells"), lambda text: 1 / 0) == ["", ""]
