@@ -17,7 +17,7 @@ from avcurate.store.lock import writer_lock
 from avcurate.tasks import TASKS
 from avcurate.tasks.base import Context
 from tests.attack.cases import CASES, LIKE, NOT_ROWS
-from tests.conftest import REPO
+from tests.conftest import LONG, REPO
 
 pytest.importorskip("simplemma")
 # tasks with dead rows that a fix of their cause can save
@@ -175,6 +175,8 @@ def test_the_command_that_reproduces_a_dead_row_runs(case, tmp_path, monkeypatch
 
 @pytest.mark.slow
 def test_verify_finds_every_damaged_file_and_discarding_it_repairs_the_run(case):
+    if not LONG and case.task not in (*FAST, "objects", "pair", "eval"):
+        pytest.skip("tried with every command in make test-long")
     case.go()
     before = digest(case.run)
     assert not verify_run(case.run)["damaged"]

@@ -25,6 +25,7 @@ from avcurate.tasks.probe.masking import MaskingStage
 from avcurate.tasks.probe.preference import PreferenceStage
 from avcurate.tasks.probe.reading import Reading
 from avcurate.tasks.probe.shift import ShiftStage
+from tests.conftest import LONG
 from tests.families.conftest import BUILDERS
 
 pytestmark = pytest.mark.slow
@@ -43,7 +44,10 @@ ROW = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=list(BUILDERS))
+KINDS = list(BUILDERS) if LONG else ["qwen2_5_omni", "qwen3_omni_moe", "gemma4", "qwen2_audio"]
+
+
+@pytest.fixture(scope="module", params=KINDS)
 def engine(request, checkpoint_of):
     from avcurate.engines.transformers_engine import TransformersEngine
 

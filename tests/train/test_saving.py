@@ -14,7 +14,7 @@ from avcurate.engines.checkpoint import Checkpoint
 from avcurate.engines.transformers_engine import TransformersEngine
 from avcurate.media.decode import DecodeSpec, decode
 from avcurate.train.saving import save_model
-from tests.conftest import REPO
+from tests.conftest import LONG, REPO
 from tests.families.conftest import BUILDERS
 
 pytestmark = pytest.mark.slow
@@ -49,7 +49,10 @@ def trained(folder, base):
     return engine, save_model(engine.model, engine.processor, checkpoint, folder)
 
 
-@pytest.mark.parametrize("kind", [*BUILDERS, "embedded"])
+KINDS = [*BUILDERS, "embedded"] if LONG else ["qwen3_omni_moe", "gemma4_unified", "embedded"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_trained_model_answers_alike_in_every_engine(kind, tmp_path, tiny_clip):
     from avcurate.engines.checkpoint import EMBEDDED_FOLDER
 
