@@ -27,12 +27,13 @@ class Edit:
         """Keep these sequences of the batch."""
         self.keys = self.keys[rows]
 
-    def edited(self, scores: Tensor, first: int) -> Tensor:
-        """Scores (B, heads, rows, K) of the queries from position ``first`` on."""
-        keys = self.keys
-        if keys.shape[1] < scores.shape[-1]:
-            keys = torch.nn.functional.pad(keys, (0, scores.shape[-1] - keys.shape[1]))
+    def edited(self, scores: Tensor, first: int, gone: int = 0) -> Tensor:
+        """Scores (B, heads, rows, K) of queries from position ``first`` on; ``gone`` keys stood before the first."""
+        keys, length = self.keys, gone + scores.shape[-1]
+        if keys.shape[1] < length:
+            keys = torch.nn.functional.pad(keys, (0, length - keys.shape[1]))
+        keys = keys[:, gone:length]
         late = torch.arange(first, first + scores.shape[2], device=scores.device) >= self.first
-        chosen = keys[:, None, None, : scores.shape[-1]] & late[:, None] & scores.isfinite()
+        chosen = keys[:, None, None, :] & late[:, None] & scores.isfinite()
         # inf times a strength of 0 would be nan, so only chosen entries are touched
         return torch.where(chosen, scores + self.strength * scores.abs().nan_to_num(posinf=0.0), scores)

@@ -138,6 +138,8 @@ class _Scores:
         self.query, self.key, self.mask, self.scale = query, key, mask, scale
         self.plan, self.layer = plan, layer
         self.offset = key.shape[2] - query.shape[2]
+        # a layer with a sliding window keeps only the last keys: so many were before the first that is there
+        self.gone = max(0, plan.length - key.shape[2]) if self.offset else 0
         self.repeats = query.shape[1] // key.shape[1]
 
     def allowed(self, first: int, last: int) -> Tensor:
@@ -152,9 +154,11 @@ class _Scores:
             batch = torch.arange(self.query.shape[0], device=keys.device)[:, None, None]
             allowed = mask.mask_mod(batch, batch.new_zeros(()), rows[None, first:, None], keys[None, None])
             allowed = allowed.expand(len(batch), -1, -1)[:, None]
-        hidden = self.plan.hidden(self.layer, first + self.offset, last + self.offset)
+        place = self.offset + self.gone
+        hidden = self.plan.hidden(self.layer, first + place, last + place)
         if hidden is None:
             return allowed
+        hidden = hidden[..., self.gone :]
         if allowed.dtype == torch.bool:
             return allowed & ~hidden[:, None]
         return allowed.masked_fill(hidden[:, None], torch.finfo(allowed.dtype).min)
@@ -172,7 +176,7 @@ class _Scores:
             low = torch.finfo(allowed.dtype).min
             scores = (scores + allowed.float()).masked_fill(allowed <= low, float("-inf"))
         for edit in self.plan.edits_in(self.layer):
-            scores = edit.edited(scores, first + self.offset)
+            scores = edit.edited(scores, first + self.offset + self.gone, self.gone)
         return scores
 
     def attend(self, value: Tensor) -> Tensor:

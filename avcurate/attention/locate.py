@@ -13,6 +13,7 @@ from avcurate.maam.mask import Traces
 from avcurate.maam.traces import offsets_of
 
 Decode = Callable[[Sequence[int]], str]
+Asked = tuple[str, str, Decode]
 
 
 def members(kinds: Tensor, group: tuple[Kind, ...]) -> Tensor:
@@ -20,35 +21,40 @@ def members(kinds: Tensor, group: tuple[Kind, ...]) -> Tensor:
     return torch.isin(kinds, torch.tensor(group, device=kinds.device))
 
 
-def prompt_kinds(ids: Tensor, mask: Tensor, tokens: MediaTokens, asked: Sequence[tuple[str, Decode]]) -> Tensor:
+def prompt_kinds(ids: Tensor, mask: Tensor, tokens: MediaTokens, asked: Sequence[Asked]) -> Tensor:
     """Kinds of prompts, padded on the left.
 
     Args:
         ids: int64 (B, P); mask: (B, P), 0 on padding.
         tokens: the tokenizer's media ids.
-        asked: for each prompt the user's text, and text of token ids with special tokens.
+        asked: for each prompt the user's text, what its response is made to begin with, and text of token ids with
+            special tokens.
 
     Returns:
         int64 (B, P). The user's text is looked for after the last media token; where the tokenizer has changed it,
-        all of what follows the media counts as the user's.
+        all of what follows the media counts as the user's. What the response begins with is generated.
     """
     kinds = torch.full_like(ids, int(Kind.TEMPLATE))
     for kind, modality in ((Kind.AUDIO, "audio"), (Kind.VIDEO, "video")):
         kinds[tokens.where(ids, modality)] = int(kind)  # type: ignore[arg-type]
-    for row, (text, decode) in enumerate(asked):
+    for row, (text, prefix, decode) in enumerate(asked):
         media = (kinds[row] == Kind.AUDIO) | (kinds[row] == Kind.VIDEO)
         first = int(media.nonzero()[-1]) + 1 if media.any() else int(mask[row].argmax())
-        begin, end = _span(ids[row, first:].tolist(), text, decode)
+        written, ends = offsets_of(ids[row, first:].tolist(), decode)
+        begin, end = _span(written, ends, text.strip())
         kinds[row, first + begin : first + end] = int(Kind.QUERY)
-    kinds[:, -1] = int(Kind.START)
+        start = first + len(ends) - 1
+        if prefix and written.endswith(prefix):
+            start -= sum(e > len(written) - len(prefix) for e in ends)
+            kinds[row, start + 1 :] = int(Kind.GENERATED)
+        kinds[row, start] = int(Kind.START)
     return kinds.masked_fill(~mask.bool(), int(Kind.PAD))
 
 
-def _span(ids: list[int], text: str, decode: Decode) -> tuple[int, int]:
-    written, ends = offsets_of(ids, decode)
+def _span(written: str, ends: list[int], text: str) -> tuple[int, int]:
     at = written.rfind(text) if text else -1
     if at < 0:
-        return 0, len(ids)
+        return 0, len(ends)
     starts = [0, *ends[:-1]]
     inside = [i for i, (a, b) in enumerate(zip(starts, ends, strict=True)) if b > at and a < at + len(text)]
     return inside[0], inside[-1] + 1

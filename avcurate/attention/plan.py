@@ -35,6 +35,8 @@ class Plan:
         if cuts and kinds is None:
             raise ValueError("a cut needs the kinds of the tokens.")
         self.kinds, self.cuts, self.edits, self.readers = kinds, tuple(cuts), tuple(edits), tuple(readers)
+        self.length = kinds.shape[1] if kinds is not None else max((e.keys.shape[1] for e in edits), default=0)
+        """Tokens of the sequences so far. The cache of a layer with a sliding window holds only the last of them."""
 
     def cuts_in(self, layer: int) -> list[Cut]:
         """Cuts of a layer."""
@@ -66,6 +68,7 @@ class Plan:
 
     def grow(self) -> None:
         """One more generated token for every sequence."""
+        self.length += 1
         if self.kinds is not None:
             new = torch.full_like(self.kinds[:, :1], int(Kind.GENERATED))
             self.kinds = torch.cat([self.kinds, new], 1)

@@ -10,6 +10,7 @@ from avcurate.attention.function import switch_on
 from avcurate.attention.locate import prompt_kinds
 from avcurate.attention.plan import Plan
 from avcurate.engines.base import Request
+from avcurate.errors import UserError
 from avcurate.maam.attention import refuse_attention
 
 if TYPE_CHECKING:
@@ -40,13 +41,24 @@ def watch(engine: InProcess) -> None:
     switch_on(engine.model)
 
 
+def refuse_empty(cuts: Sequence[Cut], layers: int) -> None:
+    """Refuse a cut that begins after the last layer: it would be reported as harmless.
+
+    Raises:
+        UserError: there is one.
+    """
+    for cut in cuts:
+        if cut.first >= layers:
+            raise UserError(f"{cut} cuts nothing: the model has layers 0 to {layers - 1}.", "Name layers that it has.")
+
+
 def kinds_of(engine: InProcess, batch: list[Request], ids: Tensor, mask: Tensor) -> Tensor:
     """Kinds of the prompts' tokens, int64 (B, P); see :mod:`avcurate.attention.kinds`."""
 
     def text(token_ids: Sequence[int]) -> str:
         return str(engine.processor.tokenizer.decode(list(token_ids), skip_special_tokens=False))
 
-    return prompt_kinds(ids, mask, engine.tokens, [(r.prompt, text) for r in batch])
+    return prompt_kinds(ids, mask, engine.tokens, [(r.prompt, r.prefix, text) for r in batch])
 
 
 def plan_of(engine: InProcess, batch: list[Request], ids: Tensor, mask: Tensor, cuts: Sequence[Cut]) -> Plan | None:

@@ -80,6 +80,8 @@ class Heat:
     def figure(self) -> dict[str, Any]:
         """The figure as values: rows, columns and a mean or ``None`` for each cell."""
         columns = list(self._columns)
+        if all(_is_number(c) for c in columns):
+            columns.sort(key=float)
         values = [[self._mean(r, c) for c in columns] for r in self._rows]
         return {
             "kind": "heat",
@@ -94,6 +96,10 @@ class Heat:
     def _mean(self, row: str, column: str) -> float | None:
         cell = self._cells.get((row, column))
         return float(cell[1] / cell[0]) if cell else None
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdigit()
 
 
 def drawn(figure: dict[str, Any]) -> dict[str, Any]:
@@ -114,12 +120,12 @@ def _curves(figure: dict[str, Any]) -> dict[str, Any]:
     def py(y: float) -> float:
         return round(HEIGHT - BOTTOM - (y - y_low) / ((y_high - y_low) or 1) * (HEIGHT - TOP - BOTTOM), 1)
 
+    colors = series_colors([s["name"] for s in figure["series"]])
     series = []
-    for i, s in enumerate(figure["series"]):
+    for s, color in zip(figure["series"], colors, strict=True):
         line = [(px(x), py(y)) for x, y in zip(s["x"], s["y"], strict=True)]
         band = [(px(x), py(y)) for x, y in zip(s["x"], s["low"], strict=True)]
         band += [(px(x), py(y)) for x, y in zip(reversed(s["x"]), reversed(s["high"]), strict=True)]
-        color = COLORS.get(s["name"].split()[-1], PALETTE[i % len(PALETTE)])
         series.append({"name": s["name"], "color": color, "line": _points(line), "band": _points(band), "dots": line})
     x_ticks = sorted(set(xs)) if len(set(xs)) <= 8 else ticks(x_low, x_high)
     return figure | {
@@ -130,6 +136,13 @@ def _curves(figure: dict[str, Any]) -> dict[str, Any]:
         "y_ticks": [(py(t), f"{t:g}") for t in y_ticks],
         "drawn": series,
     }
+
+
+def series_colors(names: Sequence[str]) -> list[str]:
+    """A colour for each series: that of what it is about, where it is the only one about it, else one not used yet."""
+    about = [COLORS.get(n) or COLORS.get(n.removeprefix("follows ")) for n in names]
+    left = [c for c in PALETTE if c not in about]
+    return [color or left[i % len(left)] for i, color in enumerate(about)]
 
 
 def _points(points: Sequence[tuple[float, float]]) -> str:
@@ -160,7 +173,7 @@ def _heat(figure: dict[str, Any]) -> dict[str, Any]:
             cells.append((round(label + c * cell_w, 1), TOP + r * cell_h, round(shade, 3), name))
     widest = max([5, *(len(c) for c in figure["columns"])]) * 6
     # names are slanted where they do not fit; of numbers some are left out
-    slanted = widest > cell_w and not all(c.replace(".", "").isdigit() for c in figure["columns"])
+    slanted = widest > cell_w and not all(map(_is_number, figure["columns"]))
     skip = 1 if slanted else max(1, math.ceil(widest / cell_w))
     below = BOTTOM + (round(widest * 0.6) if slanted else 0)
     return figure | {

@@ -1,5 +1,7 @@
 """Answering under cuts, token by token with a cache, against one pass over the whole response."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -36,6 +38,17 @@ def test_kinds_of_a_prompt_are_where_its_parts_are(omni, world):
         assert (kinds[row] == Kind.PAD).sum() == (inputs["attention_mask"][row] == 0).sum()
         assert kinds[row, -1] == Kind.START and (kinds[row] == Kind.START).sum() == 1
         assert (kinds[row] == Kind.TEMPLATE).any()
+
+
+def test_what_a_response_is_made_to_begin_with_is_generated(omni, world):
+    (request,) = requests_of(world, 1)
+    forced = replace(request, prefix="<mod>Audio</mod>")
+    inputs = omni.engine.inputs([forced])
+    (kinds,) = kinds_of(omni.engine, [forced], inputs["input_ids"], inputs["attention_mask"])
+    ids = inputs["input_ids"][0]
+    assert omni.engine.decode(ids[kinds == Kind.GENERATED].tolist()) == "<mod>Audio</mod>"
+    start = int((kinds == Kind.START).nonzero())
+    assert (kinds == Kind.START).sum() == 1 and kinds[start + 1] == Kind.GENERATED
 
 
 @pytest.mark.slow

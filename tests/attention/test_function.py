@@ -237,3 +237,41 @@ def test_cuts_and_shares_under_flex_attention_are_those_under_sdpa(fresh_compile
     (ours, read), (flexed, flex_read) = results.values()
     assert torch.allclose(ours[real], flexed[real], atol=1e-5)
     assert all(torch.allclose(read.mean[i], flex_read.mean[i], atol=1e-6) for i in range(3))
+
+
+def test_a_cut_follows_the_cache_of_a_sliding_window():
+    """Layers with a window keep only its keys: rules still speak of places in the whole sequence."""
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    torch.manual_seed(0)
+    config = Gemma3TextConfig(
+        vocab_size=50, hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, head_dim=16,
+        num_key_value_heads=1, sliding_window=8, layer_types=["sliding_attention", "full_attention"],
+    )  # fmt: skip
+    model = Gemma3ForCausalLM(config).eval()
+    switch_on(model)
+    ids, kinds = torch.randint(3, 50, (1, 30)), torch.full((1, 30), int(Kind.QUERY))
+    kinds[:, 12:18], kinds[:, 19], kinds[:, 20:] = int(Kind.AUDIO), int(Kind.START), int(Kind.GENERATED)
+    cuts = [Cut.parse("response->audio")]
+    with torch.no_grad():
+        whole = model(input_ids=ids, plan=Plan(kinds, cuts)).logits
+        plain = model(input_ids=ids).logits
+        plan = Plan(kinds[:, :20], cuts)
+        out = model(input_ids=ids[:, :20], use_cache=True, plan=plan)
+        steps = [out.logits[:, -1]]
+        for i in range(20, 29):
+            plan.grow()
+            out = model(input_ids=ids[:, i : i + 1], past_key_values=out.past_key_values, use_cache=True, plan=plan)
+            steps.append(out.logits[:, -1])
+        edit = Plan(edits=[Edit(members(kinds[:, :20], (Kind.AUDIO,)), 5.0, first=19)])
+        out = model(input_ids=ids[:, :20], use_cache=True, plan=edit)
+        edited = []
+        for i in range(20, 29):
+            edit.grow()
+            out = model(input_ids=ids[:, i : i + 1], past_key_values=out.past_key_values, use_cache=True, plan=edit)
+            edited.append(out.logits[:, -1])
+        keys = members(kinds, (Kind.AUDIO,))
+        expected = model(input_ids=ids, plan=Plan(edits=[Edit(keys, 5.0, first=19)])).logits
+    assert torch.allclose(torch.stack(steps, 1), whole[:, 19:29], atol=1e-5)
+    assert torch.allclose(torch.stack(edited, 1), expected[:, 20:29], atol=1e-5)
+    assert (whole - plain)[:, 19:].abs().max() > 1e-3

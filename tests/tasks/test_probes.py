@@ -13,7 +13,7 @@ from avcurate.engines.checkpoint import Checkpoint
 from avcurate.engines.transformers_engine import TransformersEngine
 from avcurate.errors import UserError
 from avcurate.prompts import get_prompt
-from avcurate.report.plots import Curves, Heat, drawn, ticks
+from avcurate.report.plots import Curves, Heat, drawn, series_colors, ticks
 from avcurate.runner.rundir import RunDir
 from avcurate.scheduler.spec import CONDITIONS, AskSpec
 from avcurate.tasks.probe.bases import base_of
@@ -22,6 +22,7 @@ from avcurate.tasks.probe.lens import first_tokens, said
 from avcurate.tasks.probe.masking import Choice, MaskingStage, block_scores, choices_of
 from avcurate.tasks.probe.preference import forms, place_of_answer
 from avcurate.tasks.probe.shift import ShiftStage, shift_of
+from avcurate.tasks.probe.summary import stretches
 from avcurate.tasks.probe.task import ProbeAttention, ProbeKnockout
 from tests import running
 
@@ -98,6 +99,9 @@ def test_cutting_a_modality_destroys_what_it_decides_and_leaves_the_rest(engine,
 def test_windows_slide_over_the_layers_and_end_at_the_last():
     rules = [Cut.parse("response->audio"), Cut.parse("query->video:1-99")]
     assert [(str(c), c.end) for c in windows(rules, 4, 0, 1)] == [("response->audio:0-4", 4), ("query->video:1-4", 4)]
+    assert [(c.first, c.end) for c in windows(rules[1:], 28, 10, 9)] == [(1, 11), (10, 20), (18, 28)]
+    with pytest.raises(UserError, match="cuts nothing"):
+        windows([Cut.parse("response->audio:30-40")], 28, 0, 1)
     slid = [(c.first, c.end) for c in windows(rules[:1], 28, 10, 7)]
     assert slid == [(0, 10), (7, 17), (14, 24), (18, 28)]
     assert [(c.first, c.end) for c in windows(rules[:1], 4, 9, 1)] == [(0, 4)]
@@ -135,7 +139,9 @@ def test_first_tokens_of_a_word_are_whole_enough(engine):
     engine.setup()
     tokenizer = engine.processor.tokenizer
     assert {tokenizer.decode([i]) for i in first_tokens(tokenizer, "siren")} == {" siren"}
-    assert said("ring", "a red Ring.") and not said("ring", "a string of rings")
+    assert first_tokens(tokenizer, "The siren") == first_tokens(tokenizer, "Siren") == first_tokens(tokenizer, "siren")
+    assert not first_tokens(tokenizer, "2")
+    assert said("ring", "a red Ring.") and not said("ring", "a string of rings") and said("狗", "一只狗在叫")
 
 
 def reading_of(engine, world, tmp_path, base="without-audio"):
@@ -252,6 +258,13 @@ def test_where_an_answer_is_and_how_it_is_written():
     assert place_of_answer(["<think>", "never", " closed"], COT) is None
     assert place_of_answer(["", " B", "."], get_prompt("classify@1")) == (1, " B.")
     assert forms(" B.", ["red", "blue"], "blue", "red") == [" B", " A"]
+    assert forms("B. blue", ["red", "blue"], "blue", "red") == ["B", "A"]
+    assert forms("b)", ["red", "blue"], "blue", "red") == ["b", "a"]
+    assert forms("Blue is it", ["red", "blue"], "blue", "red") == ["blue", "red"]
+    assert forms("I think it is red", ["red", "blue"], "blue", "red") is None
+    assert place_of_answer(["<answer>", "(", "B", ") blue", "</answer>"], COT) == (2, "B) blue")
+    assert place_of_answer(["İ<answer>", "red", "</answer>"], COT) == (1, "red")
+    assert place_of_answer(["I", " think", " B"], COT) is None
     assert forms("red ring", ["red ring", "bell"], "bell", "red ring") == ["bell", "red ring"]
 
 
@@ -332,6 +345,13 @@ def test_an_engine_that_cannot_be_looked_into_is_refused(world, tmp_path):
         running.run("probe-knockout", tmp_path / "r", changes | {"cuts": "nothing->audio"})
     with pytest.raises(UserError, match="no base 'without-smell'"):
         running.run("probe-shift", tmp_path / "r", changes | {"base": "without-smell"})
+    with pytest.raises(UserError, match="no sound to silence under v"):
+        running.run("probe-masking", tmp_path / "r", changes | {"conditions": "v,av"})
+    for wrong in ({"shares": "5,10"}, {"shares": "0"}):
+        with pytest.raises(UserError, match="shares"):
+            running.run("probe-masking", tmp_path / "r", changes | wrong)
+    with pytest.raises(UserError, match="conditions"):
+        running.run("probe-preference", tmp_path / "r", changes | {"conditions": "av"})
 
 
 def test_figures_hold_their_values_and_are_drawn_inside_their_frame():
@@ -351,6 +371,18 @@ def test_figures_hold_their_values_and_are_drawn_inside_their_frame():
     heat.add("b", "2", 1.0)
     assert heat.figure()["values"] == [[0.5, None], [None, 1.0]]
     assert [c[2] for c in drawn(heat.figure())["cells"]] == [0.5, 0.0, 0.0, 1.0]
+    numbers = Heat("t", "x", "y")
+    for column in ("12.5", "2.5", "7.5"):
+        numbers.add("a", column, float(column))
+    assert numbers.figure()["columns"] == ["2.5", "7.5", "12.5"] and numbers.figure()["values"] == [[2.5, 7.5, 12.5]]
+    for names in (
+        ["with", "without audio"],
+        ["sound", "sound, absent (chance)", "picture", "picture, absent (chance)"],
+    ):
+        assert len(set(series_colors(names))) == len(names)
+    short = list(stretches(np.array([1.0, 3.0])))
+    assert len(short) == 20 and [v for _, v in short] == [1.0] * 10 + [3.0] * 10
+    assert np.mean([v for _, v in stretches(np.arange(40.0))]) == 19.5
     assert drawn(Curves("empty", "x", "y").figure())["drawn"] == []
     assert ticks(0.0, 0.93) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0] and ticks(3, 3)[0] <= 3
 

@@ -170,7 +170,15 @@ class VisionModel(Base):
         )
         shown = {}
         if r.frames is not None:
-            shown = {"videos": [r.frames], "videos_kwargs": {"do_sample_frames": False, "fps": r.fps}}
+            count = len(r.frames)
+            # without it the processor would take 24 frames a second for granted, whatever fps says
+            when = {
+                "total_num_frames": count,
+                "fps": r.fps,
+                "duration": count / r.fps,
+                "frames_indices": [*range(count)],
+            }
+            shown = {"videos": [r.frames], "videos_kwargs": {"do_sample_frames": False, "video_metadata": [when]}}
         inputs = self.processor(text=[prompt + r.prefix], **shown, return_tensors="pt")
         inputs = {k: v.to(self.model.device) for k, v in inputs.items() if hasattr(v, "to")}
         inputs["input_ids"] = torch.cat([inputs["input_ids"], ids.to(self.model.device)], 1)

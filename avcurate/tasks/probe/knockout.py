@@ -8,22 +8,30 @@ from typing import Any
 
 from avcurate.attention.cut import Cut
 from avcurate.attention.plan import Plan
+from avcurate.errors import UserError
 from avcurate.media.decode import DecodedClip
 from avcurate.runner.stage import Row
 from avcurate.tasks.probe.stage import ProbeStage
 
 
 def windows(rules: Sequence[Cut], layers: int, size: int, step: int) -> list[Cut]:
-    """Each rule in each window of layers; a size of 0 leaves rules as they are.
+    """Each rule in each window of the layers that it names; a size of 0 leaves rules as they are.
 
-    The last window ends at the last layer, whatever the step.
+    The last window ends at the last of these layers, whatever the step.
+
+    Raises:
+        UserError: a rule begins after the last layer.
     """
-    if not size:
-        return [replace(r, end=layers if r.end is None else min(r.end, layers)) for r in rules]
-    starts = list(range(0, max(1, layers - size + 1), step))
-    if starts[-1] + size < layers:
-        starts.append(layers - size)
-    return [replace(r, first=s, end=min(s + size, layers)) for r in rules for s in starts]
+    cuts = []
+    for rule in rules:
+        end = layers if rule.end is None else min(rule.end, layers)
+        if rule.first >= end:
+            raise UserError(f"{rule} cuts nothing: the model has layers 0 to {layers - 1}.", "Name layers that it has.")
+        starts = list(range(rule.first, max(rule.first + 1, end - size + 1), step)) if size else [rule.first]
+        if size and starts[-1] + size < end:
+            starts.append(end - size)
+        cuts += [replace(rule, first=s, end=min(s + size, end) if size else end) for s in starts]
+    return cuts
 
 
 class KnockoutStage(ProbeStage):

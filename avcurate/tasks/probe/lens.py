@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from avcurate.tasks.probe.hidden import Decoder
 from avcurate.tasks.probe.stage import ProbeStage
 
 SHOWN = 20
+_ARTICLE = re.compile(r"^(?:a|an|the)\s+", re.IGNORECASE)
 SHORTEST = 2
 """Letters that a token must have to stand for a concept: a single letter begins too many words."""
 _HEARD_OR_SEEN = {PEM.AUDIO: "audio", PEM.VISUAL: "video"}
@@ -68,10 +68,11 @@ class Concepts:
             others = [c for c in row["choices"] if c != row["answer"]]
             return [(row["answer"], of, True), *((c, of, False) for c in others)]
         words = self._of.get(row["video_id"], {})
+        own = {w.lower() for ws in words.values() for w in ws}
         rng = random.Random(derive_seed(0, "absent", str(row["question_id"])))
         concepts = []
         for of, present in words.items():
-            absent = [w for w in self._pool[of] if w not in present]
+            absent = [w for w in self._pool[of] if w.lower() not in own]
             concepts += [(w, of, True) for w in present]
             concepts += [(w, of, False) for w in rng.sample(absent, min(len(present), len(absent)))]
         return concepts
@@ -85,7 +86,9 @@ class LensStage(ProbeStage):
     """The logit lens at sound, picture and response, and latent recall (see/hear §4.3).
 
     A concept is recalled in a layer where its first token is among the likeliest at any position of the modality. As
-    many concepts that are not in the clip are looked for too: what they are recalled is chance.
+    many concepts that are not in the clip are looked for too; how often those are recalled is the chance level. Left
+    out are concepts whose first token stands for nothing (a letter, a digit, an article), and absent ones that begin
+    with the token of a present one.
     """
 
     probe = "lens"
@@ -113,16 +116,20 @@ class LensStage(ProbeStage):
             kinds = reading.kinds[0]
             at = {k: [self._top(h[0, kinds == k]) for h in states] for k in (Kind.AUDIO, Kind.VIDEO)}
             predicting = [self._top(h[0, reading.prompt - 1 : -1], 1) for h in states]
+            # without words of the clip's own the concept is the answer, which a letter says as well
+            answers = self.concepts.file is None and answered.correct
+            # without words of the clip's own the concept is the answer, which a letter says as well
+            answers = self.concepts.file is None and answered.correct
             concepts = [
                 {
                     "concept": concept,
                     "of": of,
                     "present": present,
-                    "said": said(concept, answered.text),
+                    "said": said(concept, answered.text) or (present and answers),
                     "in_audio": [self._holds(ids, concept) for ids in at[Kind.AUDIO]],
                     "in_video": [self._holds(ids, concept) for ids in at[Kind.VIDEO]],
                 }
-                for concept, of, present in self.concepts.of(row)
+                for concept, of, present in self._usable(row)
             ]
             entries.append(
                 answered.row()
@@ -136,6 +143,12 @@ class LensStage(ProbeStage):
                 }
             )
         return entries
+
+    def _usable(self, row: Row) -> list[tuple[str, str, bool]]:
+        tokenizer = self.model.processor.tokenizer
+        firsts = [(c, first_tokens(tokenizer, c[0])) for c in self.concepts.of(row)]
+        present = set().union(*(f for (_, _, there), f in firsts if there))
+        return [c for c, f in firsts if f and (c[2] or not f & present)]
 
     def _top(self, states: Tensor, count: int | None = None) -> Tensor:
         with torch.inference_mode():
@@ -154,24 +167,21 @@ class LensStage(ProbeStage):
 
 
 def first_tokens(tokenizer: Any, word: str) -> set[int]:
-    """First tokens of a word, alone and after a space, small and capital; those of one letter are left out."""
-    forms = {f"{space}{form}" for space in ("", " ") for form in (word, word.capitalize())}
+    """First tokens of a word, alone and after a space, small and capital; those of one letter or digit are left out.
+
+    An article before it is not part of the word.
+    """
+    bare = _ARTICLE.sub("", word.strip())
+    forms = {f"{space}{form}" for space in ("", " ") for form in (bare, bare.lower(), bare.capitalize())}
     firsts = {ids[0] for form in forms if (ids := tokenizer.encode(form, add_special_tokens=False))}
-    return {i for i in firsts if len(tokenizer.decode([i]).strip()) >= SHORTEST}
+    return {i for i in firsts if _stands_for_a_word(tokenizer.decode([i]).strip())}
+
+
+def _stands_for_a_word(text: str) -> bool:
+    return len(text) >= SHORTEST or (len(text) == 1 and not text.isascii() and text.isalpha())
 
 
 def said(concept: str, text: str) -> bool:
-    """Whether a response holds a concept as words of its own."""
-    return re.search(rf"(?<!\w){re.escape(concept)}(?!\w)", text, re.IGNORECASE) is not None
-
-
-def share_recalled(concepts: Sequence[dict[str, Any]], present: bool, where: str, layer: int) -> float | None:
-    """Share of a response's concepts that are recalled in a layer; ``None`` where it has none."""
-    states = [c[where][layer] for c in concepts if c["present"] is present]
-    return sum(states) / len(states) if states else None
-
-
-def ever(concepts: Iterable[dict[str, Any]], present: bool, where: str) -> float | None:
-    """Share of them that are recalled in any layer."""
-    states = [any(c[where]) for c in concepts if c["present"] is present]
-    return sum(states) / len(states) if states else None
+    """Whether a response holds a concept as words of its own; scripts without spaces have no such bounds."""
+    bounds = (r"(?<!\w)", r"(?!\w)") if concept.isascii() else ("", "")
+    return re.search(f"{bounds[0]}{re.escape(concept)}{bounds[1]}", text, re.IGNORECASE) is not None

@@ -16,11 +16,11 @@ from avcurate.attention.plan import Plan
 from avcurate.attention.read import Columns
 from avcurate.engines.base import Engine, Failure, ListSource, Request
 from avcurate.engines.canary import check_hearing
-from avcurate.errors import RowError
+from avcurate.errors import RowError, UserError
 from avcurate.media.decode import SAMPLE_RATE, DecodedClip
 from avcurate.metrics.answers import is_correct
 from avcurate.metrics.evaluation import read_answer
-from avcurate.runner.stage import Filtered, Row
+from avcurate.runner.stage import Row
 from avcurate.seeds import derive_seed
 from avcurate.tasks.probe.reading import Answered, Reading
 from avcurate.tasks.probe.stage import ProbeStage
@@ -56,6 +56,11 @@ class MaskingStage(ProbeStage):
         **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
+        silent = [name for name, c in self.conditions.items() if not c.setting.audio]
+        if silent:
+            raise UserError(
+                f"there is no sound to silence under {silent[0]}.", "Name conditions with sound: --conditions a,av."
+            )
         self.shares, self.draws, self.block, self.last = tuple(shares), draws, block, last
         self.answering = answering or self.engine
 
@@ -71,12 +76,11 @@ class MaskingStage(ProbeStage):
             self.answering.setup()
             check_hearing(self.answering, self.spec.interleaved)
 
-    def examine(self, row: Row, clip: DecodedClip) -> list[dict[str, Any]] | Filtered:
+    def examine(self, row: Row, clip: DecodedClip) -> list[dict[str, Any]]:
         """An entry for the whole sound, and one for each choice."""
         entries = []
         for whole in self.answers(row, clip):
-            if whole.request.audio is None:
-                return Filtered("no_sound_shown", f"there is no sound to silence under {whole.condition}.")
+            assert whole.request.audio is not None
             scores = block_scores(self._attention(self.reading(whole)), len(whole.request.audio), self.block)
             seed = derive_seed(self.spec.seed, "masking", self.row_id(row))
             choices = [Choice("whole", 0.0, 0, ()), *choices_of(scores, self.shares, self.draws, seed)]
@@ -95,7 +99,10 @@ class MaskingStage(ProbeStage):
         """Attention of the response to each audio token, mean over heads, tokens and the last layers: (A,)."""
         written = (Kind.START, Kind.GENERATED, Kind.VISUAL_TRACE, Kind.AUDIO_TRACE, Kind.FUSION)
         layers = range(max(0, self.omni.decoder_layers - self.last), self.omni.decoder_layers)
-        reader = Columns(reading.kinds, written, frozenset(layers))
+        kinds = reading.kinds.clone()
+        # the last token predicts nothing
+        kinds[:, -1] = int(Kind.PAD)
+        reader = Columns(kinds, written, frozenset(layers))
         reading.logits(Plan(readers=[reader]))
         total = sum(reader.sums[i][0].sum(0) for i in layers)
         audio = members(reading.kinds[0], (Kind.AUDIO,))

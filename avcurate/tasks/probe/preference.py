@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from avcurate.runner.stage import Filtered, Row
 from avcurate.tasks.probe.hidden import Decoder
 from avcurate.tasks.probe.reading import Answered
 from avcurate.tasks.probe.stage import ProbeStage
+
+_LETTER = re.compile(r"([A-Za-z])(?:[)\].:]|\s*$)")
 
 
 class PreferenceStage(ProbeStage):
@@ -43,15 +46,16 @@ class PreferenceStage(ProbeStage):
         return [both.row() | found | {"margin": margin}]
 
     def _margin(self, row: Row, both: Answered, heard: str, seen: str) -> list[float] | None:
-        """By layer; ``None`` where the response states no answer in tags, or both answers begin with one token."""
+        """By layer; ``None`` where no choice or letter is written as the answer, or both begin with one token."""
         reading = self.reading(both)
         at = place_of_answer(reading.tokens, self.spec.prompt)
         if at is None:
             return None
         place, written = at
-        first = self.model.processor.tokenizer
-        options = [self._token(first, form) for form in forms(written, row["choices"], heard, seen)]
-        if None in options or options[0] == options[1]:
+        tokenizer = self.model.processor.tokenizer
+        written_as = forms(written, row["choices"], heard, seen)
+        options = [self._token(tokenizer, form) for form in written_as or ()]
+        if len(options) != 2 or None in options or options[0] == options[1]:
             return None
         with self.decoder.outputs() as states:
             reading.logits()
@@ -70,15 +74,14 @@ class PreferenceStage(ProbeStage):
 
 def place_of_answer(tokens: list[str], prompt: Prompt) -> tuple[int, str] | None:
     """The token where the stated answer begins, and the answer as written, with the space before it if there is one."""
-    text = "".join(tokens)
-    lowered, begin, stop = text.lower(), 0, len(text)
-    if prompt.answer_tags:
-        places = [_tagged(lowered, tag.lower()) for tag in prompt.answer_tags]
-        begin, stop = max(places)
-        if stop < 0 and "<" in text:
+    text, begin, stop = "".join(tokens), 0, -1
+    for tag in prompt.answer_tags:
+        begin, stop = max((begin, stop), _tagged(text, tag))
+    if stop < 0:
+        if prompt.reasoning_tags or "<" in text:
             return None
-        begin, stop = (begin, stop) if stop >= 0 else (0, len(text))
-    written = text[begin:stop].strip()
+        begin, stop = 0, len(text)
+    written = text[begin:stop].strip().lstrip("([")
     if not written:
         return None
     begin = text.index(written, begin)
@@ -91,17 +94,26 @@ def place_of_answer(tokens: list[str], prompt: Prompt) -> tuple[int, str] | None
     return None
 
 
-def forms(written: str, choices: list[str], *answers: str) -> list[str]:
-    """Answers as the response would have written them: as letters if it wrote one, after a space if it did."""
-    space = " " if written.startswith(" ") else ""
-    bare = written.strip().rstrip(".):")
-    if bare in LETTERS and len(bare) == 1 and all(a in choices for a in answers):
-        return [space + LETTERS[choices.index(a)] for a in answers]
-    return [space + a for a in answers]
+def forms(written: str, choices: list[str], *answers: str) -> list[str] | None:
+    """Answers as the response would have written them: as letters if it wrote one, after a space if it did.
+
+    ``None`` where what is written begins neither with the letter of a choice nor with a choice.
+    """
+    space, bare = " " if written.startswith(" ") else "", written.strip()
+    if any(fold(bare).startswith(fold(c)) for c in choices):
+        return [space + (a.lower() if bare[:1].islower() else a) for a in answers]
+    letter = _LETTER.match(bare)
+    if letter and all(a in choices for a in answers):
+        letters = [LETTERS[choices.index(a)] for a in answers]
+        return [space + (x.lower() if letter[1].islower() else x) for x in letters]
+    return None
 
 
 def _tagged(text: str, tag: str) -> tuple[int, int]:
     """Where the inside of the last pair of tags begins and ends; (-1, -1) without one."""
-    stop = text.rfind(f"</{tag}>")
-    begin = text.rfind(f"<{tag}>", 0, max(stop, 0))
-    return (begin + len(tag) + 2, stop) if begin >= 0 else (-1, -1)
+    closings = list(re.finditer(rf"</{re.escape(tag)}>", text, re.IGNORECASE))
+    if not closings:
+        return -1, -1
+    stop = closings[-1].start()
+    openings = list(re.finditer(rf"<{re.escape(tag)}>", text[:stop], re.IGNORECASE))
+    return (openings[-1].end(), stop) if openings else (-1, -1)

@@ -17,7 +17,7 @@ from avcurate.engines.watched import kinds_of
 from avcurate.maam.traces import decoded_traces, offsets_of
 from avcurate.train.omni import Omni
 
-_FUSION = re.compile(r"<sum>.*?(?:</sum>|$)", re.DOTALL)
+_FUSION = re.compile(r"<sum>.*?(?:</sum>|$)", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,9 @@ class PreferenceRecipe(ProbeRecipe):
     """A ``probe preference`` run."""
 
     kind: Literal["probe-preference"] = "probe-preference"
-    conditions: tuple[str, ...] = Field(("a", "v", "av"), description="Always audio only, video only and both.")
+    conditions: tuple[Literal["a"], Literal["v"], Literal["av"]] = Field(
+        ("a", "v", "av"), description="Always audio only, video only and both."
+    )
 
 
 class MaskingRecipe(ProbeRecipe):
@@ -145,7 +147,7 @@ class MaskingRecipe(ProbeRecipe):
 
     kind: Literal["probe-masking"] = "probe-masking"
     conditions: Annotated[tuple[str, ...], Flag("--conditions", help=CONDITIONS)] = ("av",)
-    shares: Annotated[tuple[float, ...], Flag("--shares")] = Field(
+    shares: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Flag("--shares")] = Field(
         (0.05, 0.1, 0.3, 0.5), min_length=1, description="Shares of the sound that are silenced."
     )
     draws: Annotated[int, Flag("--draws")] = Field(5, ge=1, le=100, description="Random choices to compare with.")

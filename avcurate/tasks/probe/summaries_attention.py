@@ -167,7 +167,9 @@ class MaskingSummary(Summary):
             )
             if way == "random":
                 top = right[condition, "top", share][0]
-                for group in ("all", group_of(row)):
+                # MAPO's figures fit a count over questions that are right with the whole sound: both are shown
+                solved = "right before" if right[condition, "whole", 0.0][0] else None
+                for group in ("all", solved, group_of(row)):
                     if group is not None:
                         self._acs[condition, share, group][str(row["question_id"])] = value, top
 
@@ -179,5 +181,5 @@ class MaskingSummary(Summary):
             acs, low, high = paired_interval(random, top)
             rows.append([condition, f"{share:.0%}", group, str(len(top)), f"{acs:+.3f}", f"{low:+.3f} to {high:+.3f}"])
         columns = ["condition", "silenced", "questions", "n", "ACS", "95 %"]
-        title = "Attention's causal score: right at random less right by rank"
+        title = "ACS: right answers with random spans silenced minus those with top-ranked spans silenced"
         return [{"title": title, "columns": columns, "rows": rows}]

@@ -63,7 +63,7 @@ class ShiftSummary(Summary):
                 self.measure(f"{condition}: tokens of rank {name} under the base", row, share)
             self.by_position(f"Divergence over the response: {condition}", "KL, nats", "all", kl)
             for tag, k, r in zip(entry["speech"] or [], kl, rank, strict=False):
-                self._words[tag or "no word"].append((float(k), int(r)))
+                self._words[f"{condition}: {tag or 'no word'}"].append((float(k), int(r)))
 
     def tables(self) -> list[Table]:
         """By kind of word, where a tagger is installed."""
@@ -99,7 +99,7 @@ class EntropySummary(Summary):
             right = "right answers" if entry["correct"] else "wrong answers"
             self.by_position(f"Differential entropy over the response: {condition}", "nats", right, delta)
             for tag, f, d in zip(entry["speech"] or [], full, delta, strict=False):
-                self._words[tag or "no word"].append((float(f), float(d)))
+                self._words[f"{condition}: {tag or 'no word'}"].append((float(f), float(d)))
 
     def tables(self) -> list[Table]:
         """By part of speech, where a tagger is installed (MAPO Figure 7)."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avcurate.metrics.pem import pem_of
-from avcurate.metrics.statistics import mean_interval, paired_interval
+from avcurate.metrics.statistics import mean_interval, paired_interval, wilson
 from avcurate.report.plots import Curves, Heat
 
 BINS = 20
@@ -68,9 +68,13 @@ class Summary(ABC):
 
 
 def stretches(values: NDArray[np.float64]) -> Iterable[tuple[float, float]]:
-    """(middle in per cent, mean) of the twentieths of a series that hold a value."""
-    places = np.minimum(np.arange(len(values)) * BINS // max(1, len(values)), BINS - 1)
-    for b in np.unique(places):
+    """(middle in per cent, mean) of each twentieth of a series; of a shorter series the value that stands there."""
+    if not len(values):
+        return
+    if len(values) < BINS:
+        values = values[((np.arange(BINS) + 0.5) * len(values) // BINS).astype(int)]
+    places = np.arange(len(values)) * BINS // len(values)
+    for b in range(BINS):
         yield (b + 0.5) * 100 / BINS, float(values[places == b].mean())
 
 
@@ -78,6 +82,13 @@ def group_of(row: dict[str, Any]) -> str | None:
     """The modality that the data set says decides a question."""
     pem = pem_of(row["stated_modality"])
     return None if pem is None else str(pem)
+
+
+def _interval(column: NDArray[np.float64]) -> tuple[float, float]:
+    """Wilson's for rates of single questions, whose bootstrap says 100 to 100 % where all are right."""
+    if np.isin(column, (0.0, 1.0)).all():
+        return wilson(int(column.sum()), len(column))
+    return mean_interval(column)
 
 
 def measured(measures: dict[str, dict[str, float]], other: dict[str, dict[str, float]] | None) -> list[dict[str, Any]]:
@@ -89,7 +100,7 @@ def measured(measures: dict[str, dict[str, float]], other: dict[str, dict[str, f
             "measure": name,
             "n": len(column),
             "mean": float(column.mean()),
-            "interval": list(mean_interval(column)),
+            "interval": list(_interval(column)),
         }
         common = [q for q in values if q in (other or {}).get(name, {})]
         if other is not None and common:
