@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from avcurate.attention.kinds import GROUPS
 from avcurate.attention.locate import members
 from avcurate.errors import UserError
 
-_RULE = re.compile(r"(?P<query>[a-z]+)->(?P<keys>[a-z]+)(?::(?P<first>\d+)-(?P<end>\d+))?")
+_RULE = re.compile(r"(?P<query>[a-z]+)->(?P<keys>[a-z]+)(?::(?P<first>\d+)-(?P<end>\d*))?")
 REST = "rest"
 HELP = "QUERY->KEYS or QUERY->KEYS:FIRST-END, e.g. response->audio:0-14; END is not included"
 
@@ -54,6 +54,16 @@ class Cut:
     def __str__(self) -> str:
         layers = f":{self.first}-{self.end}" if self.end is not None else f":{self.first}-" if self.first else ""
         return f"{self.query}->{self.keys}{layers}"
+
+    def within(self, layers: int) -> Cut:
+        """The rule in a model of that many layers, its end filled in.
+
+        Raises:
+            UserError: it begins after the last layer, and would be reported as harmless.
+        """
+        if self.first >= layers:
+            raise UserError(f"{self} cuts nothing: the model has layers 0 to {layers - 1}.", "Name layers that it has.")
+        return replace(self, end=layers if self.end is None else min(self.end, layers))
 
     def holds_in(self, layer: int) -> bool:
         """Whether the rule holds in a layer."""

@@ -8,8 +8,8 @@ from enum import IntEnum
 class Kind(IntEnum):
     """Kinds of tokens.
 
-    ``TEMPLATE`` is what the chat template adds: roles, system prompt, marks around media. ``START`` is the prompt's
-    last token, which predicts the first of the response. The last three are parts of a separate-then-fuse response.
+    ``TEMPLATE`` is what the chat template adds: roles, system prompt, marks around media. ``START`` is the
+    token that predicts the first of the response. The last three are parts of a separate-then-fuse response.
     """
 
     PAD = 0

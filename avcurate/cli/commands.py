@@ -86,9 +86,9 @@ def refuse_nothing(summary: dict[str, Any], recipe: TaskRecipe) -> None:
     for name, counts in summary["stages"].items():
         if counts["in"] and not counts["kept"]:
             reasons = {**counts["filtered"], **counts["dead"]}
-            told = ", ".join(f"{reason} {n:,}" for reason, n in sorted(reasons.items(), key=lambda kv: -kv[1]))
+            listed = ", ".join(f"{reason} {n:,}" for reason, n in sorted(reasons.items(), key=lambda kv: -kv[1]))
             raise NothingKept(
-                f"none of {counts['in']:,} rows came through {name}: {told}.",
+                f"none of {counts['in']:,} rows came through {name}: {listed}.",
                 f"See `avcurate status {summary['run']} --dead`: do the clips have what was asked about?",
             )
 

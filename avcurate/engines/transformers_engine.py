@@ -107,10 +107,10 @@ class TransformersEngine(Engine):
         self.cuts: tuple[Cut, ...] = ()
         if self.knockout:
             from avcurate.attention.cut import Cut
-            from avcurate.engines.watched import refuse_empty, watch
+            from avcurate.engines.watched import watch
 
-            self.cuts = tuple(Cut.parse(rule) for rule in self.knockout)
-            refuse_empty(self.cuts, int(self.text_config.num_hidden_layers))
+            layers = int(self.text_config.num_hidden_layers)
+            self.cuts = tuple(Cut.parse(rule).within(layers) for rule in self.knockout)
             watch(self)
 
     def provenance(self) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from avcurate.attention.function import switch_on
 from avcurate.attention.locate import prompt_kinds
 from avcurate.attention.plan import Plan
 from avcurate.engines.base import Request
-from avcurate.errors import UserError
 from avcurate.maam.attention import refuse_attention
 
 if TYPE_CHECKING:
@@ -39,17 +38,6 @@ def watch(engine: InProcess) -> None:
     """
     refuse_attention(engine.text_config._attn_implementation)
     switch_on(engine.model)
-
-
-def refuse_empty(cuts: Sequence[Cut], layers: int) -> None:
-    """Refuse a cut that begins after the last layer: it would be reported as harmless.
-
-    Raises:
-        UserError: there is one.
-    """
-    for cut in cuts:
-        if cut.first >= layers:
-            raise UserError(f"{cut} cuts nothing: the model has layers 0 to {layers - 1}.", "Name layers that it has.")
 
 
 def kinds_of(engine: InProcess, batch: list[Request], ids: Tensor, mask: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from avcurate.attention.kinds import Kind
 from avcurate.attention.plan import Plan
 from avcurate.attention.read import Shares
 from avcurate.media.decode import DecodedClip
@@ -40,6 +39,3 @@ class AttentionStage(ProbeStage):
                 }
             )
         return entries
-
-
-KINDS = [k.name.lower() for k in Kind]

@@ -8,7 +8,6 @@ from typing import Any
 
 from avcurate.attention.cut import Cut
 from avcurate.attention.plan import Plan
-from avcurate.errors import UserError
 from avcurate.media.decode import DecodedClip
 from avcurate.runner.stage import Row
 from avcurate.tasks.probe.stage import ProbeStage
@@ -24,9 +23,8 @@ def windows(rules: Sequence[Cut], layers: int, size: int, step: int) -> list[Cut
     """
     cuts = []
     for rule in rules:
-        end = layers if rule.end is None else min(rule.end, layers)
-        if rule.first >= end:
-            raise UserError(f"{rule} cuts nothing: the model has layers 0 to {layers - 1}.", "Name layers that it has.")
+        whole = rule.within(layers)
+        end = whole.end or layers
         starts = list(range(rule.first, max(rule.first + 1, end - size + 1), step)) if size else [rule.first]
         if size and starts[-1] + size < end:
             starts.append(end - size)

@@ -71,10 +71,10 @@ class Reading:
         inside = [i for i, (a, b) in enumerate(zip(starts, ends, strict=True)) if b > begin and a < stop]
         return self.prompt + inside[0], self.prompt + inside[-1] + 1
 
-    def logits(self, plan: Plan | None = None, model: Any = None) -> Tensor:
+    def logits(self, plan: Plan | None = None) -> Tensor:
         """Logits (T, V) that predict the response's tokens."""
         with torch.inference_mode():
-            return self.omni.run(model or self.omni.engine.model, dict(self.inputs), self.prompt, plan)[0]
+            return self.omni.run(self.omni.engine.model, dict(self.inputs), self.prompt, plan)[0]
 
     def log_probability(self, plan: Plan | None = None) -> float:
         """Mean log-probability of the response's tokens."""

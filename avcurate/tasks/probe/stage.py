@@ -24,7 +24,7 @@ from avcurate.runner.stage import Filtered, Kept, Outcome, Row, WorkLog
 from avcurate.scheduler.ability import decode_spec
 from avcurate.scheduler.showing import request_of, unaskable
 from avcurate.scheduler.spec import AskSpec, Condition
-from avcurate.schema import TABLES, columns_schema
+from avcurate.schema import SHOWN, columns_schema
 from avcurate.schema_probes import PROBES
 from avcurate.tasks.probe.reading import Answered, Reading
 from avcurate.tasks.sampling import AskingStage, shown_media
@@ -56,9 +56,7 @@ class ProbeStage(AskingStage):
         self.conditions = {c.name: c for c in conditions}
         self.settings = tuple(c.setting for c in conditions)
         self.name = f"probe_{self.probe}"
-        shown = [c for c in TABLES[self.name] if c.name not in {q.name for q in TABLES["questions"]}]
-        self.adds = columns_schema(self.name, tuple(shown))
-        assert set(PROBES[self.probe]) <= set(shown)
+        self.adds = columns_schema(self.name, SHOWN + PROBES[self.probe])
 
     def depends(self) -> dict[str, Any]:
         """Options of this probe that its columns depend on."""
