@@ -158,7 +158,23 @@ CAPTION = Prompt(
     about="One sentence on the clip; the wording of AVHBench's captioning task. Default of caption.",
 )
 
-PROMPTS: dict[str, Prompt] = {p.name: p for p in (COT, SEPARATE_THEN_FUSE, CLASSIFY, CAPTION)}
+SEE = Prompt(
+    name="see@1",
+    instruction="Describe what you see.",
+    reasoning_tags=(),
+    answer_tags=(),
+    about="The picture alone, in words (see/hear, arXiv 2604.02605).",
+)
+
+HEAR = Prompt(
+    name="hear@1",
+    instruction="Describe what you hear.",
+    reasoning_tags=(),
+    answer_tags=(),
+    about="The sound alone, in words (see/hear, arXiv 2604.02605).",
+)
+
+PROMPTS: dict[str, Prompt] = {p.name: p for p in (COT, SEPARATE_THEN_FUSE, CLASSIFY, CAPTION, SEE, HEAR)}
 
 
 def recorded_prompt(recipe: dict[str, Any]) -> Prompt:

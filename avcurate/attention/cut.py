@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +16,16 @@ from avcurate.errors import UserError
 _RULE = re.compile(r"(?P<query>[a-z]+)->(?P<keys>[a-z]+)(?::(?P<first>\d+)-(?P<end>\d*))?")
 REST = "rest"
 HELP = "QUERY->KEYS or QUERY->KEYS:FIRST-END, e.g. response->audio:0-14; END is not included"
+
+
+class Rule(Protocol):
+    """Who does not read whom in which layers."""
+
+    def holds_in(self, layer: int) -> bool:
+        """Whether the rule holds in a layer."""
+
+    def hidden(self, kinds: Tensor, first: int, last: int) -> Tensor:
+        """Keys that queries ``first`` to ``last`` do not read: bool (B, rows, K), given the keys' kinds (B, K)."""
 
 
 @dataclass(frozen=True)
@@ -80,3 +91,29 @@ class Cut:
         positions = torch.arange(kinds.shape[1], device=kinds.device)
         own = positions[first:last, None] == positions[None]
         return queries[:, :, None] & keys[:, None, :] & ~own[None]
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Some tokens of a group that no other token reads, in any layer.
+
+    Attributes:
+        keys: the group, see ``GROUPS``.
+        numbers: which of its tokens in each sequence, counted from 0.
+    """
+
+    keys: str
+    numbers: frozenset[int]
+
+    def holds_in(self, layer: int) -> bool:
+        """In all of them."""
+        return True
+
+    def hidden(self, kinds: Tensor, first: int, last: int) -> Tensor:
+        """Those keys, for every query but each key's own: bool (B, rows, K)."""
+        group = members(kinds, GROUPS[self.keys])
+        wanted = torch.tensor(sorted(self.numbers), dtype=torch.long, device=kinds.device)
+        chosen = group & torch.isin(group.long().cumsum(1) - 1, wanted)
+        positions = torch.arange(kinds.shape[1], device=kinds.device)
+        own = positions[first:last, None] == positions[None]
+        return chosen[:, None, :] & ~own[None]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from avcurate.attention.cut import Cut
+from avcurate.attention.cut import Rule
 from avcurate.attention.edit import Edit
 from avcurate.attention.kinds import Kind
 from avcurate.attention.read import Reader
@@ -28,7 +28,7 @@ class Plan:
     def __init__(
         self,
         kinds: Tensor | None = None,
-        cuts: Sequence[Cut] = (),
+        cuts: Sequence[Rule] = (),
         edits: Sequence[Edit] = (),
         readers: Sequence[Reader] = (),
     ) -> None:
@@ -38,7 +38,7 @@ class Plan:
         self.length = kinds.shape[1] if kinds is not None else max((e.keys.shape[1] for e in edits), default=0)
         """Tokens of the sequences so far. The cache of a layer with a sliding window holds only the last of them."""
 
-    def cuts_in(self, layer: int) -> list[Cut]:
+    def cuts_in(self, layer: int) -> list[Rule]:
         """Cuts of a layer."""
         return [c for c in self.cuts if c.holds_in(layer)]
 

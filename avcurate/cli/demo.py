@@ -15,6 +15,10 @@ app = typer.Typer(
 )
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Questions = Annotated[int, typer.Option("--questions", help="Number of questions.", min=1)]
+Hard = Annotated[
+    bool,
+    typer.Option("--hard", help="The hard world: noise, distractors, 4 to 12 seconds, yes/no and order questions."),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the world.")]
 Workers = Annotated[int, typer.Option("--workers", help="Number of processes.", min=1)]
 
@@ -24,17 +28,18 @@ def build(
     out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the world.")],
     questions: Questions = 300,
     seed: Seed = 0,
+    hard: Hard = False,
     workers: Workers = 2,
     json_out: Json = False,
 ) -> None:
     """Build a world: clips with sound, questions in the raw AVQA format, and truth.jsonl beside them.
 
-    Example: avcurate demo build -o demo-world --questions 300 --seed 1
+    Example: avcurate demo build -o hard-world --questions 300 --seed 1 --hard
     """
     from avcurate.demo.build import build_world
 
     with bar("clips", 0, "clips") as progress:
-        items = build_world(out, questions, seed, workers, lambda done, total: progress(done, total=total))
+        items = build_world(out, questions, seed, workers, lambda done, total: progress(done, total=total), hard=hard)
     facts = {
         "world": str(out),
         "questions": len(items),
@@ -55,6 +60,7 @@ def evaluate(
     n: Annotated[int, typer.Option("--n", help="Responses per setting.", min=1)] = 8,
     model: Annotated[str, typer.Option("--model", help="Checkpoint folder, or `embedded`.")] = "embedded",
     world: Annotated[Path | None, typer.Option("--world", help="Folder in which clips are kept and reused.")] = None,
+    hard: Hard = False,
     workers: Workers = 2,
     json_out: Json = False,
 ) -> None:
@@ -73,7 +79,9 @@ def evaluate(
     with tempfile.TemporaryDirectory(prefix="avcurate-world-") as scratch:
         folder = world or Path(scratch) / "world"
         with bar("clips", 0, "clips") as progress:
-            items = build_world(folder, questions, seed, workers, lambda done, total: progress(done, total=total))
+            items = build_world(
+                folder, questions, seed, workers, lambda done, total: progress(done, total=total), hard=hard
+            )
         engine = TransformersEngine(Checkpoint(model))
         engine.setup()
         with bar("questions", 3 * len(items), "requests") as progress:
@@ -85,14 +93,15 @@ def evaluate(
 
     from avcurate.report.terminal import console
 
-    results = Table("question type", "decided by", "A", "V", "AV", "responses", "as expected")
+    results = Table("question type", "decided by", "chance", "A", "V", "AV", "responses", "as expected")
     for r in rows:
         results.add_row(
             r["type"],
             r["evidence"],
+            f"{r['chance']:.2f}",
             *[f"{r[s]:.2f}" for s in ("a", "v", "av")],
             str(r["questions"]),
-            "yes" if r["as_it_should_be"] else "NO",
+            "" if hard else "yes" if r["as_it_should_be"] else "NO",
         )
     console().print(results)
 
@@ -189,19 +198,23 @@ def train_model(
     from avcurate.demo.train import TrainSpec, train
 
     spec = TrainSpec(seed=seed)
+    from avcurate.demo.world import CLIP_SECONDS, HARD_SECONDS
+
     changes = {"encoder_steps": encoder_steps, "lm_steps": lm_steps, "clips": clips}
     spec = replace(spec, **{k: v for k, v in changes.items() if v is not None})
     built = 0
-    with bar("clips", spec.clips, "clips") as progress:
+    with bar("clips", spec.clips + len(HARD_SECONDS) * spec.hard_clips, "clips") as progress:
 
         def tick(n: int) -> None:
             nonlocal built
             built += n
             progress(built)
 
-        bank = build_bank(work / "clips", spec.clips, seed, workers, tick)
+        folder = work / "clips"
+        banks = [build_bank(folder, spec.clips, seed, workers, tick, CLIP_SECONDS)]
+        banks += [build_bank(folder, spec.hard_clips, seed, workers, tick, s, hard=True) for s in HARD_SECONDS]
     with make_progress() as progress_bar, TrainLog(work, progress_bar) as log:
-        train(bank, out, work, spec, log.report)
+        train(banks, out, work, spec, log.report)
     typer.echo(f"Checkpoint: {out}; log and curve: {work}")
 
 

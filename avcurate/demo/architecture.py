@@ -17,9 +17,10 @@ import torch
 import transformers as hf
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from avcurate.demo.questions import TYPES, draft, reasoning
-from avcurate.demo.world import Kind, draw_picture, draw_sound
-from avcurate.prompts import COT, SEPARATE_THEN_FUSE
+from avcurate.demo.hard_questions import HARD_TYPES
+from avcurate.demo.questions import draft, reasoning
+from avcurate.demo.world import FORMS, Kind, draw_picture, draw_sound
+from avcurate.prompts import CAPTION, COT, HEAR, SEE, SEPARATE_THEN_FUSE
 from avcurate.store.atomic import write_json
 
 PATCH, MERGE, FRAME = 14, 2, 56
@@ -72,10 +73,10 @@ CHAT_TEMPLATE = (
 
 def _corpus() -> Iterator[str]:
     rng = random.Random(0)
-    for _ in range(4000):
-        kind = rng.choice(TYPES)
-        shape: Kind = "sequence" if kind.evidence == "both" else "group"
-        p, s = draw_picture(rng, shape), draw_sound(rng, shape)
+    for _ in range(6000):
+        kind = rng.choice(HARD_TYPES)
+        shape: Kind = rng.choice(("sequence", "group"))
+        p, s = draw_picture(rng, shape, FORMS), draw_sound(rng, shape)
         if not kind.fits(p, s):
             continue
         q = draft(kind, p, s, rng)
@@ -86,6 +87,7 @@ def _corpus() -> Iterator[str]:
         yield "user\n"
         yield "assistant\n"
         yield "Audio Visual Audio-Visual"
+        yield rng.choice((CAPTION, SEE, HEAR)).instruction
 
 
 def bpe_tokenizer(texts: Iterator[str], size: int, longest: int, **options: Any) -> Any:

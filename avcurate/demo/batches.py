@@ -6,16 +6,19 @@ Works on tokens and prompt layout; no media tensors, no optimiser.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from avcurate.demo.questions import TYPE_BY_NAME, Draft, draft, reasoning
-from avcurate.demo.world import Picture, Sound
-from avcurate.prompts import COT, SEPARATE_THEN_FUSE
+from avcurate.demo.bank import Bank
+from avcurate.demo.hard_questions import HARD_BY_NAME
+from avcurate.demo.questions import TYPE_BY_NAME, Draft, describe_picture, describe_sound, draft, reasoning
+from avcurate.demo.world import THINGS, TOGETHER, Picture, Sound
+from avcurate.prompts import CAPTION, COT, HEAR, SEE, SEPARATE_THEN_FUSE
 from avcurate.schema import PEM
 
 Settings = tuple[bool, bool]  # picture given, sound given
-AV, V, A = (True, True), (True, False), (False, True)
+AV, V, A, NOTHING = (True, True), (True, False), (False, True), (False, False)
 
 WEIGHTS = {
     "color": 1.0,
@@ -31,7 +34,17 @@ WEIGHTS = {
     "word": 1.4,
     "owner": 0.5,
 }
+HARD_WEIGHTS = {
+    **WEIGHTS,
+    "word": 0.7,
+    "visible": 1.2,
+    "audible": 1.2,
+    "match": 1.2,
+    "order": 1.2,
+    "order_both": 1.4,
+}
 FUSE_SHARE = 0.15
+CAPTION_SHARE = 0.08
 DECIDING_WEIGHT = 4.0
 LOOKUP_PAIRS = 4
 
@@ -66,34 +79,64 @@ def write_target(
     return f"<think>{seen} {heard}", f" {conclusion}</think><answer> {answer}</answer>", known
 
 
-def make_sequence(
-    tokenizer: Any,
-    pictures: list[Picture],
-    sounds: list[Sound],
-    by_kind: dict[str, tuple[list[int], list[int]]],
-    setting: Settings,
-    rng: random.Random,
-) -> Sequence:
-    """One random question about one random pair of picture and sound, with its target."""
-    name = rng.choices(tuple(WEIGHTS), tuple(WEIGHTS.values()))[0]
-    kind = TYPE_BY_NAME[name]
-    family = "sequence" if kind.evidence == "both" else "group"
-    if name in ("shape", "motion", "word", "owner") and rng.random() < 0.3:
-        family = "sequence"
-    while True:
-        i, k = rng.choice(by_kind[family][0]), rng.choice(by_kind[family][1])
-        if kind.fits(pictures[i], sounds[k]):
-            break
-    q = draft(kind, pictures[i], sounds[k], rng)
-    fuse = rng.random() < FUSE_SHARE
-    prompt = (SEPARATE_THEN_FUSE if fuse else COT).render(q.text, q.choices)
-    shown = (pictures[i] if setting[0] else None, sounds[k] if setting[1] else None)
-    perceived, decided, known = write_target(q, *shown, rng, fuse)
-    head = tokenizer.encode(f"{prompt}<|im_end|>\n<|im_start|>assistant\n")
-    body = tokenizer.encode(perceived)
-    tail = tokenizer.encode(f"{decided}<|im_end|>")
-    weights = [0.0] * len(head) + [1.0] * len(body) + [DECIDING_WEIGHT if known else 1.0] * len(tail)
-    return Sequence(i, k, head + body + tail, weights)
+class Lessons:
+    """Random questions, and captions asked for, about random pairs of a bank's pictures and sounds."""
+
+    def __init__(self, tokenizer: Any, bank: Bank) -> None:
+        self.tokenizer, self.bank = tokenizer, bank
+        self.types = HARD_BY_NAME if bank.hard else TYPE_BY_NAME
+        self.weights = HARD_WEIGHTS if bank.hard else WEIGHTS
+        self.pictures = _by_kind(bank.pictures)
+        self.sounds = _by_kind(bank.sounds)
+        self.voices: dict[str, list[int]] = {}
+        for i, sound in enumerate(bank.sounds):
+            if sound.kind == "group":
+                self.voices.setdefault(sound.timbres[0], []).append(i)
+
+    def make(self, setting: Settings, rng: random.Random) -> Sequence:
+        """One sequence under a setting, with its target."""
+        if rng.random() < CAPTION_SHARE:
+            return self._caption(setting, rng)
+        name = rng.choices(tuple(self.weights), tuple(self.weights.values()))[0]
+        kind = self.types[name]
+        family = "sequence" if name in ("color_when", "sound_when", "order", "order_both") else "group"
+        if name in ("shape", "motion", "visible", "word", "owner") and rng.random() < 0.3:
+            family = "sequence"
+        while True:
+            i, k = self._pair(family, rng)
+            if kind.fits(self.bank.pictures[i], self.bank.sounds[k]):
+                break
+        q = draft(kind, self.bank.pictures[i], self.bank.sounds[k], rng)
+        fuse = rng.random() < FUSE_SHARE
+        prompt = (SEPARATE_THEN_FUSE if fuse else COT).render(q.text, q.choices)
+        perceived, decided, known = write_target(q, *self._shown(i, k, setting), rng, fuse)
+        head, body, tail = self._tokens(prompt, perceived, f"{decided}<|im_end|>")
+        weights = [0.0] * len(head) + [1.0] * len(body) + [DECIDING_WEIGHT if known else 1.0] * len(tail)
+        return Sequence(i, k, head + body + tail, weights)
+
+    def _caption(self, setting: Settings, rng: random.Random) -> Sequence:
+        i, k = self._pair("group" if rng.random() < 0.6 else "sequence", rng)
+        picture, sound = self._shown(i, k, setting)
+        prompt = rng.choice((CAPTION, SEE, HEAR))
+        parts = [] if prompt is HEAR else [describe_picture(picture)]
+        parts += [] if prompt is SEE else [describe_sound(sound)]
+        head, body, tail = self._tokens(prompt.render("", ()), " ".join(parts), "<|im_end|>")
+        return Sequence(i, k, head + body + tail, [0.0] * len(head) + [1.0] * len(body + tail))
+
+    def _pair(self, family: str, rng: random.Random) -> tuple[int, int]:
+        """A picture and a sound; in the hard world the thing that is seen is often heard."""
+        i, k = rng.choice(self.pictures[family]), rng.choice(self.sounds[family])
+        shape = self.bank.pictures[i].shape
+        if family == "group" and shape in THINGS and rng.random() < TOGETHER:
+            k = rng.choice(self.voices[shape])
+        return i, k
+
+    def _shown(self, i: int, k: int, setting: Settings) -> tuple[Picture | None, Sound | None]:
+        return (self.bank.pictures[i] if setting[0] else None, self.bank.sounds[k] if setting[1] else None)
+
+    def _tokens(self, prompt: str, body: str, tail: str) -> tuple[list[int], list[int], list[int]]:
+        head = f"{prompt}<|im_end|>\n<|im_start|>assistant\n"
+        return self.tokenizer.encode(head), self.tokenizer.encode(body), self.tokenizer.encode(tail)
 
 
 def make_lookup(vocabulary: list[int], comma: int, rng: random.Random) -> list[int]:
@@ -107,12 +150,5 @@ def make_lookup(vocabulary: list[int], comma: int, rng: random.Random) -> list[i
     return [t for x, y in pairs for t in (x, y, comma)] + list(rng.choice(pairs))
 
 
-def split_by_kind(pictures: list[Picture], sounds: list[Sound]) -> dict[str, tuple[list[int], list[int]]]:
-    """Rows of the bank by kind: (pictures, sounds) of groups and of sequences."""
-    return {
-        kind: (
-            [i for i, p in enumerate(pictures) if p.kind == kind],
-            [i for i, s in enumerate(sounds) if s.kind == kind],
-        )
-        for kind in ("group", "sequence")
-    }
+def _by_kind(specs: Iterable[Picture | Sound]) -> dict[str, list[int]]:
+    return {kind: [i for i, x in enumerate(specs) if x.kind == kind] for kind in ("group", "sequence")}

@@ -12,8 +12,19 @@ from typing import Any
 
 from avcurate.demo.captions import evidence, hear, see
 from avcurate.demo.clips import write_clip
-from avcurate.demo.questions import TYPE_BY_NAME, TYPES, Draft, conflicts, draft
-from avcurate.demo.world import Clip, Kind, draw_picture, draw_sound
+from avcurate.demo.hard_questions import HARD_TYPES
+from avcurate.demo.questions import TYPE_BY_NAME, TYPES, Draft, QuestionType, conflicts, draft
+from avcurate.demo.world import (
+    FORMS,
+    HARD_SECONDS,
+    Clip,
+    Kind,
+    draw_hearing,
+    draw_picture,
+    draw_sight,
+    draw_sound,
+    draw_voice,
+)
 from avcurate.errors import UserError
 from avcurate.schema import PEM
 from avcurate.seeds import derive_seed
@@ -56,11 +67,16 @@ class Item:
             "conflict": conflicts(self.clip.picture, self.clip.sound),
             "picture": asdict(self.clip.picture),
             "sound": asdict(self.clip.sound),
+            "seconds": self.clip.seconds,
+            "sight": asdict(self.clip.sight),
+            "hearing": asdict(self.clip.hearing),
         }
 
 
-def draw_world(questions: int, seed: int) -> list[Item]:
+def draw_world(questions: int, seed: int, hard: bool = False) -> list[Item]:
     """All questions of a world, deterministic in its seed; no clip is shared with another seed's world."""
+    if hard:
+        return _draw_hard_world(questions, seed)
     items: list[Item] = []
     index = 0
     while len(items) < questions:
@@ -77,6 +93,41 @@ def draw_world(questions: int, seed: int) -> list[Item]:
                 items.append(Item(len(items), clip, draft(TYPE_BY_NAME[name], clip.picture, clip.sound, rng)))
         index += 1
     return items
+
+
+def _draw_hard_world(questions: int, seed: int) -> list[Item]:
+    items: list[Item] = []
+    index = 0
+    while len(items) < questions:
+        rng = random.Random(derive_seed("demo-world", WORLD_VERSION, "hard", seed, index))
+        seconds = rng.choice(HARD_SECONDS)
+        kind: Kind = "sequence" if rng.random() < 0.4 else "group"
+        picture = draw_picture(rng, kind, FORMS)
+        clip = Clip(
+            f"hard_{seed}_{index:05d}",
+            picture,
+            draw_voice(rng, picture) if kind == "group" else draw_sound(rng, kind),
+            derive_seed("demo-clip", WORLD_VERSION, "hard", seed, index),
+            seconds,
+            draw_sight(rng, seconds),
+            draw_hearing(rng),
+        )
+        for chosen in _pick_hard_types(clip, rng):
+            if len(items) < questions:
+                items.append(Item(len(items), clip, draft(chosen, picture, clip.sound, rng)))
+        index += 1
+    return items
+
+
+def _pick_hard_types(clip: Clip, rng: random.Random) -> list[QuestionType]:
+    """One question that the picture decides, one that the sound decides, and one of the rest that fit."""
+    fitting = [t for t in HARD_TYPES if t.fits(clip.picture, clip.sound)]
+    visual = rng.choice([t for t in fitting if t.evidence == "visual"])
+    audio = [t for t in fitting if t.evidence == "audio"]
+    chosen = [visual, *([rng.choice(audio)] if audio else [])]
+    rest = [t for t in fitting if t not in chosen]
+    both = [t for t in rest if t.evidence == "both"]
+    return [*chosen, rng.choice(both if both and rng.random() < 0.6 else rest)]
 
 
 def _pick_types(clip: Clip, rng: random.Random) -> list[str]:
@@ -98,6 +149,7 @@ def build_world(
     seed: int,
     workers: int,
     tick: Callable[[int, int], None] = lambda done, total: None,
+    hard: bool = False,
 ) -> list[Item]:
     """Write the world: ``questions.json``, ``benchmark.json`` (with PEMs), ``captions.jsonl``, ``truth.jsonl``,
     ``clips/`` and ``world.json``.
@@ -107,7 +159,7 @@ def build_world(
     Raises:
         UserError: the folder holds another world.
     """
-    facts = {"world_version": WORLD_VERSION, "seed": seed, "questions": questions}
+    facts = {"world_version": WORLD_VERSION, "seed": seed, "questions": questions} | ({"hard": True} if hard else {})
     marker = out / "world.json"
     if marker.exists() and json.loads(marker.read_text()) != facts:
         raise UserError(f"{out} holds another world: {marker.read_text().strip()}", "Give a new folder with -o.")
@@ -116,7 +168,7 @@ def build_world(
     clips_folder = out / "clips"
     clips_folder.mkdir(parents=True, exist_ok=True)
     write_json(marker, facts)
-    items = draw_world(questions, seed)
+    items = draw_world(questions, seed, hard)
     clips = list({item.clip.name: item.clip for item in items}.values())
     jobs = [(c, clips_folder / f"{c.name}.mp4") for c in clips]
     with multiprocessing.get_context("spawn").Pool(workers) as pool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from avcurate.demo.render import FPS, SAMPLE_RATE, SIZE, render_picture, render_sound
-from avcurate.demo.world import CLIP_SECONDS, Clip
+from avcurate.demo.world import Clip
 from avcurate.errors import UserError
 from avcurate.media import child
 
@@ -21,8 +21,8 @@ def write_clip(clip: Clip, path: Path) -> None:
     The encoder runs with one thread and bit-exact flags, so the same clip gives the same bytes
     with the same ffmpeg build. No metadata of the clip is written into the file.
     """
-    frames = render_picture(clip.picture, clip.seed)
-    samples = render_sound(clip.sound, clip.seed)
+    frames = render_picture(clip.picture, clip.seed, clip.seconds, clip.sight)
+    samples = render_sound(clip.sound, clip.seed, clip.seconds, clip.hearing)
     with tempfile.TemporaryDirectory(prefix="avcurate-demo-") as scratch:
         sound_file = Path(scratch, "sound.wav")
         with wave.open(str(sound_file), "wb") as f:
@@ -37,7 +37,7 @@ def write_clip(clip: Clip, path: Path) -> None:
             *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{SIZE}x{SIZE}", "-r", str(FPS), "-i", "pipe:0"),
             *("-i", f"file:{sound_file}"),
             *("-c:v", "libx264", "-preset", "veryfast", "-crf", "26", "-pix_fmt", "yuv420p", "-threads", "1"),
-            *("-c:a", "aac", "-b:a", "64k", "-t", str(CLIP_SECONDS)),
+            *("-c:a", "aac", "-b:a", "64k", "-t", str(clip.seconds)),
             *(
                 "-map_metadata",
                 "-1",

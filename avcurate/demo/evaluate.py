@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from avcurate.demo.build import Item
-from avcurate.demo.questions import N_CHOICES, TYPES
+from avcurate.demo.hard_questions import HARD_TYPES
 from avcurate.engines.base import Engine, Reply, Request, Sampling
 from avcurate.media.ablate import show
 from avcurate.media.cache import ClipCache
@@ -37,6 +37,7 @@ class Cell:
     right: int = 0
     asked: int = 0
     unreadable: int = 0
+    chance: float = 0.0
 
 
 class _Everything:
@@ -97,6 +98,7 @@ def evaluate(
             for response in reply.responses:
                 answer = parse_answer(response.text, draft.choices)
                 cell.asked += 1
+                cell.chance += 1 / len(draft.choices)
                 cell.right += is_correct(answer, draft.answer)
                 cell.unreadable += answer is None
             tick(done)
@@ -115,7 +117,7 @@ def table(cells: dict[tuple[str, Setting], Cell]) -> list[dict[str, Any]]:
 
 
 def _rows(cells: dict[tuple[str, Setting], Cell]) -> Iterator[dict[str, Any]]:
-    for kind in TYPES:
+    for kind in HARD_TYPES:
         if (kind.name, Setting.AV) not in cells:
             continue
         row: dict[str, Any] = {"type": kind.name, "evidence": kind.evidence}
@@ -127,7 +129,8 @@ def _rows(cells: dict[tuple[str, Setting], Cell]) -> Iterator[dict[str, Any]]:
             if setting in PRESENT[kind.evidence]:
                 good &= accuracy > 0.9
             else:
-                good &= abs(accuracy - 1 / N_CHOICES) <= 0.1
-        row["questions"] = cells[kind.name, Setting.AV].asked
+                good &= abs(accuracy - cell.chance / max(1, cell.asked)) <= 0.1
+        av = cells[kind.name, Setting.AV]
+        row["questions"], row["chance"] = av.asked, round(av.chance / max(1, av.asked), 4)
         row["as_it_should_be"] = good
         yield row

@@ -228,6 +228,8 @@ TYPES: tuple[QuestionType, ...] = (
     ),
 )
 TYPE_BY_NAME = {t.name: t for t in TYPES}
+# their reasoning lays sound and picture side by side, slot by slot
+LOOKUPS = ("color_when", "sound_when")
 
 
 def conflicts(p: Picture, s: Sound) -> bool:
@@ -262,7 +264,7 @@ def reasoning(q: Draft, p: Picture | None, s: Sound | None, rng: random.Random) 
     if not known:
         answer = rng.choice(q.choices)
         return seen, heard, f"I guess {answer}.", answer
-    if q.evidence == "both":
+    if q.type in LOOKUPS:
         assert p is not None and s is not None
         return seen, heard, _fuse(q.type, p, s, answer), answer
     return seen, heard, f"So {answer}.", answer

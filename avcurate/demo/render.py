@@ -9,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from avcurate.demo.world import CLIP_SECONDS, SLOTS, Picture, Sound
+from avcurate.demo.degrade import cover, drown
+from avcurate.demo.pictograms import distance
+from avcurate.demo.world import CLEAN, CLEAR, CLIP_SECONDS, SLOTS, Hearing, Picture, Sight, Sound
 
 SIZE = 112
 FPS = 8
@@ -24,14 +26,14 @@ _RGB = {
 _STEP = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "up": (0.0, -1.0), "down": (0.0, 1.0)}
 
 
-def render_picture(picture: Picture, seed: int) -> NDArray[np.uint8]:
+def render_picture(picture: Picture, seed: int, seconds: int = CLIP_SECONDS, sight: Sight = CLEAR) -> NDArray[np.uint8]:
     """Frames of the picture.
 
     Returns:
-        uint8 array (CLIP_SECONDS * FPS, SIZE, SIZE, 3), RGB. Shapes drift and re-enter at the other edge.
+        uint8 array (seconds * FPS, SIZE, SIZE, 3), RGB. Shapes drift and re-enter at the other edge.
     """
     rng = np.random.default_rng([seed, 1])
-    n_frames = CLIP_SECONDS * FPS
+    n_frames = seconds * FPS
     level = rng.uniform(70, 180)
     texture = rng.normal(0, 7, (SIZE, SIZE, 1))
     frames = np.empty((n_frames, SIZE, SIZE, 3), np.float32)
@@ -47,11 +49,20 @@ def render_picture(picture: Picture, seed: int) -> NDArray[np.uint8]:
         color = np.array(_RGB[picture.colors[t * SLOTS // n_frames]]) * shade
         for center, r in zip(centers, radius, strict=True):
             cx, cy = (center + step * t) % SIZE
-            dx = (xx - cx + SIZE / 2) % SIZE - SIZE / 2
-            dy = (yy - cy + SIZE / 2) % SIZE - SIZE / 2
-            mask = np.clip(0.5 - _distance(picture.shape, dx, dy, r), 0, 1)[..., None]
-            frames[t] = frames[t] * (1 - mask) + (color + rng.normal(0, 4)) * mask
+            near = np.ix_(_near(cy, r), _near(cx, r))
+            dx = (xx[near] - cx + SIZE / 2) % SIZE - SIZE / 2
+            dy = (yy[near] - cy + SIZE / 2) % SIZE - SIZE / 2
+            mask = np.clip(0.5 - distance(picture.shape, dx, dy, r), 0, 1)[..., None] * sight.contrast
+            frames[t][near] = frames[t][near] * (1 - mask) + (color + rng.normal(0, 4)) * mask
+    if sight != CLEAR:
+        cover(frames, sight, seed, FPS)
     return np.clip(frames, 0, 255).astype(np.uint8)
+
+
+def _near(center: float, r: float) -> NDArray[np.int64]:
+    """Rows or columns that a form of radius ``r`` may touch, on the torus; each once."""
+    reach = min(SIZE // 2, int(r * 1.3) + 2)
+    return np.arange(int(center) - reach, int(center) + reach) % SIZE
 
 
 def _centers(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -63,31 +74,15 @@ def _centers(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
     return np.asarray(base + rng.uniform(0, SIZE, 2) + rng.uniform(-3, 3, (count, 2)))
 
 
-def _distance(shape: str, dx: NDArray[np.float32], dy: NDArray[np.float32], r: float) -> NDArray[np.float32]:
-    """Signed distance in pixels from the outline, negative inside."""
-    ax, ay = np.abs(dx), np.abs(dy)
-    if shape == "ring":
-        return np.asarray(np.abs(np.hypot(dx, dy) - r * 0.78) - r * 0.22)
-    if shape == "square":
-        return np.asarray(np.maximum(ax, ay) - r * 0.86)
-    if shape == "triangle":
-        return np.asarray(np.maximum(ax * 0.87 + dy * 0.5, -dy) - r * 0.55)
-    arm = r * 0.3
-    return np.asarray(np.maximum(np.minimum(ax, ay) - arm, np.maximum(ax, ay) - r))
-
-
-def render_sound(sound: Sound, seed: int) -> NDArray[np.float32]:
+def render_sound(sound: Sound, seed: int, seconds: int = CLIP_SECONDS, hearing: Hearing = CLEAN) -> NDArray[np.float32]:
     """Samples of the sound.
 
     Returns:
-        float32 array (CLIP_SECONDS * SAMPLE_RATE,), mono, in [-1, 1].
+        float32 array (seconds * SAMPLE_RATE,), mono, in [-1, 1].
     """
-    rng = np.random.default_rng([seed, 2])
-    total = CLIP_SECONDS * SAMPLE_RATE
-    noise = rng.normal(0, 1, total)
-    wave = np.convolve(noise, [0.5, 0.3, 0.2], "same") * 10 ** (rng.uniform(-52, -40) / 20)
-    onsets, length = _onsets(sound, rng)
-    gain = rng.uniform(0.35, 0.7)
+    wave, onsets, length, rng = _begin(sound, seed, seconds)
+    total = len(wave)
+    gain = rng.uniform(0.35, 0.7) * hearing.level
     voices = {t: np.random.default_rng([seed, 3, i]) for i, t in enumerate(sound.timbres)}
     pitch = {t: v.uniform(0.85, 1.15) for t, v in voices.items()}
     for i, onset in enumerate(onsets):
@@ -96,16 +91,38 @@ def render_sound(sound: Sound, seed: int) -> NDArray[np.float32]:
         start = int(onset * SAMPLE_RATE)
         stop = min(total, start + len(event))
         wave[start:stop] += gain * event[: stop - start]
+    if hearing != CLEAN:
+        drown(wave, hearing, seed, SAMPLE_RATE)
     return np.clip(wave, -1, 1).astype(np.float32)
 
 
-def _onsets(sound: Sound, rng: np.random.Generator) -> tuple[NDArray[np.float64], float]:
+def events(sound: Sound, seed: int, seconds: int = CLIP_SECONDS) -> list[tuple[str, float, float]]:
+    """What sounds when in :func:`render_sound`: (timbre, start, end) of each event, in seconds."""
+    _, onsets, length, _ = _begin(sound, seed, seconds)
+    return [
+        (sound.timbres[i % len(sound.timbres)], float(onset), min(float(onset) + length, seconds))
+        for i, onset in enumerate(onsets)
+    ]
+
+
+def _begin(
+    sound: Sound, seed: int, seconds: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float, np.random.Generator]:
+    """The background, where events start and how long they last, and the generator as it stands then."""
+    rng = np.random.default_rng([seed, 2])
+    noise = rng.normal(0, 1, seconds * SAMPLE_RATE)
+    wave = np.convolve(noise, [0.5, 0.3, 0.2], "same") * 10 ** (rng.uniform(-52, -40) / 20)
+    onsets, length = _onsets(sound, seconds, rng)
+    return np.asarray(wave, np.float64), onsets, length, rng
+
+
+def _onsets(sound: Sound, seconds: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], float]:
     """Start of each event in seconds, and how long each event lasts."""
     if sound.kind == "sequence":
-        slot = CLIP_SECONDS / SLOTS
+        slot = seconds / SLOTS
         return np.arange(SLOTS) * slot + rng.uniform(0.05, 0.2, SLOTS), rng.uniform(0.6, 0.75)
     if sound.rhythm is None:
-        room = CLIP_SECONDS - 0.5
+        room = seconds - 0.5
         gap = 0.65
         free = np.sort(rng.uniform(0, room - gap * (sound.count - 1), sound.count))
         return free + gap * np.arange(sound.count), rng.uniform(0.26, 0.36)
@@ -117,7 +134,7 @@ def _onsets(sound: Sound, rng: np.random.Generator) -> tuple[NDArray[np.float64]
     }[sound.rhythm]
     spaced = np.array(gaps) * rng.uniform(0.93, 1.12) + rng.uniform(-0.04, 0.04, 3)
     onsets = np.concatenate([[0.0], np.cumsum(spaced)])
-    return onsets + rng.uniform(0, CLIP_SECONDS - 0.4 - onsets[-1]), rng.uniform(0.2, 0.27)
+    return onsets + rng.uniform(0, seconds - 0.4 - onsets[-1]), rng.uniform(0.2, 0.27)
 
 
 def _event(timbre: str, seconds: float, pitch: float, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -10,20 +10,33 @@ from torch import Tensor, nn
 
 from avcurate.demo.architecture import FRAME, MERGE, PATCH, VIDEO_SIZE
 from avcurate.demo.bank import Bank
-from avcurate.demo.world import COLORS, MAX_COUNT, MOTIONS, RHYTHMS, SHAPES, SLOTS, TIMBRES, Picture, Sound
+from avcurate.demo.world import (
+    CLIP_SECONDS,
+    COLORS,
+    FORMS,
+    MAX_COUNT,
+    MOTIONS,
+    RHYTHMS,
+    SLOTS,
+    TIMBRES,
+    Picture,
+    Sound,
+)
 
 IGNORE = -100
-VIDEO_TOKENS, AUDIO_TOKENS, MEL_FRAMES = 16, 32, 128
+# for each second of a clip
+VIDEO_TOKENS, AUDIO_TOKENS, MEL_FRAMES = 4, 8, 32
 
 
 class Features:
-    """Inputs of the towers for a bank: frames and log-mel, computed once by the real processor.
+    """Inputs of the towers for a bank of clips of S seconds: frames and log-mel, computed once by the real processor.
 
-    ``frames`` is float16 (N, 8, 3, 56, 56), normalised; ``mels`` float16 (M, bands, 128).
+    ``frames`` is float16 (N, 2 S, 3, 56, 56), normalised; ``mels`` float16 (M, bands, 32 S).
     """
 
     def __init__(self, bank: Bank, processor: Any) -> None:
         frames, mels = [], []
+        self.seconds = bank.seconds
         for start in range(0, len(bank.frames), 50):
             out = processor.video_processor(
                 videos=list(bank.frames[start : start + 50]),
@@ -32,7 +45,7 @@ class Features:
                 return_tensors="pt",
             )
             self.grid = out["video_grid_thw"][:1]
-            frames.append(unpatch(out["pixel_values_videos"]).half())
+            frames.append(unpatch(out["pixel_values_videos"], bank.seconds).half())
         for start in range(0, len(bank.audio), 50):
             sounds = processor.feature_extractor(
                 list(bank.audio[start : start + 50].astype(np.float32) / 32767),
@@ -41,7 +54,7 @@ class Features:
                 return_attention_mask=True,
                 return_tensors="pt",
             )
-            mels.append(sounds["input_features"][:, :, :MEL_FRAMES].half())
+            mels.append(sounds["input_features"][:, :, : MEL_FRAMES * bank.seconds].half())
         self.frames = torch.cat(frames)
         self.mels = torch.cat(mels)
 
@@ -50,42 +63,42 @@ _CELLS = FRAME // PATCH // MERGE
 
 
 def patch(frames: Tensor) -> Tensor:
-    """(B, 8, 3, 56, 56) frames to the (B, 64, 1176) patches that Qwen2-VL's processor makes."""
+    """(B, 2 S, 3, 56, 56) frames to the (B, 16 S, 1176) patches that Qwen2-VL's processor makes."""
     b, t = frames.shape[:2]
     cut = frames.reshape(b, t // 2, 2, 3, _CELLS, MERGE, PATCH, _CELLS, MERGE, PATCH)
     return cut.permute(0, 1, 4, 7, 5, 8, 3, 2, 6, 9).reshape(b, -1, 3 * 2 * PATCH * PATCH)
 
 
-def unpatch(patches: Tensor) -> Tensor:
-    """The inverse of :func:`patch`, from patches of clips of four seconds laid end to end."""
-    cut = patches.reshape(-1, SLOTS, _CELLS, _CELLS, MERGE, MERGE, 3, 2, PATCH, PATCH)
-    return cut.permute(0, 1, 7, 6, 2, 4, 8, 3, 5, 9).reshape(-1, 2 * SLOTS, 3, FRAME, FRAME)
+def unpatch(patches: Tensor, seconds: int) -> Tensor:
+    """The inverse of :func:`patch`, from patches of clips of equal length laid end to end."""
+    cut = patches.reshape(-1, seconds, _CELLS, _CELLS, MERGE, MERGE, 3, 2, PATCH, PATCH)
+    return cut.permute(0, 1, 7, 6, 2, 4, 8, 3, 5, 9).reshape(-1, 2 * seconds, 3, FRAME, FRAME)
 
 
 def see(model: Any, pixels: Tensor, grid: Tensor) -> Tensor:
-    """Vision tower: (B, 64, 1176) pixels to (B, 16, hidden)."""
+    """Vision tower: (B, 16 S, 1176) pixels to (B, 4 S, hidden)."""
     flat = model.visual(pixels.reshape(-1, pixels.shape[-1]), grid_thw=grid.expand(len(pixels), -1))
     out = flat.pooler_output if hasattr(flat, "pooler_output") else flat
-    return out.reshape(len(pixels), VIDEO_TOKENS, -1)  # type: ignore[no-any-return]
+    return out.reshape(len(pixels), -1, out.shape[-1])  # type: ignore[no-any-return]
 
 
 def hear(model: Any, mels: Tensor) -> Tensor:
-    """Audio tower: (B, bands, 128) log-mel to (B, 32, hidden)."""
-    lengths = torch.full((len(mels),), MEL_FRAMES, dtype=torch.long)
+    """Audio tower: (B, bands, 32 S) log-mel to (B, 8 S, hidden)."""
+    lengths = torch.full((len(mels),), mels.shape[-1], dtype=torch.long)
     after_cnn = (lengths - 1) // 2 + 1
     flat = mels.permute(1, 0, 2).reshape(mels.shape[1], -1)
     out = model.audio_tower(flat, feature_lens=lengths, aftercnn_lens=after_cnn).last_hidden_state
-    return out.reshape(len(mels), AUDIO_TOKENS, -1)  # type: ignore[no-any-return]
+    return out.reshape(len(mels), -1, out.shape[-1])  # type: ignore[no-any-return]
 
 
 class Heads(nn.Module):
-    """Linear read-outs of the towers, discarded after phase one."""
+    """Linear read-outs of whole clips of the easy world, discarded after phase one."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        video, audio = hidden * SLOTS, hidden * AUDIO_TOKENS
+        video, audio = hidden * SLOTS, hidden * AUDIO_TOKENS * CLIP_SECONDS
         self.color = nn.Linear(hidden, len(COLORS))
-        self.shape = nn.Linear(video, len(SHAPES))
+        self.shape = nn.Linear(video, len(FORMS))
         self.motion = nn.Linear(video, len(MOTIONS))
         self.count = nn.Linear(video, MAX_COUNT)
         self.timbre = nn.Linear(hidden, len(TIMBRES))
@@ -114,7 +127,7 @@ def targets(pictures: list[Picture], sounds: list[Sound]) -> dict[str, Tensor]:
     group = [s.kind == "group" for s in sounds]
     rows: dict[str, list[int]] = {
         "color": [COLORS.index(c) for p in pictures for c in p.colors],
-        "shape": [SHAPES.index(p.shape) for p in pictures],
+        "shape": [FORMS.index(p.shape) for p in pictures],
         "motion": [MOTIONS.index(p.motion) for p in pictures],
         "count": [p.count - 1 for p in pictures],
         "timbre": [TIMBRES.index(s.timbres[0]) if g else IGNORE for s, g in zip(sounds, group, strict=True)],
@@ -126,6 +139,46 @@ def targets(pictures: list[Picture], sounds: list[Sound]) -> dict[str, Tensor]:
         "sound_count": [s.count - 1 if g else IGNORE for s, g in zip(sounds, group, strict=True)],
         "rhythm": [RHYTHMS.index(s.rhythm) if s.rhythm else IGNORE for s in sounds],
     }
+    return {k: torch.tensor(v) for k, v in rows.items()}
+
+
+class Moments(nn.Module):
+    """Linear read-outs of each second of picture and each token of sound, for clips of any length; discarded too."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.color = nn.Linear(hidden, len(COLORS))
+        self.shape = nn.Linear(hidden, len(FORMS))
+        self.motion = nn.Linear(hidden, len(MOTIONS))
+        self.count = nn.Linear(hidden, MAX_COUNT)
+        self.sounding = nn.Linear(hidden, len(TIMBRES) + 1)
+        self.start = nn.Linear(hidden, 2)
+
+    def forward(self, seen: Tensor, heard: Tensor) -> dict[str, Tensor]:
+        """Logits from (B, 4 S, hidden) and (B, 8 S, hidden), seconds and tokens of all clips end to end."""
+        seconds = seen.reshape(-1, VIDEO_TOKENS, seen.shape[-1]).mean(1)
+        tokens = heard.flatten(0, 1)
+        pictures = {k: getattr(self, k)(seconds) for k in ("color", "shape", "motion", "count")}
+        return pictures | {"sounding": self.sounding(tokens), "start": self.start(tokens)}
+
+
+def moments(pictures: list[Picture], events: list[list[tuple[str, float, float]]], seconds: int) -> dict[str, Tensor]:
+    """Class indices for :class:`Moments`: what is seen each second, what sounds at each token, and where it starts."""
+    at = range(seconds)
+    rows: dict[str, list[int]] = {
+        "color": [COLORS.index(p.colors[t * SLOTS // seconds]) for p in pictures for t in at],
+        "shape": [FORMS.index(p.shape) for p in pictures for _ in at],
+        "motion": [MOTIONS.index(p.motion) for p in pictures for _ in at],
+        "count": [p.count - 1 for p in pictures for _ in at],
+        "sounding": [],
+        "start": [],
+    }
+    for played in events:
+        for token in range(AUDIO_TOKENS * seconds):
+            first, last = token / AUDIO_TOKENS, (token + 1) / AUDIO_TOKENS
+            heard = [t for t, start, end in played if min(last, end) - max(first, start) > 0.5 * (last - first)]
+            rows["sounding"].append(TIMBRES.index(heard[0]) if heard else len(TIMBRES))
+            rows["start"].append(int(any(first <= start < last for _, start, _ in played)))
     return {k: torch.tensor(v) for k, v in rows.items()}
 
 
@@ -143,7 +196,7 @@ def augment(frames: Tensor, mels: Tensor, generator: torch.Generator) -> tuple[T
 
 @torch.no_grad()
 def perceive(model: Any, features: Features) -> tuple[Tensor, Tensor]:
-    """Tower outputs of the whole bank: (N, 16, hidden) and (M, 32, hidden)."""
+    """Tower outputs of the whole bank: (N, 4 S, hidden) and (M, 8 S, hidden)."""
     seen = [see(model, patch(f.float()), features.grid) for f in torch.split(features.frames, 100)]
     heard = [hear(model, m.float()) for m in torch.split(features.mels, 100)]
     return torch.cat(seen), torch.cat(heard)

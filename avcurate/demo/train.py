@@ -11,27 +11,35 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avcurate.demo.architecture import make_config, make_processor, make_thinker, make_tokenizer, save_checkpoint
+from avcurate.demo.architecture import (
+    FRAME,
+    VIDEO_SIZE,
+    make_config,
+    make_processor,
+    make_thinker,
+    make_tokenizer,
+    save_checkpoint,
+)
 from avcurate.demo.bank import Bank
-from avcurate.demo.batches import AV, A, Settings, V, make_lookup, make_sequence, split_by_kind
+from avcurate.demo.batches import AV, NOTHING, A, Lessons, Settings, V, make_lookup
 from avcurate.demo.towers import (
-    AUDIO_TOKENS,
     IGNORE,
-    MEL_FRAMES,
-    VIDEO_TOKENS,
     Features,
     Heads,
+    Moments,
     augment,
     hear,
+    moments,
     patch,
     perceive,
     see,
@@ -41,6 +49,7 @@ from avcurate.errors import UserError
 from avcurate.seeds import derive_seed
 from avcurate.store.atomic import write_atomic, write_text
 
+INTERLEAVED_SHARE = 0.3
 Report = Callable[[str, int, int, dict[str, float]], None]
 
 
@@ -49,15 +58,17 @@ class TrainSpec:
     """The recipe of the shipped checkpoint. Batch sizes in clips and in sequences."""
 
     seed: int = 0
-    clips: int = 4000
-    encoder_steps: int = 1000
-    encoder_batch: int = 64
+    clips: int = 2400
+    hard_clips: int = 320
+    encoder_steps: int = 900
+    encoder_batch: int = 40
+    hard_batch: int = 12
     encoder_lr: float = 1e-3
     lookup_steps: int = 600
     lookup_batch: int = 160
     lookup_lr: float = 2e-3
     lm_steps: int = 1600
-    lm_batch: int = 48
+    lm_batch: int = 36
     lm_lr: float = 1.5e-3
     warmup: int = 60
     checkpoint_every: int = 200
@@ -106,46 +117,75 @@ def _rate(step: int, steps: int, peak: float, warmup: int) -> float:
     return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))))
 
 
-def train_encoders(model: Any, features: Features, bank: Bank, spec: TrainSpec, work: Path, report: Report) -> None:
-    """Phase one: the towers, read out by linear heads."""
-    heads = Heads(model.config.text_config.hidden_size)
-    towers = nn.ModuleList([model.visual, model.audio_tower, heads])
+@dataclass(frozen=True)
+class Material:
+    """A bank, and what the towers are given of it."""
+
+    bank: Bank
+    features: Features
+
+
+def train_encoders(model: Any, materials: list[Material], spec: TrainSpec, work: Path, report: Report) -> None:
+    """Phase one: the towers, read out by linear heads; each step sees the easy world and one length of the hard one."""
+    heads, dense = (kind(model.config.text_config.hidden_size) for kind in (Heads, Moments))
+    towers = nn.ModuleList([model.visual, model.audio_tower, heads, dense])
+    easy, *hard = materials
+
+    def read(material: Material, size: int, generator: torch.Generator) -> dict[str, tuple[Tensor, Tensor]]:
+        bank, features = material.bank, material.features
+        seen = torch.randint(len(features.frames), (size,), generator=generator)
+        heard = torch.randint(len(features.mels), (size,), generator=generator)
+        frames, mels = augment(features.frames[seen].float(), features.mels[heard].float(), generator)
+        tokens = see(model, patch(frames), features.grid), hear(model, mels)
+        pictures = [bank.pictures[i] for i in seen.tolist()]
+        labels = moments(pictures, [bank.events[i] for i in heard.tolist()], bank.seconds)
+        pairs = {f"dense_{k}": (x, labels[k]) for k, x in dense(*tokens).items()}
+        if bank.hard:
+            return {f"hard_{k}": v for k, v in pairs.items()}
+        whole = targets(pictures, [bank.sounds[i] for i in heard.tolist()])
+        return pairs | {k: (x, whole[k]) for k, x in heads(*tokens).items()}
 
     def step_of(step: int) -> dict[str, float]:
         generator = torch.Generator().manual_seed(derive_seed("encoders", spec.seed, step))
-        seen = torch.randint(len(features.frames), (spec.encoder_batch,), generator=generator)
-        heard = torch.randint(len(features.mels), (spec.encoder_batch,), generator=generator)
-        frames, mels = augment(features.frames[seen].float(), features.mels[heard].float(), generator)
-        labels = targets([bank.pictures[i] for i in seen.tolist()], [bank.sounds[i] for i in heard.tolist()])
-        logits = heads(see(model, patch(frames), features.grid), hear(model, mels))
-        losses = {k: F.cross_entropy(logits[k], labels[k], ignore_index=IGNORE) for k in logits}
-        loss = torch.stack([x for x in losses.values() if torch.isfinite(x)]).sum()
+        pairs = read(easy, spec.encoder_batch, generator)
+        if hard:
+            pairs |= read(hard[step % len(hard)], spec.hard_batch, generator)
+        losses = [F.cross_entropy(logits, labels, ignore_index=IGNORE) for logits, labels in pairs.values()]
+        loss = torch.stack([x for x in losses if torch.isfinite(x)]).sum()
         loss.backward()  # type: ignore[no-untyped-call]
-        accuracy = {k: float((logits[k].argmax(-1) == labels[k])[labels[k] != IGNORE].float().mean()) for k in logits}
-        return {"loss": loss.item(), **accuracy}
+        return {"loss": loss.item()} | {
+            k: float((logits.argmax(-1) == labels)[labels != IGNORE].float().mean())
+            for k, (logits, labels) in pairs.items()
+        }
 
     Phase("encoders", towers, spec.encoder_steps, spec.encoder_lr, spec, work).run(step_of, report)
 
 
 class Layout:
-    """The prompt up to the question, for one setting: token ids, where media go, M-RoPE positions."""
+    """The prompt up to the question, for one setting and length: token ids, where media go, M-RoPE positions."""
 
-    def __init__(self, model: Any, tokenizer: Any, grid: Tensor, setting: Settings) -> None:
+    def __init__(self, model: Any, processor: Any, features: Features, setting: Settings, interleaved: bool) -> None:
+        seconds = features.seconds
         text = "<|im_start|>user\n"
+        media: dict[str, Any] = {}
         if setting[0]:
-            text += "<|vision_bos|>" + "<|VIDEO|>" * VIDEO_TOKENS + "<|vision_eos|>"
+            text += "<|vision_bos|><|VIDEO|><|vision_eos|>"
+            media["videos"] = [np.zeros((2 * seconds, FRAME, FRAME, 3), np.uint8)]
         if setting[1]:
-            text += "<|audio_bos|>" + "<|AUDIO|>" * AUDIO_TOKENS + "<|audio_eos|>"
-        self.setting = setting
-        self.ids = torch.tensor(tokenizer.encode(text))
+            text += "" if interleaved else "<|audio_bos|><|AUDIO|><|audio_eos|>"
+            media["audio"] = [np.zeros(16_000 * seconds, np.float32)]
+        shown = {"do_sample_frames": False, "fps": 2.0, "size": VIDEO_SIZE, "use_audio_in_video": interleaved}
+        inputs = processor(text=[text], **media, videos_kwargs=shown, return_tensors="pt")
+        self.setting, self.ids = setting, inputs["input_ids"][0]
         self.video_at = (self.ids == model.config.video_token_id).nonzero().flatten()
         self.audio_at = (self.ids == model.config.audio_token_id).nonzero().flatten()
+        lengths = inputs.get("feature_attention_mask")
         positions, _ = model.get_rope_index(
-            self.ids[None],
-            video_grid_thw=grid if setting[0] else None,
-            attention_mask=torch.ones(1, len(self.ids), dtype=torch.long),
-            use_audio_in_video=False,
-            audio_seqlens=torch.tensor([MEL_FRAMES]) if setting[1] else None,
+            inputs["input_ids"],
+            video_grid_thw=inputs.get("video_grid_thw"),
+            attention_mask=torch.ones_like(inputs["input_ids"]),
+            use_audio_in_video=interleaved,
+            audio_seqlens=None if lengths is None else lengths.sum(-1),
             second_per_grids=torch.tensor([1.0]) if setting[0] else None,
         )
         self.positions = positions[:, 0].long()
@@ -172,21 +212,37 @@ def train_lookup(model: Any, tokenizer: Any, spec: TrainSpec, work: Path, report
     Phase("lookup", learner, spec.lookup_steps, spec.lookup_lr, spec, work).run(step_of, report)
 
 
+class Class:
+    """One bank in phase three: what the frozen towers say of it, its prompts' layouts, and its lessons."""
+
+    def __init__(self, model: Any, processor: Any, material: Material) -> None:
+        features = material.features
+        self.seen, self.heard = perceive(model, features)
+        self.lessons = Lessons(processor.tokenizer, material.bank)
+        self.layouts = {s: Layout(model, processor, features, s, False) for s in (AV, A, V, NOTHING)}
+        self.interleaved = Layout(model, processor, features, AV, True)
+
+    def layout(self, setting: Settings, rng: random.Random) -> Layout:
+        """How a setting is shown: sound and picture are sometimes interleaved."""
+        together = setting == AV and rng.random() < INTERLEAVED_SHARE
+        return self.interleaved if together else self.layouts[setting]
+
+
 def train_language_model(
-    model: Any, tokenizer: Any, features: Features, bank: Bank, spec: TrainSpec, work: Path, report: Report
+    model: Any, processor: Any, materials: list[Material], spec: TrainSpec, work: Path, report: Report
 ) -> None:
-    """Phase three, on frozen towers."""
-    seen, heard = perceive(model, features)
-    layouts = {s: Layout(model, tokenizer, features.grid, s) for s in (AV, A, V)}
-    by_kind = split_by_kind(bank.pictures, bank.sounds)
-    shares = {AV: spec.lm_batch // 2, A: spec.lm_batch // 4, V: spec.lm_batch // 4}
+    """Phase three, on frozen towers; every other step is of the hard world, one length at a time."""
+    easy, *hard = [Class(model, processor, m) for m in materials]
+    quarter, blind = spec.lm_batch // 4, max(1, spec.lm_batch // 24)
+    shares = {AV: spec.lm_batch - 2 * quarter, A: quarter - blind, V: quarter - blind, NOTHING: 2 * blind}
 
     def step_of(step: int) -> dict[str, float]:
         rng = random.Random(derive_seed("lm", spec.seed, step))
+        taught = rng.choice(hard) if hard and step % 2 else easy
         total, hits, answers = 0.0, 0.0, 0
         for setting, size in shares.items():
-            batch = [make_sequence(tokenizer, bank.pictures, bank.sounds, by_kind, setting, rng) for _ in range(size)]
-            loss, right, count = _lm_loss(model, layouts[setting], batch, seen, heard)
+            batch = [taught.lessons.make(setting, rng) for _ in range(size)]
+            loss, right, count = _lm_loss(model, taught.layout(setting, rng), batch, taught.seen, taught.heard)
             (loss * size / spec.lm_batch).backward()  # type: ignore[no-untyped-call]
             total += loss.item() * size / spec.lm_batch
             if setting == AV:
@@ -226,8 +282,10 @@ def _lm_loss(model: Any, layout: Layout, batch: list[Any], seen: Tensor, heard: 
     return (loss * weight[keep]).sum() / weight[keep].sum(), float(right.sum()), int(is_deciding.sum())
 
 
-def train(bank: Bank, out: Path, work: Path, spec: TrainSpec, report: Report) -> None:
+def train(banks: Sequence[Bank], out: Path, work: Path, spec: TrainSpec, report: Report) -> None:
     """Train from scratch, or resume, and write the checkpoint to ``out``.
+
+    ``banks`` are the easy world's, first, and one for each length of the hard world.
 
     Raises:
         UserError: if ``work`` holds the progress of another recipe.
@@ -241,10 +299,10 @@ def train(bank: Bank, out: Path, work: Path, spec: TrainSpec, report: Report) ->
     tokenizer = make_tokenizer()
     processor = make_processor(tokenizer)
     model = make_thinker(make_config(tokenizer), spec.seed)
-    features = Features(bank, processor)
+    materials = [Material(bank, Features(bank, processor)) for bank in banks]
     model.train()
-    train_encoders(model, features, bank, spec, work, report)
+    train_encoders(model, materials, spec, work, report)
     model.eval()
     train_lookup(model, tokenizer, spec, work, report)
-    train_language_model(model, tokenizer, features, bank, spec, work, report)
+    train_language_model(model, processor, materials, spec, work, report)
     save_checkpoint(model, processor, out)

@@ -22,7 +22,7 @@ from avcurate.families.tokens import MediaTokens
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from avcurate.attention.cut import Cut
+    from avcurate.attention.cut import Cut, Rule
     from avcurate.maam.decoding import MaskRows
     from avcurate.maam.mask import Scope
 
@@ -218,7 +218,7 @@ class TransformersEngine(Engine):
         # not every tower casts what it hears and sees to its own number format
         return {k: v.to(self.model.dtype) if k in FLOATS else v for k, v in moved.items()}
 
-    def _prefill(self, batch: list[Request], cuts: Sequence[Cut] | None = None) -> Prefill:
+    def _prefill(self, batch: list[Request], cuts: Sequence[Rule] | None = None) -> Prefill:
         torch, inputs = self.torch, self.inputs(batch)
         plan = None
         if cuts or (cuts is None and self.cuts):
@@ -251,7 +251,7 @@ class TransformersEngine(Engine):
         sampled = self.sample(batch)
         return [self._reply(r, i, sampled) for i, r in enumerate(batch)]
 
-    def sample(self, batch: list[Request], cuts: Sequence[Cut] | None = None) -> Sampled:
+    def sample(self, batch: list[Request], cuts: Sequence[Rule] | None = None) -> Sampled:
         """Token ids of the responses to requests of one frame rate and one set of sampling values.
 
         ``cuts`` replace the engine's own; they need a model that is watched.

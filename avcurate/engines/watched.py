@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from avcurate.attention.cut import Cut
+from avcurate.attention.cut import Rule
 from avcurate.attention.function import switch_on
 from avcurate.attention.locate import prompt_kinds
 from avcurate.attention.plan import Plan
@@ -49,6 +49,6 @@ def kinds_of(engine: InProcess, batch: list[Request], ids: Tensor, mask: Tensor)
     return prompt_kinds(ids, mask, engine.tokens, [(r.prompt, r.prefix, text) for r in batch])
 
 
-def plan_of(engine: InProcess, batch: list[Request], ids: Tensor, mask: Tensor, cuts: Sequence[Cut]) -> Plan | None:
+def plan_of(engine: InProcess, batch: list[Request], ids: Tensor, mask: Tensor, cuts: Sequence[Rule]) -> Plan | None:
     """The plan of prompts (B, P) under cuts; ``None`` without any."""
     return Plan(kinds_of(engine, batch, ids, mask), cuts) if cuts else None

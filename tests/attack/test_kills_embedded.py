@@ -45,7 +45,7 @@ def test_killed_while_the_embedded_model_answers(world, tmp_path, capsys):
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(["tests.running", "avcurate.engines.transformers_engine", "transformers", "torch"])
     out = tmp_path / "run"
-    changes = {"annotations": folder / "questions.json", "media": folder / "clips", "run.limit": 24}
+    changes = {"annotations": folder / "questions.json", "media": folder / "clips", "run.limit": 24 if LONG else 12}
     changes |= {"run.part_size": 4, "n": 4}
 
     def start():
@@ -53,17 +53,13 @@ def test_killed_while_the_embedded_model_answers(world, tmp_path, capsys):
         child.start()
         return child
 
+    began = time.monotonic()
     whole = start()
     whole.join()
+    duration = time.monotonic() - began
     error = tmp_path / "error.txt"
     assert whole.exitcode == 0, error.read_text() if error.exists() else ""
     expected = rows(out)
-    shutil.rmtree(out)
-    began = time.monotonic()
-    again = start()
-    again.join()
-    duration = time.monotonic() - began
-    assert rows(out) == expected
     rng, killed = random.Random(7), 0
     shutil.rmtree(out)
     for i in range(10 * KILLS):

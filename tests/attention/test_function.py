@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from avcurate.attention.cut import Cut
+from avcurate.attention.cut import Cut, Unread
 from avcurate.attention.edit import Edit
 from avcurate.attention.function import FLEX, NAME, is_flex, switch_on
 from avcurate.attention.kinds import GROUPS, Kind
@@ -153,6 +153,23 @@ def test_knockout_equals_full_attention_under_the_same_masks(rules, padded):
     for q in GROUPS["all" if cut.query == "rest" else cut.query]:
         for k in set(GROUPS[cut.keys]) - {q}:
             assert not reader.heads[layer][:, :, q, k].any()
+
+
+def test_tokens_that_nobody_reads_are_hidden_by_their_number_in_each_sequence():
+    model, (ids, mask, kinds) = sharp(), sequence()
+    # the same numbers are other places where the kind begins elsewhere
+    kinds[1, 60:63] = int(Kind.VIDEO)
+
+    def hide(layer):
+        hidden = torch.zeros(2, LENGTH, LENGTH).bool()
+        hidden[0, :, [60, 65]] = hidden[1, :, [63, 68]] = True
+        return hidden & ~torch.eye(LENGTH).bool()
+
+    _, expected = by_hand(model, ids, mask, hide)
+    real = mask.bool()
+    ours = planned(model, ids, mask, Plan(kinds, [Unread("audio", frozenset({0, 5}))]))
+    assert torch.allclose(ours[real], expected[real], atol=1e-4)
+    assert (ours - planned(model, ids, mask, None))[real].abs().max() > 1e-3
 
 
 def test_edited_scores_equal_the_formula_and_strength_zero_changes_nothing():

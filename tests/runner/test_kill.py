@@ -16,7 +16,7 @@ from avcurate.engines.scripted import ScriptedEngine
 from tests import running
 from tests.conftest import LONG, CountingEmbedder, write_questions, write_script
 
-KILLS = 100 if LONG else 40
+KILLS = 100 if LONG else 20
 
 
 class SlowScript(ScriptedEngine):

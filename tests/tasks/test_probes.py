@@ -332,6 +332,23 @@ def test_what_is_silenced_is_what_was_chosen_and_another_engine_may_answer(engin
     spans = list(stage._spans(Choice("top", 0.5, 0, (1, 7)), 60_000))
     assert spans == [(8_000, 16_000), (56_000, 60_000)]
     assert stage.identity()["answering"] == {"engine": "other"}
+    with pytest.raises(UserError, match="tokens can only be hidden in the model that is read"):
+        MaskingStage(engine, AskSpec(COT, 1), [CONDITIONS["av"]], tmp_path, silence="tokens", **options)
+
+
+@pytest.mark.slow
+def test_hiding_all_tokens_of_the_sound_takes_what_it_decides_and_no_more(engine, world, tmp_path):
+    options = {"shares": "1.0", "draws": 1, "silence": "tokens", "run.limit": 24}
+    rows = rows_of(probe(engine, world, tmp_path / "r", "masking", **options), "masking")
+    right = {"Audio": [], "Visual": []}
+    for row in rows:
+        whole, top, low, _ = row["probed"]
+        assert top["text"] == low["text"] and top["seconds"] == pytest.approx(row["duration"], abs=0.1)
+        if row["stated_modality"] in right:
+            right[row["stated_modality"]].append((whole["correct"], top["correct"]))
+    heard, seen = (np.mean(right[k], 0) for k in ("Audio", "Visual"))
+    assert heard[0] > 0.9 and seen[0] > 0.9, (heard, seen)
+    assert heard[1] < 0.6 and seen[1] > 0.7, (heard, seen)
 
 
 def test_an_engine_that_cannot_be_looked_into_is_refused(world, tmp_path):

@@ -1,4 +1,8 @@
-"""``probe masking``: whether the sound that attention looks at is the sound that answers need (MAPO's ACS, §4.4)."""
+"""``probe masking``: whether the sound that attention looks at is the sound that answers need (MAPO's ACS, §4.4).
+
+What is silenced is a stretch of the sound, as in the paper, or that stretch's tokens, which no other token then
+reads. The two differ where an audio tower hears the whole clip at once: a token then holds more than its own stretch.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from avcurate.attention.cut import Unread
 from avcurate.attention.kinds import Kind
 from avcurate.attention.locate import members
 from avcurate.attention.plan import Plan
@@ -40,6 +45,7 @@ class MaskingStage(ProbeStage):
     """Silences a share of the sound: what attention ranks first, what it ranks last, and random spans of equal length.
 
     Args:
+        silence: ``sound`` sets samples to zero; ``tokens`` leaves the sound and hides the tokens of those blocks.
         answering: answers once sound is silenced; the model that is read, if ``None``.
     """
 
@@ -52,6 +58,7 @@ class MaskingStage(ProbeStage):
         draws: int,
         block: float,
         last: int,
+        silence: str = "sound",
         answering: Engine | None = None,
         **options: Any,
     ) -> None:
@@ -61,12 +68,18 @@ class MaskingStage(ProbeStage):
             raise UserError(
                 f"there is no sound to silence under {silent[0]}.", "Name conditions with sound: --conditions a,av."
             )
+        if silence == "tokens" and answering is not None:
+            raise UserError(
+                "tokens can only be hidden in the model that is read.", "Leave --answering out, or silence sound."
+            )
         self.shares, self.draws, self.block, self.last = tuple(shares), draws, block, last
+        self.silence = silence
         self.answering = answering or self.engine
 
     def depends(self) -> dict[str, Any]:
         """How sound is ranked, and who answers."""
         chosen = {"shares": list(self.shares), "draws": self.draws, "block": self.block, "last": self.last}
+        chosen |= {"silence": self.silence} if self.silence != "sound" else {}
         return chosen if self.answering is self.engine else chosen | {"answering": self.answering.identity()}
 
     def setup(self) -> None:
@@ -81,11 +94,14 @@ class MaskingStage(ProbeStage):
         entries = []
         for whole in self.answers(row, clip):
             assert whole.request.audio is not None
-            scores = block_scores(self._attention(self.reading(whole)), len(whole.request.audio), self.block)
+            weights = self._attention(self.reading(whole))
+            scores = block_scores(weights, len(whole.request.audio), self.block)
+            places = block_places(len(weights), len(whole.request.audio), self.block)
             seed = derive_seed(self.spec.seed, "masking", self.row_id(row))
             choices = [Choice("whole", 0.0, 0, ()), *choices_of(scores, self.shares, self.draws, seed)]
-            requests = [self._silenced(whole, choice, str(i)) for i, choice in enumerate(choices)]
-            for choice, text in zip(choices, self._texts(requests), strict=True):
+            hiding = self.silence == "tokens"
+            texts = self._hidden(whole, choices, places) if hiding else self._silenced(whole, choices)
+            for choice, text in zip(choices, texts, strict=True):
                 answer = read_answer(self.spec.prompt.read(text), row["choices"])
                 correct = is_correct(answer, row["answer"])
                 seconds = sum(b - a for a, b in self._spans(choice, len(whole.request.audio))) / SAMPLE_RATE
@@ -114,7 +130,20 @@ class MaskingStage(ProbeStage):
         for i in choice.blocks:
             yield i * size, min((i + 1) * size, samples)
 
-    def _silenced(self, whole: Answered, choice: Choice, name: str) -> Request:
+    def _hidden(self, whole: Answered, choices: list[Choice], places: NDArray[np.int64]) -> list[str]:
+        """Responses under which the tokens of the chosen blocks are not read."""
+        texts = []
+        for choice in choices:
+            numbers = frozenset(np.flatnonzero(np.isin(places, choice.blocks)).tolist())
+            (ids,) = self.model.sample([whole.request], (Unread("audio", numbers),) if numbers else ()).written
+            texts.append(whole.request.prefix + self.model.decode(ids))
+        return texts
+
+    def _silenced(self, whole: Answered, choices: list[Choice]) -> list[str]:
+        """Responses to the sound without the chosen blocks."""
+        return self._texts([self._without(whole, choice, str(i)) for i, choice in enumerate(choices)])
+
+    def _without(self, whole: Answered, choice: Choice, name: str) -> Request:
         assert whole.request.audio is not None
         audio = whole.request.audio.copy()
         for a, b in self._spans(choice, len(audio)):
@@ -138,18 +167,30 @@ class MaskingStage(ProbeStage):
             self.answering.close()
 
 
+def block_places(tokens: int, samples: int, block: float) -> NDArray[np.int64]:
+    """The block of each audio token: tokens divide the sound evenly, and belong to the block of their middle.
+
+    Args:
+        tokens: how many there are; samples: length of the sound at 16 kHz; block: seconds.
+
+    Returns:
+        int64 (tokens,)
+    """
+    size = int(block * SAMPLE_RATE)
+    middles = (np.arange(tokens) + 0.5) * samples / max(1, tokens)
+    return np.minimum(middles // size, max(1, -(-samples // size)) - 1).astype(np.int64)
+
+
 def block_scores(weights: NDArray[np.float64], samples: int, block: float) -> NDArray[np.float64]:
-    """Attention to each block of sound: tokens divide the sound evenly, and belong to the block of their middle.
+    """Attention to each block of sound; see :func:`block_places`.
 
     Args:
         weights: float64 (A,), attention to each audio token.
         samples: length of the sound at 16 kHz.
         block: seconds.
     """
-    size = int(block * SAMPLE_RATE)
-    middles = (np.arange(len(weights)) + 0.5) * samples / max(1, len(weights))
-    count = max(1, -(-samples // size))
-    places = np.minimum(middles // size, count - 1).astype(int)
+    count = max(1, -(-samples // int(block * SAMPLE_RATE)))
+    places = block_places(len(weights), samples, block)
     return np.bincount(places, weights, minlength=count).astype(np.float64)
 
 

@@ -155,6 +155,10 @@ class MaskingRecipe(ProbeRecipe):
         0.2, gt=0, description="Seconds of sound that are ranked and silenced together."
     )
     last: Annotated[int, Flag("--last")] = Field(5, ge=1, description="Last layers whose attention ranks the sound.")
+    silence: Annotated[Literal["sound", "tokens"], Flag("--silence")] = Field(
+        "sound",
+        description="sound: samples are set to zero. tokens: the sound stays, but its tokens are not read by others.",
+    )
     answering: Annotated[str | None, Flag("--answering")] = Field(
         None, description="Engine that answers once sound is silenced, if it is not the one that is read, e.g. vllm."
     )

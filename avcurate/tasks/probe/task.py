@@ -232,7 +232,7 @@ class ProbeMasking(ProbeTask[MaskingRecipe]):
             spec = recipe.model.model_copy(update={"engine": recipe.answering, "options": {}})
             answering = open_engine(spec, recipe.layout == "interleaved")
         chosen = {"shares": recipe.shares, "draws": recipe.draws, "block": recipe.block, "last": recipe.last}
-        return chosen | {"answering": answering}
+        return chosen | {"silence": recipe.silence, "answering": answering}
 
 
 def _imported(path: str) -> Any:
