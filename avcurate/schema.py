@@ -11,6 +11,7 @@ from enum import StrEnum
 import pyarrow as pa
 
 from avcurate.columns import Column
+from avcurate.schema_benchmark import CLIP_FACTS, EVIDENCE, ITEM, MADE_CLIP
 from avcurate.schema_probes import PROBES
 
 SCHEMA_VERSION = 3
@@ -381,6 +382,11 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "swap": RECORD + SWAP,
     "judge": RECORD + JUDGE,
     "hallucination": RECORD + HALLUCINATION,
+    "evidence": EVIDENCE,
+    "merged": EVIDENCE,
+    "looked": EVIDENCE + CLIP_FACTS,
+    "plan": ITEM,
+    "make": ITEM + MADE_CLIP,
     "dead": DEAD,
     "filtered": FILTERED,
 }

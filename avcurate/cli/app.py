@@ -27,8 +27,8 @@ TASK_HELP = {
     "eval": "Evaluate a model under A, V, AV and forced PEMs.",
     "train": "Train on curated shards: GRPO, MAPO or SFT.",
 }
-PROBE = "probe-"
-"""Tasks with this prefix are commands of ``avcurate probe``."""
+GROUPED = ("probe-", "benchmark-")
+"""Tasks with these prefixes are commands of ``avcurate probe`` and ``avcurate benchmark``."""
 OTHERS = {
     "ingest": ("avcurate.cli.label:ingest", "Read an annotation file into question rows, without running a model."),
     "plan": ("avcurate.cli.label:plan", "Estimate clips, seconds, tokens, responses and disk space of a run."),
@@ -49,7 +49,10 @@ OTHERS = {
     "plugins": ("avcurate.cli.inspect_cmds:plugins", "List what recipes can refer to, and where each comes from."),
     "recipe": ("avcurate.cli.recipes:recipe_app", "List, show and validate recipes."),
     "prompt": ("avcurate.cli.recipes:prompt_app", "List and show prompts."),
-    "benchmark": ("avcurate.cli.benchmark:app", "Build clip benchmarks from published lists, with a funnel."),
+    "benchmark": (
+        "avcurate.cli.benchmark:app",
+        "Build benchmarks: clips from lists, hallucination questions.",
+    ),
     "demo": ("avcurate.cli.demo:app", "A synthetic world with known truth, and a model that hears and sees it."),
 }
 
@@ -62,7 +65,7 @@ class LazyGroup(typer.core.TyperGroup):
         """Built-in commands in order, then those of plug-ins."""
         from avcurate.tasks import TASKS
 
-        added = (n for n in TASKS.names() if n not in TASK_HELP and not n.startswith(PROBE))
+        added = (n for n in TASKS.names() if n not in TASK_HELP and not n.startswith(GROUPED))
         return [*TASK_HELP, *OTHERS, *added]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:

@@ -1,17 +1,31 @@
-"""``benchmark``: build clip benchmarks from published lists."""
+"""``benchmark``: clips from published lists, and questions on clips whose sound and picture are known."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from avcurate.cli.console import print_json
+from avcurate.cli.commands import command_of
+from avcurate.cli.console import bar, print_json
+from avcurate.tasks.benchmark.task import HallucinationBenchmark
 
-app = typer.Typer(help="Build clip benchmarks from published lists, with a funnel.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from avcurate.tasks.benchmark.rebuild import Checked
+
+app = typer.Typer(
+    help="Build benchmarks: clips from published lists, hallucination and counterfactual questions.",
+    no_args_is_help=True,
+)
+app.command("hallucination")(command_of(HallucinationBenchmark))
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the benchmark.")]
+Folder = Annotated[Path, typer.Argument(help="Folder of a benchmark: RUN/benchmark of `benchmark hallucination`.")]
+Workers = Annotated[int, typer.Option("--workers", help="Number of clips made or read in parallel.", min=1)]
 VggSound = Annotated[Path, typer.Option("--vggsound", help="VGGSound's csv (the test list, or the whole release).")]
 VggSounder = Annotated[Path, typer.Option("--vggsounder", help="VGGSounder's csv (0.1.x labels, or 1.0).")]
 
@@ -73,6 +87,86 @@ def audioset(
     rules = load_benchmark(recipe)
     chosen = select_audioset(rules, segments, classes, ontology)
     _show(write_benchmark(out, rules, chosen, [segments, classes, ontology]), out, json_out)
+
+
+@app.command("verify")
+def verify(
+    folder: Folder,
+    media: Annotated[
+        Path | None, typer.Option("--media", help="Folder of the originals, to check those as well.")
+    ] = None,
+    workers: Workers = 2,
+    json_out: Json = False,
+) -> None:
+    """Check that the questions and clips of a benchmark, and the originals, are what its manifest says.
+
+    Example: avcurate benchmark verify runs/hallucination/benchmark --media clips
+    """
+    from avcurate.tasks.benchmark.rebuild import read_manifest
+    from avcurate.tasks.benchmark.rebuild import verify as check
+
+    total = len(read_manifest(folder)["files"])
+    _settle(folder, total, check(folder, media, workers), json_out)
+
+
+@app.command("rebuild")
+def rebuild(
+    folder: Folder,
+    media: Annotated[Path, typer.Option("--media", help="Folder of the originals.")],
+    workers: Workers = 2,
+    json_out: Json = False,
+) -> None:
+    """Make the clips of a benchmark from your own copies of the originals.
+
+    Files that are there and unchanged are left; originals that are missing or changed are named.
+
+    Example: avcurate benchmark rebuild hallucination --media clips
+    """
+    from avcurate.tasks.benchmark.rebuild import read_manifest
+    from avcurate.tasks.benchmark.rebuild import rebuild as make
+
+    total = len(read_manifest(folder)["files"])
+    _settle(folder, total, make(folder, media, workers), json_out)
+
+
+def _settle(folder: Path, total: int, checked: Iterator[Checked], json_out: bool) -> None:
+    """Count states and list what is wrong; exit code 1 if anything is."""
+    states: Counter[str] = Counter()
+    wrong: list[Checked] = []
+    with bar("clips", total, "clips") as progress:
+        for done, one in enumerate(checked, 1):
+            states[one.state] += 1
+            wrong += [one] if one.message else []
+            progress(done)
+    if json_out:
+        print_json({"folder": str(folder), "files": total, **states, "wrong": [asdict(w) for w in wrong]})
+    else:
+        typer.echo(f"{total:,} clips: " + ", ".join(f"{n:,} {state.replace('_', ' ')}" for state, n in states.items()))
+        for one in wrong[:20]:
+            typer.echo(f"{one.file}: {one.state.replace('_', ' ')}: {one.message}")
+        if len(wrong) > 20:
+            typer.echo(f"… and {len(wrong) - 20:,} more; --json lists all of them.")
+    if wrong:
+        raise typer.Exit(1)
+
+
+@app.command("score")
+def score(
+    run: Annotated[Path, typer.Argument(help="An eval run on a benchmark.")],
+    json_out: Json = False,
+) -> None:
+    """Score an evaluation: by task and kind of negative, which modality answers follow, sensitivity to edits.
+
+    Questions that died or were left out count as answered wrongly.
+
+    Example: avcurate benchmark score runs/eval
+    """
+    from avcurate.cli.benchmark_score import print_score
+    from avcurate.runner.rundir import RunDir
+    from avcurate.tasks.benchmark.score import score as scored
+
+    result = scored(RunDir(run))
+    print_json(result) if json_out else print_score(result)
 
 
 def _vggsound(recipe: str, vggsound: Path, vggsounder: Path, out: Path, json_out: bool) -> None:

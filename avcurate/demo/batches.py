@@ -40,6 +40,8 @@ HARD_WEIGHTS = {
     "visible": 1.2,
     "audible": 1.2,
     "match": 1.2,
+    "which_heard": 0.8,
+    "which_seen": 0.8,
     "order": 1.2,
     "order_both": 1.4,
 }
@@ -47,6 +49,8 @@ FUSE_SHARE = 0.15
 CAPTION_SHARE = 0.08
 DECIDING_WEIGHT = 4.0
 LOOKUP_PAIRS = 4
+# asked of sequences too, now and then
+MIXED = ("shape", "motion", "visible", "audible", "which_seen", "word", "owner")
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ class Lessons:
         name = rng.choices(tuple(self.weights), tuple(self.weights.values()))[0]
         kind = self.types[name]
         family = "sequence" if name in ("color_when", "sound_when", "order", "order_both") else "group"
-        if name in ("shape", "motion", "visible", "word", "owner") and rng.random() < 0.3:
+        if name in MIXED and rng.random() < 0.3:
             family = "sequence"
         while True:
             i, k = self._pair(family, rng)

@@ -14,6 +14,7 @@ from avcurate.demo.captions import evidence, hear, see
 from avcurate.demo.clips import write_clip
 from avcurate.demo.hard_questions import HARD_TYPES
 from avcurate.demo.questions import TYPE_BY_NAME, TYPES, Draft, QuestionType, conflicts, draft
+from avcurate.demo.render import events
 from avcurate.demo.world import (
     FORMS,
     HARD_SECONDS,
@@ -151,8 +152,8 @@ def build_world(
     tick: Callable[[int, int], None] = lambda done, total: None,
     hard: bool = False,
 ) -> list[Item]:
-    """Write the world: ``questions.json``, ``benchmark.json`` (with PEMs), ``captions.jsonl``, ``truth.jsonl``,
-    ``clips/`` and ``world.json``.
+    """Write the world: ``questions.json``, ``benchmark.json`` (with PEMs), ``captions.jsonl``,
+    ``evidence.jsonl``, ``truth.jsonl``, ``clips/`` and ``world.json``.
 
     Existing clips are kept, so an interrupted build resumes.
 
@@ -177,6 +178,7 @@ def build_world(
     write_text(out / "questions.json", json.dumps([i.annotation() for i in items], indent=1) + "\n")
     write_text(out / "benchmark.json", json.dumps([_with_pem(i) for i in items], indent=1) + "\n")
     write_text(out / "captions.jsonl", "".join(json.dumps(c) + "\n" for c in _captions(items)))
+    write_text(out / "evidence.jsonl", "".join(json.dumps(e) + "\n" for e in _evidence(items)))
     write_text(out / "truth.jsonl", "".join(json.dumps(i.truth()) + "\n" for i in items))
     return items
 
@@ -198,6 +200,24 @@ def _captions(items: list[Item]) -> list[dict[str, Any]]:
         kept = evidence(item.draft, clip.picture, clip.sound)
         if kept is not None and kept not in row["answer"]:
             row["answer"].append(kept)
+    return list(rows.values())
+
+
+def _evidence(items: list[Item]) -> list[dict[str, Any]]:
+    """What is heard and seen in each clip, and when, as ``avcurate benchmark hallucination`` takes it."""
+    rows: dict[str, dict[str, Any]] = {}
+    for item in items:
+        clip = item.clip
+        played = events(clip.sound, clip.seed, clip.seconds)
+        rows[clip.name] = {
+            "clip": clip.name,
+            "heard": sorted(set(clip.sound.timbres)),
+            "seen": [clip.picture.shape],
+            "exhaustive": "both",
+            "audio_caption": hear(clip.sound),
+            "video_caption": see(clip.picture),
+            "events": [{"name": n, "start": round(a, 3), "end": round(b, 3)} for n, a, b in played],
+        }
     return list(rows.values())
 
 

@@ -1,6 +1,7 @@
 """What is asked in the hard world: the questions of the easy one in more wordings, yes/no questions and order.
 
-The yes/no questions are worded as AVHBench's (its three tasks of answering). In the hard world what is seen is
+Yes/no questions, order and the choice of what is there are worded as ``avcurate benchmark hallucination`` words them,
+which for yes/no questions is AVHBench's way among others. In the hard world what is seen is
 often what is heard, so that a model may guess one from the other: what AVHBench calls a cross-modal hallucination.
 """
 
@@ -10,7 +11,9 @@ import random
 from dataclasses import replace
 
 from avcurate.demo.questions import N_CHOICES, TYPES, QuestionType
-from avcurate.demo.world import FORMS, THINGS, Picture, Sound
+from avcurate.demo.world import FORMS, THINGS, TIMBRES, Picture, Sound
+from avcurate.tasks.benchmark.phrases import OTHERS
+from avcurate.tasks.benchmark.phrases import THINGS as WORDINGS
 
 Asked = tuple[dict[str, str], tuple[str, ...], str]
 
@@ -37,20 +40,36 @@ def _form(p: Picture, s: Sound, rng: random.Random) -> Asked:
 
 
 def _visible(p: Picture, s: Sound, rng: random.Random) -> Asked:
-    return _exists(p.shape, s.timbres, rng)
+    return _exists((p.shape,), s.timbres, FORMS, rng)
 
 
 def _audible(p: Picture, s: Sound, rng: random.Random) -> Asked:
-    return _exists(s.timbres[0], (p.shape,), rng)
+    return _exists(s.timbres, (p.shape,), TIMBRES, rng)
 
 
-def _exists(there: str, elsewhere: tuple[str, ...], rng: random.Random) -> Asked:
-    """Half the questions name what is there; of the others half what the other modality holds, if it is a thing."""
+def _exists(there: tuple[str, ...], elsewhere: tuple[str, ...], names: tuple[str, ...], rng: random.Random) -> Asked:
+    """Half the questions name what is there; of the others half what the other modality holds, if that can be."""
     if rng.random() < 0.5:
-        return {"thing": there}, YES_NO, "Yes"
-    near = [t for t in elsewhere if t in THINGS and t != there]
-    absent = near if near and rng.random() < 0.5 else [t for t in THINGS if t != there]
-    return {"thing": rng.choice(absent)}, YES_NO, "No"
+        return {"x": rng.choice(there)}, YES_NO, "Yes"
+    near = [t for t in elsewhere if t in names and t not in there]
+    absent = near if near and rng.random() < 0.5 else [t for t in names if t not in there]
+    return {"x": rng.choice(absent)}, YES_NO, "No"
+
+
+def _which(there: tuple[str, ...], elsewhere: tuple[str, ...], names: tuple[str, ...], rng: random.Random) -> Asked:
+    """One thing that is there among three that are not, one of which the other modality holds, if that can be."""
+    right = rng.choice(there)
+    near = [t for t in elsewhere if t in names and t not in there][:1]
+    others = [t for t in names if t not in there and t not in near]
+    return {}, (right, *near, *rng.sample(others, N_CHOICES - 1 - len(near))), right
+
+
+def _which_heard(p: Picture, s: Sound, rng: random.Random) -> Asked:
+    return _which(s.timbres, (p.shape,), TIMBRES, rng)
+
+
+def _which_seen(p: Picture, s: Sound, rng: random.Random) -> Asked:
+    return _which((p.shape,), s.timbres, FORMS, rng)
 
 
 def _match(p: Picture, s: Sound, rng: random.Random) -> Asked:
@@ -68,12 +87,8 @@ def _order_both(p: Picture, s: Sound, rng: random.Random) -> Asked:
     return {"timbre": sound, "color": color}, (sound, color), sound if i < k else color
 
 
-def _seen_thing(p: Picture, s: Sound) -> bool:
-    return p.shape in THINGS
-
-
-def _heard_thing(p: Picture, s: Sound) -> bool:
-    return s.kind == "group" and s.timbres[0] in THINGS
+def _any(p: Picture, s: Sound) -> bool:
+    return True
 
 
 HARD_TYPES: tuple[QuestionType, ...] = (
@@ -84,35 +99,33 @@ HARD_TYPES: tuple[QuestionType, ...] = (
     QuestionType(
         "visible",
         "visual",
-        ("Is the {thing} visible in the video?", "Can you see the {thing}?", "Does the video show the {thing}?"),
-        _seen_thing,
+        (*WORDINGS["visible"], "Can you see the {x}?"),
+        _any,
         _visible,
     ),
     QuestionType(
         "audible",
         "audio",
-        ("Is the {thing} making sound in the audio?", "Can you hear the {thing}?", "Does the {thing} sound?"),
-        _heard_thing,
+        (*WORDINGS["audible"], "Can you hear the {x}?"),
+        _any,
         _audible,
     ),
     QuestionType(
         "match",
         "both",
-        (
-            "Are the contexts of audio and visual content matching?",
-            "Do sound and picture match?",
-            "Is what you see what you hear?",
-        ),
+        (*OTHERS["match"], "Do sound and picture match?"),
         lambda p, s: p.kind == "group" and p.shape in THINGS and s.kind == "group",
         _match,
     ),
     QuestionType(
         "order",
         "audio",
-        ("Which sound comes first, the {x} or the {y}?", "What do you hear first, the {x} or the {y}?"),
+        (*WORDINGS["order"], "Which sound comes first, the {x} or the {y}?"),
         lambda p, s: s.kind == "sequence",
         _order,
     ),
+    QuestionType("which_heard", "audio", OTHERS["which_heard"], lambda p, s: s.kind == "group", _which_heard),
+    QuestionType("which_seen", "visual", OTHERS["which_seen"], _any, _which_seen),
     QuestionType(
         "order_both",
         "both",

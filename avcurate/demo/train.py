@@ -67,7 +67,7 @@ class TrainSpec:
     lookup_steps: int = 600
     lookup_batch: int = 160
     lookup_lr: float = 2e-3
-    lm_steps: int = 1600
+    lm_steps: int = 2000
     lm_batch: int = 36
     lm_lr: float = 1.5e-3
     warmup: int = 60

@@ -104,6 +104,7 @@ class Packets:
         sound_seconds: length of the sound; 0 without one.
         picture_sha256: hash over the packets of the picture, in their order; equal hashes are equal pictures.
         sound_codec: ffmpeg's name of the sound's codec; empty without one.
+        sound_sha256: the same hash over the packets of the sound.
     """
 
     facts: Probe
@@ -111,6 +112,7 @@ class Packets:
     sound_seconds: float
     picture_sha256: str
     sound_codec: str
+    sound_sha256: str
 
 
 def read_packets(path: Path, *, timeout_s: float = 60.0) -> Packets:
@@ -126,15 +128,14 @@ def read_packets(path: Path, *, timeout_s: float = 60.0) -> Packets:
     streams = report["streams"]
     picture = next((s for s in streams if s.get("codec_type") == "video" and not _is_cover(s)), None)
     sound = next((s for s in streams if s.get("codec_type") == "audio"), None)
-    digest = hashlib.sha256()
+    digests = {"video": hashlib.sha256(), "audio": hashlib.sha256()}
     times: dict[str, list[tuple[float, float]]] = {"video": [], "audio": []}
     kind_of = {s["index"]: kind for s, kind in ((picture, "video"), (sound, "audio")) if s is not None}
     for packet in report.get("packets", []):
         kind = kind_of.get(packet.get("stream_index"))
         if kind is None:
             continue
-        if kind == "video":
-            digest.update(packet.get("data_hash", "").encode())
+        digests[kind].update(packet.get("data_hash", "").encode())
         if "pts_time" in packet:
             start = float(packet["pts_time"])
             times[kind].append((start, start + float(packet.get("duration_time") or 0)))
@@ -149,7 +150,8 @@ def read_packets(path: Path, *, timeout_s: float = 60.0) -> Packets:
 
     facts = _summary(report.get("format", {}), streams, path.stat().st_size)
     codec = str((sound or {}).get("codec_name") or "")
-    return Packets(facts, length("video"), length("audio"), digest.hexdigest(), codec)
+    picture_sha, sound_sha = (digests[k].hexdigest() for k in ("video", "audio"))
+    return Packets(facts, length("video"), length("audio"), picture_sha, codec, sound_sha)
 
 
 def _summary(container: dict[str, Any], streams: list[dict[str, Any]], size: int) -> Probe:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Literal
 
 from avcurate.errors import MediaError
 from avcurate.media import child
+from avcurate.media.commands import AAC, COPIED, RATE, checked, ending, reading, start
 from avcurate.media.probe import Packets, probe, read_packets
 from avcurate.store.atomic import write_atomic
 
@@ -18,13 +18,7 @@ Fit = Literal["loop", "pad"]
 SILENT_LUFS = -69.0
 STANDARD_LUFS = -23.0
 MAX_GAIN_DB = 30.0
-RATE = 48_000
 LENGTH_TOLERANCE = 0.1
-AAC = ("-c:a", "aac", "-aac_coder", "fast", "-b:a", "160k", "-ar", str(RATE))
-# codecs that a container accepts unchanged
-COPIED = {".mp4": frozenset({"aac", "mp3"}), ".mkv": frozenset({"aac", "mp3", "opus", "vorbis", "flac"})}
-# containers that accept a stream copy of their usual content; everything else goes into Matroska
-MP4 = frozenset({".mp4", ".m4v", ".mov", ".3gp"})
 _LOUDNESS = re.compile(rb"I:\s*(-?[\d.]+|-?inf|nan) LUFS")
 
 
@@ -62,11 +56,6 @@ class Swapped:
     picture_sha256: str
 
 
-def suffix_of(picture: Path) -> str:
-    """Ending of the file a picture of this container is copied into."""
-    return ".mp4" if picture.suffix.lower() in MP4 else ".mkv"
-
-
 def swap(picture: Path, donor: Path | None, out: Path, spec: SwapSpec, note: dict[str, str]) -> Swapped:
     """Write ``out``: the picture's first video stream, copied, and the donor's first sound, fitted.
 
@@ -87,15 +76,15 @@ def swap(picture: Path, donor: Path | None, out: Path, spec: SwapSpec, note: dic
     """
     # two children at once: most of a swap is spent waiting for them
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(read_packets, donor, timeout_s=spec.timeout_s) if donor not in (None, picture) else None
+        ahead = pool.submit(read_packets, donor, timeout_s=spec.timeout_s) if donor not in (None, picture) else None
         before = read_packets(picture, timeout_s=spec.timeout_s)
     if not before.facts.has_video:
         raise MediaError("picture_without_video", f"{picture} has no picture.", "Pair it with another clip.")
     seconds = before.picture_seconds
-    sound, fitted, gain = _sound(picture, before, donor, reading.result() if reading else before, out, spec)
+    sound, fitted, gain = _sound(picture, before, donor, ahead.result() if ahead else before, out, spec)
     command = [
-        *_ffmpeg(),
-        *_input(picture),
+        *start(),
+        *reading(picture),
         *sound,
         "-map",
         "0:V:0",
@@ -103,11 +92,11 @@ def swap(picture: Path, donor: Path | None, out: Path, spec: SwapSpec, note: dic
         "1:a:0",
         "-c:v",
         "copy",
-        *_ending(out, note),
+        *ending(out, note),
     ]
 
     def make(partial: Path) -> None:
-        _checked(picture, child.run([*command, f"file:{partial}"], timeout_s=spec.timeout_s))
+        checked(picture, child.run([*command, f"file:{partial}"], timeout_s=spec.timeout_s))
         after = read_packets(partial, timeout_s=spec.timeout_s)
         if after.picture_sha256 != before.picture_sha256:
             raise MediaError(
@@ -135,17 +124,8 @@ def keep_one(clip: Path, out: Path, stream: Literal["audio", "visual"], spec: Sw
     if not (facts.has_audio if stream == "audio" else facts.has_video):
         raise MediaError("stream_missing", f"{clip} has no {'sound' if stream == 'audio' else 'picture'} to keep.")
     chosen = "0:a:0" if stream == "audio" else "0:V:0"
-    command = [*_ffmpeg(), *_input(clip), "-map", chosen, "-c", "copy", *_ending(out, note)]
-    write_atomic(out, lambda p: _checked(clip, child.run([*command, f"file:{p}"], timeout_s=spec.timeout_s)))
-
-
-def _ending(out: Path, note: dict[str, str]) -> list[str]:
-    container = "mp4" if out.suffix in (".mp4", ".m4a") else "matroska"
-    about = json.dumps(note, ensure_ascii=False)
-    return [
-        *("-map_metadata", "-1", "-metadata", f"comment={about}"),
-        *("-fflags", "+bitexact", "-flags:a", "+bitexact", "-f", container),
-    ]
+    command = [*start(), *reading(clip), "-map", chosen, "-c", "copy", *ending(out, note)]
+    write_atomic(out, lambda p: checked(clip, child.run([*command, f"file:{p}"], timeout_s=spec.timeout_s)))
 
 
 def _sound(
@@ -173,44 +153,27 @@ def _sound(
     short = lasts < seconds - 0.02
     fitted = ("looped" if spec.fit == "loop" else "padded") if short else "cut" if lasts > seconds + 0.02 else "whole"
     if not short and not spec.match_loudness and donor_packets.sound_codec in COPIED[out.suffix]:
-        return ["-t", length, *_input(donor), "-c:a", "copy"], fitted, 0.0
+        return ["-t", length, *reading(donor), "-c:a", "copy"], fitted, 0.0
     # looped in the filter, not by the demuxer, which ends early with some files
     samples = int((lasts + 1.0) * RATE)
     repeat = [f"aloop=loop=-1:size={samples}"] if short and spec.fit == "loop" else ["apad"]
     level = [f"volume={gain:.3f}dB", "alimiter=limit=0.97:level=0"] if spec.match_loudness else []
     channels = str(max(1, min(2, donor_packets.facts.channels)))
     filters = [f"aresample={RATE}", *repeat, *level, f"atrim=0:{length}"]
-    return [*_input(donor), "-filter:a", ",".join(filters), *AAC, "-ac", channels], fitted, round(gain, 3)
+    return [*reading(donor), "-filter:a", ",".join(filters), *AAC, "-ac", channels], fitted, round(gain, 3)
 
 
 def loudness(path: Path, spec: SwapSpec) -> float:
     """Integrated loudness of the first sound, LUFS; -inf for silence and for sounds too short to measure."""
-    command = [child.binary("ffmpeg"), "-nostdin", "-hide_banner", "-v", "info", *_input(path), "-map", "0:a:0"]
+    command = [child.binary("ffmpeg"), "-nostdin", "-hide_banner", "-v", "info", *reading(path), "-map", "0:a:0"]
     done = child.run(
         [*command, "-af", "aformat=sample_rates=48000,ebur128=framelog=verbose", "-f", "null", "-"],
         timeout_s=spec.timeout_s,
     )
-    _checked(path, done)
+    checked(path, done)
     readings = _LOUDNESS.findall(done.stderr)
     try:
         value = float(readings[-1]) if readings else float("-inf")
     except ValueError:
         return float("-inf")
     return value if value > SILENT_LUFS else float("-inf")
-
-
-def _ffmpeg() -> list[str]:
-    return [child.binary("ffmpeg"), "-nostdin", "-v", "error", "-y", "-threads", "1"]
-
-
-def _input(path: Path) -> list[str]:
-    return [*(w for k, v in child.CONFINED.items() for w in (f"-{k}", v)), "-i", f"file:{path}"]
-
-
-def _checked(path: Path, done: object) -> None:
-    code, stderr = getattr(done, "returncode", 1), getattr(done, "stderr", b"")
-    if code != 0:
-        lines = stderr.decode("utf-8", "replace").strip().splitlines()
-        raise MediaError(
-            "media_corrupt", f"{path}: {lines[0][:300] if lines else 'ffmpeg failed'}", "Fetch the file again."
-        )

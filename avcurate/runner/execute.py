@@ -8,7 +8,7 @@ kept, row by row.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,7 +25,8 @@ from avcurate.store.parts import ROW_DIGEST, Commit, Parts, digest_of, to_table
 MIN_ROWS_BEFORE_STOP = 20
 OUTCOME = "outcome"
 FIX = "Fix its input, then process it again with `avcurate retry RUN`."
-Reproduce = Callable[[str | None, int | None], str]
+Reproduce = Callable[[str | None, Sequence[int]], str]
+"""The command that processes a row alone, from its id, if it has one, and the numbers of its records."""
 """(row id, or record number where a row never got an id) to the command that processes it alone."""
 
 
@@ -36,7 +37,7 @@ class Options:
     retry_dead: bool = False
     retry_reasons: frozenset[str] = frozenset()
     fail_on_dead: float | None = None
-    reproduce: Reproduce = lambda row_id, record: ""
+    reproduce: Reproduce = lambda row_id, records: ""
 
 
 @dataclass
@@ -276,6 +277,12 @@ def with_digests(rows: list[Row], stage: BaseStage, before: list[str]) -> pa.Tab
     return table.add_column(1, pa.field(ROW_DIGEST, pa.string()), pa.array(digests, pa.string()))
 
 
+def records_of(row: Row) -> list[int]:
+    """Numbers of the input's records that a row was made from, as far as it says."""
+    numbers = row.get("records") or [row.get("row")]
+    return [n for n in numbers if n is not None]
+
+
 class LostRows:
     """Filtered and dead rows of one part, as tables.
 
@@ -308,7 +315,7 @@ class LostRows:
                 "setting": outcome.setting,
                 "hint": outcome.hint or FIX,
                 "attempt": attempt,
-                "reproduce": self._reproduce(row_id, None),
+                "reproduce": self._reproduce(row_id, records_of(row)),
                 "trace": outcome.trace,
             }
         self._rows[kind].append(record)

@@ -6,14 +6,15 @@ Everything runs through it. A task says which source and which stages; it takes 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from avcurate.errors import UserError
-from avcurate.runner.execute import Options, StageRun, too_many_dead
+from avcurate.runner.execute import Options, Reproduce, StageRun, too_many_dead
 from avcurate.runner.rundir import RunDir, check_unchanged, located
 from avcurate.runner.source import Extent, Source, refuse_absent, run_source
 from avcurate.runner.stage import AnyStage, Stage, TableStage, WholeStage
@@ -166,7 +167,7 @@ class _Running:
             refuse_absent(source, how.extent)
             record["stages"][source.name] = {"table": source.table, "identity": source.identity(), "extent": extent}
             self.run_dir.save(record)
-            tally = run_source(source, output, how.extent, self._reproduce, watch)
+            tally = run_source(source, output, how.extent, self._reproduce(None), watch)
         watch(tally, None, None)
         self._write_counts(source.name, tally)
         return tally
@@ -183,9 +184,9 @@ class _Running:
             tally, facts = run_table(stage, upstream, output, watch)
             entry["facts"] = facts
         elif isinstance(stage, WholeStage):
-            tally = run_whole(stage, upstream, output, self._reproduce, watch)
+            tally = run_whole(stage, upstream, output, self._reproduce(stage), watch)
         else:
-            tally = self._rows(stage, StageRun(stage, upstream, output, self._options(), watch))
+            tally = self._rows(stage, StageRun(stage, upstream, output, self._options(stage), watch))
         self._write_counts(stage.name, tally)
         return tally
 
@@ -210,14 +211,30 @@ class _Running:
             entry["answered_by"] = now
             self.run_dir.save(self.record)
 
-    def _options(self) -> Options:
+    def _options(self, stage: Stage) -> Options:
         how = self.how
-        return Options(how.retry is not None, how.retry or frozenset(), how.fail_on_dead, self._reproduce)
+        return Options(how.retry is not None, how.retry or frozenset(), how.fail_on_dead, self._reproduce(stage))
 
-    def _reproduce(self, row_id: str | None, record: int | None) -> str:
-        which = ["--only", row_id] if row_id is not None else ["--record", str(record)]
-        name = f"{self.run_dir.root}-{row_id or f'record-{record}'}"
-        return shlex.join(["avcurate", "run", str(self.run_dir.root), *which, "-o", name])
+    def _reproduce(self, stage: AnyStage | None) -> Reproduce:
+        """The command for a row that is lost in a stage, or in the source.
+
+        By its id where that is the source's; by its records where they are enough; else the whole run, since what a
+        whole stage makes of a row depends on all of them.
+        """
+        before = takewhile(lambda s: s is not stage, self.job.stages)
+        whole = [s for s in (*before, stage) if isinstance(s, WholeStage)]
+        enough = all(s.by_records for s in whole)
+
+        def command(row_id: str | None, records: Sequence[int]) -> str:
+            which: list[str] = []
+            if stage is None or (enough and stage.key != self.job.source.key):
+                which = [word for number in records for word in ("--record", str(number))]
+            elif stage.key == self.job.source.key:
+                which = ["--only", str(row_id)]
+            name = f"{self.run_dir.root}-{row_id or f'record-{records[0]}'}"
+            return shlex.join(["avcurate", "run", str(self.run_dir.root), *which, "-o", name])
+
+        return command
 
     def _write_counts(self, stage: str, tally: Tally) -> None:
         """Check conservation over the whole stage, record its counts, and stop where too many rows are dead.

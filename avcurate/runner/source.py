@@ -208,7 +208,7 @@ def _write(
         }
         if isinstance(outcome, Dead):
             row |= {"hint": outcome.hint, "attempt": 1, "trace": outcome.trace}
-            row["reproduce"] = reproduce(None, record.row)
+            row["reproduce"] = reproduce(None, [record.row])
         lost[kind].append(row)
     table = to_table(kept, source.rows)
     digests = pa.array([digest_of("", row) for row in table.to_pylist()], pa.string())

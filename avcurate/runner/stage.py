@@ -169,9 +169,13 @@ class TableStage(BaseStage):
 
 
 class WholeStage(BaseStage):
-    """A step whose rows are not those of the stage before: it sees them all and gives rows of its own."""
+    """A step whose rows are not those of the stage before: it sees them all and gives rows of its own.
+
+    ``by_records``: whether a row comes out the same from the records that it names (``row``, or ``records``) alone.
+    """
 
     cheap = True
+    by_records: bool = False
 
     @abstractmethod
     def process(self, rows: Iterator[pa.Table], tick: Tick) -> Iterator[tuple[Row, Outcome]]:

@@ -14,6 +14,7 @@ TASKS: Registry[type[Task[Any]]] = Registry(
     "avcurate.tasks",
     {
         "label-pem": "avcurate.tasks.label_pem.task:LabelPem",
+        "benchmark-hallucination": "avcurate.tasks.benchmark.task:HallucinationBenchmark",
         "caption": "avcurate.tasks.caption.task:Caption",
         "dominance": "avcurate.tasks.dominance.task:Dominance",
         "eval": "avcurate.tasks.evaluate.task:Evaluate",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from avcurate.engines.base import Engine, Sampling
 from avcurate.engines.open import open_engine
@@ -31,6 +31,7 @@ from avcurate.runner.stage import Filtered, Kept, Outcome
 from avcurate.scheduler.spec import AskSpec
 from avcurate.schema import arrow_schema
 from avcurate.sources.annotations import digest, read_annotations
+from avcurate.sources.benchmark_folder import CLIP_LIST, QUESTIONS, opened
 from avcurate.sources.formats import Format, by_name, detect
 from avcurate.sources.records import Record
 from avcurate.tasks.salvage import SALVAGE, Salvage
@@ -47,7 +48,8 @@ class QuestionInput(Strict):
 
     annotations: Annotated[Path | None, Argument(), Required()] = Field(
         None,
-        description="Annotation file (.json, .jsonl, .csv, .tsv, .parquet), dataset folder, or hf:owner/name@split.",
+        description="Annotation file (.json, .jsonl, .csv, .tsv, .parquet), dataset or benchmark folder, "
+        "or hf:owner/name@split.",
     )
     media: MediaRoot = Field(None, description="Folder of the clips.")
     format: Annotated[str, Flag("--format")] = Field(
@@ -59,15 +61,25 @@ class QuestionInput(Strict):
     media_pattern: Pattern = Field(None, description=PATTERN)
     salvage: Salvage = Field(False, description=SALVAGE)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _benchmark(cls, data: Any) -> Any:
+        return opened(data, "annotations", QUESTIONS)
+
 
 class ClipInput(Strict):
     """A list of labelled clips."""
 
     clips: Annotated[Path | None, Argument(), Required()] = Field(
-        None, description="Clip list: VGGSound, VGGSounder, or a csv with clip and label."
+        None, description="Clip list: VGGSound, VGGSounder, a csv with clip and label, or a benchmark folder."
     )
     media: MediaRoot = Field(None, description="Folder of the clips.")
     media_pattern: Pattern = Field(None, description=PATTERN)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _benchmark(cls, data: Any) -> Any:
+        return opened(data, "clips", CLIP_LIST)
 
 
 class AskRecipe(TaskRecipe):

@@ -207,6 +207,25 @@ def swap(folder: Path) -> Case:
     return Case("swap", folder, {"pairs": file, "media": media, "run.part_size": 2}, {}, fix, work)
 
 
+def benchmark(folder: Path) -> Case:
+    media = clips(folder)
+    words = ("dog", "rain", "train", "cat")
+    rows = [
+        {"clip": c, "heard": [w], "seen": [w], "exhaustive": "both"}
+        for c, w in zip((*"abcd", "late"), (*words, "bird"), strict=True)
+    ]
+    file = lines(folder / "evidence.jsonl", [*rows, {"clip": "e", "exhaustive": "nearly"}])
+
+    def fix():
+        shutil.copy(folder / "clips/c.mp4", folder / "clips/late.mp4")
+
+    def work():
+        return sum(p.stat().st_mtime_ns for p in sorted((folder / "run/benchmark/clips").glob("*.mp4")))
+
+    changes = {"evidence": file, "media": media, "run.part_size": 4, "edits": "swap_sound,swap_picture", "stretch": 0.5}
+    return Case("benchmark-hallucination", folder, changes, {}, fix, work)
+
+
 def probe(folder: Path) -> Case:
     from avcurate.engines.checkpoint import Checkpoint
     from avcurate.engines.transformers_engine import TransformersEngine
@@ -253,6 +272,7 @@ CASES = {
     "hallucination": hallucination,
     "pair": pair,
     "swap": swap,
+    "benchmark-hallucination": benchmark,
     "judge": judge,
     "eval": evaluate,
     "probe-entropy": probe,

@@ -115,7 +115,9 @@ def test_only_dead_rows_are_retried(case):
     assert done.exit_code == 0, done.exception
     now = len(dead_rows(case.run))
     if case.task in TASKS_WITH_FIXABLE_ROWS:
-        assert now == dead - 1 and case.run.record()["stages"][last.name]["kept"] == kept + 1
+        more = case.run.record()["stages"][last.name]["kept"] - kept
+        # one more clip of a benchmark gives several more questions
+        assert now == dead - 1 and (more == 1 or (more > 1 and case.task == "benchmark-hallucination"))
     else:
         assert now == dead
     if case.task == "swap":

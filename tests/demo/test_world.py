@@ -70,13 +70,16 @@ def test_the_hard_world_is_deterministic_and_lasts_longer():
 def test_in_the_hard_world_answers_are_true_of_what_is_shown_and_played():
     for item in draw_world(1500, 21, hard=True):
         p, s, q = item.clip.picture, item.clip.sound, item.draft
-        thing = next((t for t in THINGS if f" {t}" in q.text), None)
+        thing = next((t for t in (*FORMS, *TIMBRES) if f" {t}" in q.text), None)
         if q.type == "visible":
             assert q.answer == ("Yes" if thing == p.shape else "No")
         elif q.type == "audible":
             assert q.answer == ("Yes" if thing in s.timbres else "No")
         elif q.type == "match":
             assert q.answer == ("Yes" if p.shape in s.timbres else "No")
+        elif q.type in ("which_heard", "which_seen"):
+            there = s.timbres if q.type == "which_heard" else (p.shape,)
+            assert [c for c in q.choices if c in there] == [q.answer] and len(set(q.choices)) == N_CHOICES
         elif q.type == "shape":
             assert q.answer == p.shape and set(q.choices) <= set(FORMS) and len(set(q.choices)) == N_CHOICES
         elif q.type in ("order", "order_both"):
@@ -125,7 +128,7 @@ def test_forms_look_different():
 
 def test_a_question_is_asked_only_of_clips_that_it_fits():
     sound = Sound("group", 2, None, ("hiss",))
-    for name in ("audible", "match"):
+    for name in ("order", "match", "color_when"):
         assert not HARD_BY_NAME[name].fits(draw_picture(random.Random(1), "group"), sound)
     bell = Picture("group", "bell", "left", 1, ("red",) * 4)
     asked = [draft(HARD_BY_NAME["visible"], bell, sound, random.Random(i)) for i in range(200)]

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from avcurate.errors import MediaError
+from avcurate.media.commands import suffix_of
 from avcurate.media.decode import DecodeSpec, decode
 from avcurate.media.probe import probe, read_packets
-from avcurate.media.swap import SwapSpec, keep_one, loudness, suffix_of, swap
+from avcurate.media.swap import SwapSpec, keep_one, loudness, swap
 from tests.conftest import ffmpeg
 
 SPEC = SwapSpec()

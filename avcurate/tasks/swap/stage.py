@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from avcurate.errors import MediaError, RowError
+from avcurate.media.commands import suffix_of
 from avcurate.media.folder import MediaFolder
-from avcurate.media.swap import Swapped, SwapSpec, keep_one, suffix_of, swap
+from avcurate.media.swap import Swapped, SwapSpec, keep_one, swap
 from avcurate.runner.isolate import in_threads
 from avcurate.runner.stage import Kept, Outcome, Row, WorkLog
 from avcurate.schema import SWAP, columns_schema

@@ -1,0 +1,1 @@
+"""``benchmark hallucination``: clips with evidence in, questions and counterfactual clips out."""
