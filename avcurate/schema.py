@@ -221,6 +221,18 @@ EVAL: tuple[Column, ...] = (
     Column("asked", ASKED, "Per condition: responses, answers (null: unreadable), whether right, PEMs named, tokens."),
 )
 
+TEXT_PROBE: tuple[Column, ...] = (
+    Column("text_right", pa.bool_(), "Whether a reader of other questions' texts guesses the answer."),
+    Column("text_probability", pa.float64(), "Probability it gives the answer."),
+    Column("text_chance", pa.float64(), "Probability of a blind guess."),
+)
+
+LEAK: tuple[Column, ...] = (
+    Column("solved_by", pa.list_(pa.string()), "Conditions under which the model solves the question."),
+    Column("leaks", pa.list_(pa.string()), "What alone is enough for it: text, sound, picture."),
+    Column("needs_it", pa.bool_(), "Whether the question needs what it claims to need; null without a model."),
+)
+
 CAPTIONED: tuple[Column, ...] = (
     Column("clip", pa.string(), "The clip's name."),
     Column("row", pa.int64(), "1-based number of the record in the captions file."),
@@ -382,6 +394,8 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "swap": RECORD + SWAP,
     "judge": RECORD + JUDGE,
     "hallucination": RECORD + HALLUCINATION,
+    "text": QUESTION + TEXT_PROBE,
+    "leak": QUESTION + TEXT_PROBE + EVAL + LEAK,
     "evidence": EVIDENCE,
     "merged": EVIDENCE,
     "looked": EVIDENCE + CLIP_FACTS,

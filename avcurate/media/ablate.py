@@ -14,13 +14,15 @@ Ablation = Literal["drop", "zero"]
 
 
 def show(
-    clip: DecodedClip, setting: Setting, ablation: Ablation
+    clip: DecodedClip, setting: Setting | None, ablation: Ablation
 ) -> tuple[NDArray[np.float32] | None, NDArray[np.uint8] | None]:
     """(audio, frames) of a clip under a setting.
 
     ``drop`` leaves the other modality out (SFFL §3.1); ``zero`` sends silence or black frames of the
-    same shape, so that token counts do not change (crossmodal-hub).
+    same shape, so that token counts do not change (crossmodal-hub). Without a setting nothing is shown.
     """
+    if setting is None:
+        return None, None
     audio, frames = clip.audio, clip.frames
     if ablation == "drop":
         return (audio if setting.audio else None), (frames if setting.video else None)

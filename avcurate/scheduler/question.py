@@ -119,7 +119,7 @@ class QuestionUnit(Unit):
 
     def begin(self) -> Filtered | None:
         """Filtered where the clip lacks a track that a condition shows."""
-        settings = [c.setting for c in self.conditions.values()]
+        settings = [c.setting for c in self.conditions.values() if c.setting is not None]
         return unaskable(self._engine, self.row, self._clip.result(), settings)
 
     def absorb(self, key: str, piece: Any) -> None:

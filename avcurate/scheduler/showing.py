@@ -53,7 +53,7 @@ def request_of(
         fps=clip.fps,
         n=n,
         # the setting's seed: a forced PEM is compared with the free one on the same draws
-        seed=derive_seed(spec.seed, row_id, condition.setting) + first,
+        seed=derive_seed(spec.seed, row_id, condition.setting or condition.name) + first,
         sampling=spec.sampling,
         interleaved=spec.interleaved and audio is not None and frames is not None,
         media_id=clip.sha256,

@@ -14,10 +14,13 @@ from avcurate.schema import PEM, Setting
 
 @dataclass(frozen=True)
 class Condition:
-    """What is shown, and the PEM that the response is made to begin with, if any (SFFL Table 2)."""
+    """What is shown (nothing, if ``setting`` is ``None``), and the PEM that a response is made to begin with, if any.
+
+    Forced PEMs are those of SFFL Table 2.
+    """
 
     name: str
-    setting: Setting
+    setting: Setting | None
     pem: PEM | None = None
 
     @property
@@ -26,8 +29,10 @@ class Condition:
         return f"<mod>{self.pem}</mod>" if self.pem else ""
 
 
+TEXT = "t"
 CONDITIONS: dict[str, Condition] = {
     **{str(s): Condition(str(s), s) for s in Setting},
+    TEXT: Condition(TEXT, None),
     **{f"av+{p}": Condition(f"av+{p}", Setting.AV, p) for p in PEM},
 }
 OverLimit = Literal["filter", "cut"]

@@ -20,6 +20,7 @@ TASKS: Registry[type[Task[Any]]] = Registry(
         "eval": "avcurate.tasks.evaluate.task:Evaluate",
         "hallucination": "avcurate.tasks.hallucination.task:Hallucination",
         "judge": "avcurate.tasks.judge.task:Judge",
+        "leak": "avcurate.tasks.leak.task:Leak",
         "objects": "avcurate.tasks.objects.task:Objects",
         "pair": "avcurate.tasks.pair.task:Pair",
         "probe-attention": "avcurate.tasks.probe.task:ProbeAttention",

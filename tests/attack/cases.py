@@ -134,6 +134,14 @@ def evaluate(folder: Path) -> Case:
     return asked("eval", folder, lambda r: "<mod>Audio</mod><ans>Yes</ans>", changes)
 
 
+def leak(folder: Path) -> Case:
+    media = clips(folder)
+    rows = [{"video_id": n, "task": "AV Matching", "text": f"Is {n}?", "label": "Yes"} for n in "abcd"]
+    (folder / "qa.json").write_text(json.dumps([*rows, {**rows[0], "video_id": "gone"}]))
+    changes = {"annotations": folder / "qa.json", "media": media, "run.part_size": 2, "folds": 2}
+    return asked("leak", folder, lambda r: "<answer>Yes</answer>", changes)
+
+
 def listed(folder: Path) -> dict:
     media = clips(folder)
     (folder / "list.csv").write_text(
@@ -275,6 +283,7 @@ CASES = {
     "benchmark-hallucination": benchmark,
     "judge": judge,
     "eval": evaluate,
+    "leak": leak,
     "probe-entropy": probe,
 }
 LIKE = {t: "probe-entropy" for t in TASKS.names() if t.startswith("probe-")}

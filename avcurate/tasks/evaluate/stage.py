@@ -39,7 +39,7 @@ class EvalStage(AskingStage):
     ) -> None:
         super().__init__(engine, spec, media_root, workers, unreadable)
         self.conditions = conditions
-        self.settings = tuple(c.setting for c in conditions)
+        self.settings = tuple(c.setting for c in conditions if c.setting is not None)
         self.adds = columns_schema("eval", EVAL)
 
     def identity(self) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class MaskingStage(ProbeStage):
         **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
-        silent = [name for name, c in self.conditions.items() if not c.setting.audio]
+        silent = [name for name, c in self.conditions.items() if c.setting is None or not c.setting.audio]
         if silent:
             raise UserError(
                 f"there is no sound to silence under {silent[0]}.", "Name conditions with sound: --conditions a,av."

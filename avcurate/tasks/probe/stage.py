@@ -54,7 +54,7 @@ class ProbeStage(AskingStage):
             )
         self.model: TransformersEngine = engine
         self.conditions = {c.name: c for c in conditions}
-        self.settings = tuple(c.setting for c in conditions)
+        self.settings = tuple(c.setting for c in conditions if c.setting is not None)
         self.name = f"probe_{self.probe}"
         self.adds = columns_schema(self.name, SHOWN + PROBES[self.probe])
 

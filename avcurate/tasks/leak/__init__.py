@@ -1,0 +1,1 @@
+"""``leak``: which questions of a benchmark need what they claim to need."""
