@@ -40,7 +40,7 @@ def audit(
 
 
 def review(
-    run: Annotated[Path, typer.Argument(help="A run of `avcurate swap` or `avcurate label-pem`.")],
+    run: Annotated[Path, typer.Argument(help="A run of `swap`, `label-pem` or `benchmark hallucination`.")],
     reviewer: Annotated[str, typer.Option("--reviewer", help="Your name; verdicts are stored per reviewer.")] = "me",
     limit: Annotated[int, typer.Option("--limit", help="Items to review; 0 for all.", min=0)] = 50,
     seed: Annotated[int, typer.Option("--seed", help="Seed for choosing and ordering items.")] = 0,
@@ -48,10 +48,10 @@ def review(
     results: Annotated[bool, typer.Option("--results", help="Print agreement only, without serving the page.")] = False,
     json_out: Json = False,
 ) -> None:
-    """Review pairs or PEM labels blind, by keyboard, on a page that only this machine can open.
+    """Review pairs, PEM labels or a benchmark's answers blind, by keyboard, on a page that only this machine can open.
 
     The page hides the expected verdict. Verdicts are saved as they are given and become columns of review.parquet;
-    Cohen's κ with the expected verdict, and between reviewers, is printed.
+    Cohen's κ with the expected verdict, and between reviewers, is printed, and what share is wrong, with its interval.
 
     Example: avcurate review runs/swap --reviewer ann --limit 40
     """

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from avcurate.errors import UserError
 from avcurate.metrics.agreement import cohen_kappa
-from avcurate.review.items import Item
+from avcurate.metrics.statistics import wilson
+from avcurate.review.items import CANNOT_TELL, Item
 from avcurate.runner.rundir import RunDir
 from avcurate.store.atomic import write_atomic
 from avcurate.store.parts import write_parquet
@@ -78,21 +79,30 @@ def agreement(run: RunDir) -> dict[str, Any]:
     """Each reviewer against what is expected, and reviewers against each other; "cannot tell" counts as a verdict.
 
     Returns:
-        ``{"reviewers": {name: {n, agree, kappa, rejected}}, "between": {"a, b": {n, agree, kappa}}}``; ``rejected``
-        are the items on which the reviewer disagrees.
+        ``{"reviewers": {name: {n, agree, kappa, rejected, error}}, "between": {"a, b": {n, agree, kappa}}}``;
+        ``rejected`` are the items on which the reviewer disagrees; ``error`` is their share among those that the
+        reviewer could tell, with Wilson's 95 % interval: an estimate of how much of the whole is wrong.
     """
     verdicts = read_verdicts(run)
     reviewers = {}
     for name, held in verdicts.items():
         given, expected = [v["verdict"] for v in held.values()], [v["expected"] for v in held.values()]
         rejected = [item for item, v in held.items() if v["verdict"] != v["expected"]]
-        reviewers[name] = _agreement(given, expected) | {"rejected": rejected}
+        reviewers[name] = _agreement(given, expected) | {"rejected": rejected, "error": _error(given, expected)}
     between = {}
     for a, b in combinations(verdicts, 2):
         items = sorted(verdicts[a].keys() & verdicts[b].keys())
         ours, theirs = ([verdicts[x][i]["verdict"] for i in items] for x in (a, b))
         between[f"{a}, {b}"] = _agreement(ours, theirs)
     return {"run": str(run.root), "reviewers": reviewers, "between": between}
+
+
+def _error(given: list[str], expected: list[str]) -> dict[str, Any]:
+    told = [(g, e) for g, e in zip(given, expected, strict=True) if g != CANNOT_TELL]
+    wrong = sum(g != e for g, e in told)
+    if not told:
+        return {"n": 0, "rate": None, "interval": None}
+    return {"n": len(told), "rate": wrong / len(told), "interval": list(wilson(wrong, len(told)))}
 
 
 def _agreement(ours: list[str], theirs: list[str]) -> dict[str, Any]:

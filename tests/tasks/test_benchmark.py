@@ -276,6 +276,29 @@ def test_every_row_comes_out_and_the_folder_is_what_others_take(built):
 
 
 @pytest.mark.slow
+def test_people_review_a_sample_that_takes_turns_by_task(built, tmp_path):
+    from avcurate.review.items import load_items
+    from avcurate.review.verdicts import add_verdict, agreement
+
+    shutil.copytree(built[1], tmp_path / "run")
+    run = RunDir(tmp_path / "run")
+    items = load_items(run, 30, seed=1)
+    tasks = {r["item_id"]: r["task"] for r in running.rows_of(run, "make")}
+    turns = [tasks[i.id] for i in items]
+    assert len(set(turns[: len(set(tasks.values()))])) == len(set(tasks.values()))
+    assert all(i.media.is_file() and i.expected in i.keys.values() for i in items)
+    assert items == load_items(run, 30, seed=1) != load_items(run, 30, seed=2)
+    for n, item in enumerate(items):
+        other = next(v for v in item.keys.values() if v != item.expected)
+        verdict = "cannot tell" if n < 10 else other if n < 14 else item.expected
+        add_verdict(run, "ann", item, verdict, 1.0)
+    ann = agreement(run)["reviewers"]["ann"]
+    low, high = ann["error"]["interval"]
+    assert ann["error"]["n"] == 20 and ann["error"]["rate"] == 0.2 and low < 0.2 < high
+    assert len(ann["rejected"]) == 14
+
+
+@pytest.mark.slow
 def test_lmms_eval_reads_the_task(built):
     import yaml
 
@@ -296,7 +319,19 @@ def test_lmms_eval_reads_the_task(built):
     functions = [task[k] for k in ("doc_to_visual", "doc_to_text", "doc_to_target", "process_results")]
     functions += [m["aggregation"] for m in task["metric_list"] if m["aggregation"] != "mean"]
     assert all(f.startswith("utils.") and f.removeprefix("utils.") in names for f in functions)
-    assert {"task", "dataset_path", "test_split", "output_type", "generation_kwargs"} <= task.keys()
+    # fields of its TaskConfig (0.7.3), read from its source
+    known = {
+        *("task", "dataset_path", "dataset_kwargs", "test_split", "output_type", "doc_to_visual", "doc_to_text"),
+        *(
+            "doc_to_target",
+            "process_results",
+            "generation_kwargs",
+            "lmms_eval_specific_kwargs",
+            "metric_list",
+            "metadata",
+        ),
+    }
+    assert set(task) == known
 
 
 @pytest.mark.slow

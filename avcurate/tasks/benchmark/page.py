@@ -52,7 +52,7 @@ def _tables(summary: dict[str, Any]) -> list[dict[str, Any]]:
     tables = [{"title": "Questions", "columns": columns, "rows": rows}]
     counted = (
         ("How the absent thing was chosen", "kind", summary["negatives"]),
-        ("Clips shown", "edit", summary["edits"]),
+        ("Questions by edit", "edit", summary["edits"]),
         ("Questions left out", "reason", summary["left_out"]),
         (
             "Clips left out",
