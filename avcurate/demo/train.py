@@ -55,7 +55,10 @@ Report = Callable[[str, int, int, dict[str, float]], None]
 
 @dataclass(frozen=True)
 class TrainSpec:
-    """The recipe of the shipped checkpoint. Batch sizes in clips and in sequences."""
+    """The recipe, for the easy and the hard world. Batch sizes in clips and in sequences.
+
+    The shipped checkpoint was trained before the hard world, on the easy one alone; see its model card.
+    """
 
     seed: int = 0
     clips: int = 2400
