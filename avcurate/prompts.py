@@ -37,6 +37,7 @@ class Prompt:
             ``{choices}`` stands for the lettered choices. ``{last}`` is the last choice's letter.
         reasoning_tags: tags that enclose the reasoning of a response; answer_tags: those that enclose its answer.
         renamed: pairs of a custom tag and the standard tag it is parsed as.
+        system: the system prompt; empty: none is sent.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Prompt:
     answer_tags: tuple[str, ...]
     about: str
     renamed: tuple[tuple[str, str], ...] = ()
+    system: str = ""
 
     def render(self, question: str, choices: Sequence[str]) -> str:
         """Question, lettered choices (none for an open question) and the instruction, one per line."""
@@ -91,6 +93,9 @@ class OwnPrompt(BaseModel):
     reasoning_tags: tuple[Tag, ...] = Field(("think",), description="Tags that enclose the reasoning.")
     answer_tags: tuple[Tag, ...] = Field(("answer",), description="Tags that enclose the answer.")
     about: str = ""
+    system: Annotated[str, StringConstraints(max_length=20_000)] = Field(
+        "", description="System prompt; empty: none is sent."
+    )
 
     @model_validator(mode="after")
     def _tags_have_one_role(self) -> Self:
@@ -103,7 +108,8 @@ class OwnPrompt(BaseModel):
 
     def prompt(self) -> Prompt:
         """The versioned prompt."""
-        content = self.model_dump(mode="json", exclude={"about"})
+        # versions of prompts without a system prompt are as they were before there was one
+        content = self.model_dump(mode="json", exclude={"about", *(() if self.system else ("system",))})
         version = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
         renamed = [
             (t, REASONING_TAGS[0]) for t in self.reasoning_tags if t.lower() not in (*REASONING_TAGS, *FUSE_TAGS)
@@ -116,6 +122,7 @@ class OwnPrompt(BaseModel):
             self.answer_tags,
             self.about,
             tuple(renamed),
+            self.system,
         )
 
 
@@ -158,6 +165,26 @@ CAPTION = Prompt(
     about="One sentence on the clip; the wording of AVHBench's captioning task. Default of caption.",
 )
 
+ASSISTANT = "You are a helpful assistant."
+
+CLASSIFY_HUB = Prompt(
+    name="classify@2",
+    instruction=CLASSIFY.instruction,
+    reasoning_tags=(),
+    answer_tags=("answer",),
+    about="The same with the system prompt of crossmodal-hub's release (recipe hubs-dominance).",
+    system=ASSISTANT,
+)
+
+CAPTION_HUB = Prompt(
+    name="caption@2",
+    instruction=CAPTION.instruction,
+    reasoning_tags=(),
+    answer_tags=(),
+    about="The same with the system prompt of crossmodal-hub's release (recipe hubs-caption).",
+    system=ASSISTANT,
+)
+
 SEE = Prompt(
     name="see@1",
     instruction="Describe what you see.",
@@ -174,7 +201,9 @@ HEAR = Prompt(
     about="The sound alone, in words (see/hear, arXiv 2604.02605).",
 )
 
-PROMPTS: dict[str, Prompt] = {p.name: p for p in (COT, SEPARATE_THEN_FUSE, CLASSIFY, CAPTION, SEE, HEAR)}
+PROMPTS: dict[str, Prompt] = {
+    p.name: p for p in (COT, SEPARATE_THEN_FUSE, CLASSIFY, CLASSIFY_HUB, CAPTION, CAPTION_HUB, SEE, HEAR)
+}
 
 
 def recorded_prompt(recipe: dict[str, Any]) -> Prompt:

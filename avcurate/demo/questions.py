@@ -34,13 +34,14 @@ CATEGORIES = {"colour": COLORS, "shape": SHAPES, "sound": TIMBRES, "direction": 
 
 @dataclass(frozen=True)
 class Draft:
-    """One question about one clip: its wording, choices, right answer and deciding evidence."""
+    """One question about one clip: its wording, choices, right answer, deciding evidence, and what it asks about."""
 
     type: str
     evidence: Evidence
     text: str
     choices: tuple[str, ...]
     answer: str
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -230,6 +231,8 @@ TYPES: tuple[QuestionType, ...] = (
 TYPE_BY_NAME = {t.name: t for t in TYPES}
 # their reasoning lays sound and picture side by side, slot by slot
 LOOKUPS = ("color_when", "sound_when")
+# theirs puts what is asked beside what is there, so that Yes or No follows from words that stand together
+COMPARED = ("visible", "audible", "match")
 
 
 def conflicts(p: Picture, s: Sound) -> bool:
@@ -241,7 +244,8 @@ def draft(kind: QuestionType, p: Picture, s: Sound, rng: random.Random) -> Draft
     """One question of the type about this picture and sound, choices shuffled."""
     words, choices, answer = kind.ask(p, s, rng)
     text = rng.choice(kind.wordings).format(**words)
-    return Draft(kind.name, kind.evidence, text, tuple(rng.sample(choices, len(choices))), answer)
+    shuffled = tuple(rng.sample(choices, len(choices)))
+    return Draft(kind.name, kind.evidence, text, shuffled, answer, words.get("x", ""))
 
 
 def reasoning(q: Draft, p: Picture | None, s: Sound | None, rng: random.Random) -> tuple[str, str, str, str]:
@@ -264,10 +268,20 @@ def reasoning(q: Draft, p: Picture | None, s: Sound | None, rng: random.Random) 
     if not known:
         answer = rng.choice(q.choices)
         return seen, heard, f"I guess {answer}.", answer
+    if q.type in COMPARED:
+        return seen, heard, f"{_beside(q, p, s)} So {answer}.", answer
     if q.type in LOOKUPS:
         assert p is not None and s is not None
         return seen, heard, _fuse(q.type, p, s, answer), answer
     return seen, heard, f"So {answer}.", answer
+
+
+def _beside(q: Draft, p: Picture | None, s: Sound | None) -> str:
+    shown = "" if p is None else p.shape
+    played = "" if s is None else " ".join(s.timbres)
+    if q.type == "match":
+        return f"Seen {shown}, heard {played}."
+    return f"Asked {q.about}, seen {shown}." if q.type == "visible" else f"Asked {q.about}, heard {played}."
 
 
 def _fuse(question_type: str, p: Picture, s: Sound, answer: str) -> str:

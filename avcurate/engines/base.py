@@ -53,6 +53,7 @@ class Request:
         media_id: content hash of the media shown, for caches and servers; never a name.
         prefix: what the response begins with; the reply's texts continue after it and do not repeat it.
         schema: JSON schema of the response, for engines that can enforce it; others ignore it.
+        system: the system prompt; empty: none is sent, and a chat template may supply its own.
     """
 
     key: str
@@ -67,6 +68,7 @@ class Request:
     media_id: str = ""
     prefix: str = ""
     schema: str = ""
+    system: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from avcurate.engines.base import Request
 
-Message = dict[str, object]
+Message = dict[str, Any]
 
 
 def messages_of(request: Request) -> list[Message]:
-    """Chat messages of a request; media first and text last, no system prompt (Qwen3-Omni's advice).
+    """Chat messages of a request; media first and text last, no system prompt unless asked for (Qwen3-Omni's advice).
 
     An interleaved request has only a video item; the processor puts the audio inside it.
     """
@@ -18,4 +20,9 @@ def messages_of(request: Request) -> list[Message]:
     if request.audio is not None and not request.interleaved:
         content.append({"type": "audio"})
     content.append({"type": "text", "text": request.prompt})
-    return [{"role": "user", "content": content}]
+    return [*system_of(request), {"role": "user", "content": content}]
+
+
+def system_of(request: Request) -> list[Message]:
+    """The system message, if there is one."""
+    return [{"role": "system", "content": request.system}] if request.system else []

@@ -13,6 +13,7 @@ import httpx
 from avcurate.engines.base import Failure, Perception, Reply, Request, Response
 from avcurate.engines.deadline import bounded, deadline
 from avcurate.engines.http import Refused
+from avcurate.engines.messages import system_of
 from avcurate.engines.server import ServerEngine, text_of
 from avcurate.engines.wire import image_urls, wav_base64
 from avcurate.errors import UserError
@@ -112,7 +113,7 @@ class OpenAIEngine(ServerEngine):
         s = request.sampling
         body: dict[str, Any] = {
             "model": self.model,
-            "messages": [{"role": "user", "content": content}],
+            "messages": [*system_of(request), {"role": "user", "content": content}],
             "temperature": s.temperature,
             "top_p": s.top_p,
             self.options["max_tokens_field"]: s.max_tokens,

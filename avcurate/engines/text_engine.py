@@ -11,6 +11,7 @@ from typing import Any
 from avcurate.engines.base import DRAWS, Engine, Failure, Perception, Reply, Request, Response, Source
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.engines.loading import loading
+from avcurate.engines.messages import system_of
 from avcurate.errors import UserError
 
 
@@ -97,7 +98,7 @@ class TextEngine(Engine):
 
     def prompt(self, request: Request) -> str:
         """The request's text, as the chat template has it."""
-        message = [{"role": "user", "content": request.prompt}]
+        message = [*system_of(request), {"role": "user", "content": request.prompt}]
         if self.tokenizer.chat_template is None:
             return request.prompt + "\n" + request.prefix
         text = self.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)

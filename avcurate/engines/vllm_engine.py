@@ -16,7 +16,7 @@ import numpy as np
 from avcurate.engines.base import Engine, Failure, Perception, Reply, Request, Response, Source, text_logprobs
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.engines.loading import loading
-from avcurate.engines.messages import messages_of
+from avcurate.engines.messages import messages_of, system_of
 from avcurate.engines.vllm_cpu import repair
 from avcurate.errors import UserError
 from avcurate.families.base import Family
@@ -144,7 +144,7 @@ class VllmEngine(Engine):
     def _prompt(self, request: Request) -> dict[str, Any]:
         messages = messages_of(request)
         if self.checkpoint.reads_text_alone:
-            messages = [{"role": "user", "content": request.prompt}]
+            messages = [*system_of(request), {"role": "user", "content": request.prompt}]
         text = self._processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         prompt: dict[str, Any] = {"prompt": text + request.prefix}
         data: dict[str, Any] = {}

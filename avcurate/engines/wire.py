@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avcurate.engines.base import Request
+from avcurate.engines.messages import system_of
 from avcurate.errors import UserError
 
 Frames = NDArray[np.uint8]
@@ -70,7 +71,7 @@ def body_of(
     s = request.sampling
     body: dict[str, Any] = {
         "model": model,
-        "messages": [{"role": "user", "content": content}],
+        "messages": [*system_of(request), {"role": "user", "content": content}],
         "n": request.n,
         "seed": request.seed,
         "temperature": s.temperature,

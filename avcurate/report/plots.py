@@ -14,6 +14,7 @@ from avcurate.metrics.statistics import t_interval
 
 WIDTH, HEIGHT = 460, 260
 LEFT, RIGHT, TOP, BOTTOM = 48, 10, 10, 38
+FEW = 5
 PALETTE = ("#d97706", "#2563eb", "#059669", "#7c3aed", "#b91c1c", "#0891b2", "#64748b", "#db2777")
 COLORS = {
     "audio": PALETTE[0],
@@ -109,7 +110,9 @@ def drawn(figure: dict[str, Any]) -> dict[str, Any]:
 
 def _curves(figure: dict[str, Any]) -> dict[str, Any]:
     xs: list[float] = [x for s in figure["series"] for x in s["x"]] or [0.0]
-    ys: list[float] = [y for s in figure["series"] for y in (*s["low"], *s["high"])] or [0.0]
+    # an interval from a few rows may be many times as wide as what it is about: such bands are cut at the frame
+    bounded = [(s["low"][i], s["high"][i]) for s in figure["series"] for i, n in enumerate(s["n"]) if n >= FEW]
+    ys: list[float] = [y for s in figure["series"] for y in s["y"]] + [y for pair in bounded for y in pair] or [0.0]
     x_low, x_high = min(xs), max(xs)
     y_ticks = ticks(min(0.0, *ys), max(ys))
     y_low, y_high = y_ticks[0], y_ticks[-1]
@@ -118,7 +121,8 @@ def _curves(figure: dict[str, Any]) -> dict[str, Any]:
         return round(LEFT + (x - x_low) / ((x_high - x_low) or 1) * (WIDTH - LEFT - RIGHT), 1)
 
     def py(y: float) -> float:
-        return round(HEIGHT - BOTTOM - (y - y_low) / ((y_high - y_low) or 1) * (HEIGHT - TOP - BOTTOM), 1)
+        within = min(max(y, y_low), y_high)
+        return round(HEIGHT - BOTTOM - (within - y_low) / ((y_high - y_low) or 1) * (HEIGHT - TOP - BOTTOM), 1)
 
     colors = series_colors([s["name"] for s in figure["series"]])
     series = []

@@ -32,7 +32,10 @@ def refuse_inability(engine: Engine, settings: Iterable[Setting], spec: AskSpec)
                 "Name an omni model with --model; what this one takes can be asked with `avcurate eval --conditions`.",
             )
     if spec.interleaved and not family.interleaves:
-        raise UserError(f"{family.about} takes sound and picture one after the other only.", "Leave --interleaved out.")
+        raise UserError(
+            f"{family.about} takes sound and picture one after the other only.",
+            "Leave --interleaved out; --set layout=separate.",
+        )
     if spec.ablation == "zero" and not (family.hears and family.sees):
         raise UserError(f"{family.about} takes one modality: there is no other to zero.", "Leave --zero out.")
 

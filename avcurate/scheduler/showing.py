@@ -58,6 +58,7 @@ def request_of(
         interleaved=spec.interleaved and audio is not None and frames is not None,
         media_id=clip.sha256,
         prefix=condition.prefix,
+        system=spec.prompt.system,
     )
 
 

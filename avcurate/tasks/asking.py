@@ -194,15 +194,17 @@ def question_source(inputs: QuestionInput, media: MediaFolder | None = None) -> 
     return QuestionSource(inputs.annotations, folder, inputs.format, inputs.columns, salvage=inputs.salvage)
 
 
-def clip_source(inputs: ClipInput, form: Format, depends: dict[str, Any]) -> QuestionSource:
-    """Clips of a list, each as a question."""
+def clip_source(
+    inputs: ClipInput, form: Format, depends: dict[str, Any], media: MediaFolder | None = None
+) -> QuestionSource:
+    """Clips of a list, each as a question; ``media`` replaces the folder of the originals."""
     from avcurate.sources.pool import clip_records
 
     assert inputs.clips is not None and inputs.media is not None
     path = inputs.clips
     return QuestionSource(
         path,
-        MediaFolder(inputs.media, inputs.media_pattern),
+        media or MediaFolder(inputs.media, inputs.media_pattern),
         "clips",
         records=lambda: clip_records(path),
         form=form,

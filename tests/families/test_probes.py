@@ -107,10 +107,8 @@ def test_the_lens_at_the_last_layer_with_the_norm_is_the_output(engine, clip, tm
         assert len(states) == stage.omni.decoder_layers
         with torch.inference_mode():
             lens = decoder.logits(states[-1][0, reading.prompt - 1 : -1], norm=True)
-        # some families cap the logits after the head, which keeps their order
-        assert (lens.argmax(-1) == logits.argmax(-1)).all()
-        if not getattr(engine.text_config, "final_logit_softcapping", None):
-            assert torch.allclose(lens, logits, atol=1e-4)
+        # some families cap their logits after the head
+        assert torch.allclose(lens, logits, atol=1e-4)
 
 
 def test_a_cut_of_everything_but_sound_leaves_no_attention_to_it(engine, clip, tmp_path):

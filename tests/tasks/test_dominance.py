@@ -178,3 +178,36 @@ def test_bad_predictions_are_dead_rows_and_single_answers_are_read(tmp_path):
 def test_pools_are_the_two_lists_of_twenty_from_the_paper():
     people, sports = load_pool("pool-people"), load_pool("pool-sports")
     assert len(people.classes) == len(sports.classes) == 20 and not set(people.classes) & set(sports.classes)
+
+
+def test_published_letters_are_the_options_they_stand_for(tmp_path):
+    """As crossmodal-hub's files have them: lettered options in the question, letters as answers, a label of its own."""
+    question = (
+        "Classify the sounding object into one of the categories below:\n\nA. dog barking\nB. rain\nC. (big) bell\n"
+    )
+    rows = [
+        {"video_id": "x", "question": question, "a": "B", "v": "A", "av": "(B)", "label": "rain"},
+        {
+            "video_id": "y",
+            "options": ["A. dog barking", "rain"],
+            "a": ["a."],
+            "v": "B",
+            "av": "B",
+            "label": "dog barking",
+        },
+        {"video_id": "z", "a": "B", "v": "A", "av": "B"},
+        {"video_id": "w", "options": [1], "a": "B"},
+        {"video_id": "u", "question": question, "a": "rain", "v": "C", "av": "C) "},
+    ]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    tallies = running.run("dominance", tmp_path / "r", {"replay": tmp_path / "p.jsonl"})
+    assert tallies["predictions"].dead == {"letter_without_option": 1, "options_not_text": 1}
+    found = {r["clip_id"]: r for r in running.rows_of(RunDir(tmp_path / "r"), "dominance")}
+    assert (found["x"]["dominance"], found["x"]["av_hit"], found["x"]["a_prediction"]) == ("audio", True, ["rain"])
+    assert (found["y"]["dominance"], found["y"]["av_hit"]) == ("video", False)
+    assert (found["u"]["dominance"], found["u"]["av_prediction"], found["u"]["av_hit"]) == (
+        "video",
+        ["(big) bell"],
+        None,
+    )
+    assert summarise_dominance(RunDir(tmp_path / "r"))["hit_rate"]["av"] == 0.5

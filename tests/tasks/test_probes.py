@@ -383,6 +383,14 @@ def test_figures_hold_their_values_and_are_drawn_inside_their_frame():
     shown = drawn(figure)
     left, top, right, bottom = shown["frame"]
     assert all(left <= x <= right and top <= y <= bottom for x, y in shown["drawn"][0]["dots"])
+    # the interval from two rows is cut at the frame, and does not stretch it; one from many rows is shown whole
+    assert float(shown["y_ticks"][-1][1]) <= 2.5 < series["high"][0]
+    band = [tuple(map(float, p.split(","))) for p in shown["drawn"][0]["band"].split()]
+    assert all(top <= y <= bottom for _, y in band)
+    many = Curves("t", "x", "y")
+    for v in (1.0, 3.0, 0.0, 4.0, 2.0):
+        many.add("s", 0, v)
+    assert float(drawn(many.figure())["y_ticks"][-1][1]) >= many.figure()["series"][0]["high"][0]
     heat = Heat("t", "x", "y")
     heat.add("a", "1", 0.5)
     heat.add("b", "2", 1.0)
@@ -414,3 +422,27 @@ def test_the_group_of_a_probe_has_its_commands():
     helped = CliRunner().invoke(app, ["probe", "masking", "--help"])
     assert helped.exit_code == 0 and "--answering" in helped.stdout
     assert CliRunner().invoke(app, ["probe", "nothing"]).exit_code == 2
+
+
+def test_concepts_come_from_object_sets_and_evidence_as_they_are(tmp_path):
+    from avcurate.tasks.probe.lens import Concepts
+
+    file = tmp_path / "c.jsonl"
+    rows = [
+        {"clip": "a.mp4", "objects": ["dog", "car"]},
+        {"clip": "b", "heard": ["siren"], "seen": ["ring"], "exhaustive": "both"},
+        {"video_id": "c", "audio": ["bell"], "video": []},
+    ]
+    file.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    concepts = Concepts(file)
+
+    def present(video, media):
+        found = concepts.of({"question_id": "q", "video_id": video, "media": media})
+        return {(w, of) for w, of, there in found if there}
+
+    assert present("a", "a.mp4") == {("dog", "video"), ("car", "video")}
+    assert present("x", "folder/b.mkv") == {("siren", "audio"), ("ring", "video")}
+    assert present("c", "c.mp4") == {("bell", "audio")} and present("d", "d.mp4") == set()
+    file.write_text(json.dumps({"clip": "a", "objects": "dog"}) + "\n")
+    with pytest.raises(UserError, match="record 1: it needs video_id"):
+        Concepts(file)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avcurate.engines.open import open_engine
+from avcurate.media.folder import MediaFolder
+from avcurate.media.swapped import Variant
 from avcurate.runner.job import Job
 from avcurate.runner.rundir import RunDir
 from avcurate.schema import Setting
 from avcurate.sources.formats import Format
 from avcurate.sources.question import Question
-from avcurate.store.atomic import write_atomic
+from avcurate.store.atomic import write_atomic, write_text
 from avcurate.tasks.asking import clip_source
 from avcurate.tasks.base import Context, Task
 from avcurate.tasks.caption.recipe import CaptionRecipe
+from avcurate.tasks.conditions import swapped_folder
 from avcurate.tasks.knockout import under_knockout
 from avcurate.tasks.sampling import SampleStage
 
@@ -34,9 +38,14 @@ CAPTION_FORMAT = Format("clips", "a list of clips", frozenset({"clip_id", "label
 class Caption(Task[CaptionRecipe]):
     """Describe clips under audio only, video only and both, with the guarantees of label-pem.
 
-    Writes captions/a.jsonl, v.jsonl and av.jsonl, which `avcurate hallucination` and `avcurate judge` read.
+    Writes captions/a.jsonl, v.jsonl and av.jsonl, which `avcurate hallucination` and `avcurate judge` read. On clips of
+    `--swapped` also captions/references.jsonl: what is now heard and seen in each, for `avcurate judge --truth`.
 
-    Example: avcurate caption animal/clips.csv --media clips -m Qwen/Qwen2.5-Omni-7B -o runs/captions
+    Examples:
+
+      avcurate caption animal/clips.csv --media clips -m Qwen/Qwen2.5-Omni-7B -o runs/captions
+
+      avcurate caption clips.csv --media clips --swapped runs/swap --ask hear -m MODEL -o runs/hear-counterfactual
     """
 
     name = "caption"
@@ -45,11 +54,16 @@ class Caption(Task[CaptionRecipe]):
 
     def plan(self, recipe: CaptionRecipe, context: Context) -> Job:
         """Clips, with all n captions: none is right or wrong, so there is no early exit."""
-        assert recipe.input.media is not None
-        model, media = under_knockout(recipe.model, recipe.knockout), recipe.input.media
+        inputs = recipe.input
+        assert inputs.media is not None
+        folder = MediaFolder(inputs.media, inputs.media_pattern)
+        if inputs.swapped is not None:
+            folder = swapped_folder(inputs.swapped, recipe.variant, inputs.media, inputs.media_pattern)
+        model = under_knockout(recipe.model, recipe.knockout)
         engine = context.engine or open_engine(model, recipe.layout == "interleaved")
-        stage = SampleStage(engine, recipe.spec(), media, recipe.run.workers, answers=False)
-        return Job(clip_source(recipe.input, CAPTION_FORMAT, {"task": "caption"}), (stage,), write_captions)
+        stage = SampleStage(engine, recipe.spec(), folder.root, recipe.run.workers, answers=False)
+        source = clip_source(inputs, CAPTION_FORMAT, {"task": "caption"}, folder)
+        return Job(source, (stage,), lambda run: write_captions(run, inputs.swapped, recipe.variant))
 
     def summarise(self, run: RunDir) -> dict[str, Any]:
         """Where the captions are, and how many."""
@@ -65,10 +79,28 @@ class Caption(Task[CaptionRecipe]):
             console.print(f"{summary['captions']}/{setting}.jsonl: {n:,} captions")
 
 
-def write_captions(run: RunDir) -> None:
-    """Write one file per setting; lines with ``clip``, ``setting``, ``caption``, ``seed`` and ``labels``."""
+def write_captions(run: RunDir, swapped: Path | None = None, variant: Variant = "counterfactual") -> None:
+    """Write one file per setting; lines with ``clip``, ``setting``, ``caption``, ``seed`` and ``labels``.
+
+    With ``swapped`` also what is heard and seen in its clips, where its pairs came with captions.
+    """
+    if swapped is not None:
+        lines = (json.dumps(x, ensure_ascii=False) + "\n" for x in _references(run, RunDir(swapped), variant))
+        write_text(run.root / "captions/references.jsonl", "".join(lines))
     for setting in Setting:
         write_atomic(run.root / "captions" / f"{setting}.jsonl", lambda p, s=setting: _write(run, s, p))  # type: ignore[misc]
+
+
+def _references(run: RunDir, swapped: RunDir, variant: Variant) -> Iterator[dict[str, Any]]:
+    """What is heard and seen in each clip as it was shown: a counterfactual one sounds like its donor."""
+    pairs = {row[variant]: row for t in swapped.parts("swap").rows() for row in t.to_pylist() if row[variant]}
+    for table in run.parts("questions").rows(columns=["video_id", "media"]):
+        for row in table.to_pylist():
+            pair = json.loads(pairs[row["media"]]["record"]) if row["media"] in pairs else {}
+            heard = {"counterfactual": "donor_captions", "factual": "audio_captions"}.get(variant)
+            sound, picture = pair.get(heard or "") or [], pair.get("video_captions") or []
+            if sound or picture:
+                yield {"clip": row["video_id"], "audio_caption": sound, "video_caption": picture}
 
 
 def _write(run: RunDir, setting: Setting, path: Path) -> None:

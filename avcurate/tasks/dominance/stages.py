@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ from avcurate.sources.clips import BadRow, read_clips
 from avcurate.sources.records import Record, read_records
 from avcurate.tasks.dominance.recipe import By
 from avcurate.tasks.records import content_of
+
+_LETTERED = re.compile(r"^[ \t]*(\(?[A-Z]\)?[.):][ \t]+\S.*)$", re.MULTILINE)
+_LETTER_BEFORE = re.compile(r"^\s*\(?[A-Z]\)?[.):]\s+")
+_LONE_LETTER = re.compile(r"\s*\(?([A-Za-z])\)?[.):]?\s*")
 
 
 class DominanceStage(Stage):
@@ -98,18 +103,50 @@ class PredictionSource(Source):
         clip = raw.get("video_id") or raw.get("clip_id")
         if not isinstance(clip, str) or not clip.strip():
             raise RowError("field_missing", "the record has no video_id.")
-        row: Row = {"question_id": clip, "row": record.row, "video_id": clip, "classes": self._classes.get(clip, [])}
-        return Kept(row | {f"{s}_answers": _answers(raw.get(str(s)), str(s)) for s in Setting})
+        stated = raw.get("label") or raw.get("original_label")
+        classes = self._classes.get(clip) or ([stated] if isinstance(stated, str) and stated.strip() else [])
+        row: Row = {"question_id": clip, "row": record.row, "video_id": clip, "classes": classes}
+        options = _options(raw)
+        return Kept(row | {f"{s}_answers": _answers(raw.get(str(s)), str(s), options) for s in Setting})
 
 
-def _answers(value: object, name: str) -> list[str] | None:
-    if isinstance(value, str):
-        return [value] if value.strip() else None
-    if isinstance(value, list) and all(isinstance(v, str) for v in value):
-        return [v for v in value if v.strip()] or None
+def _options(raw: Row) -> list[str]:
+    """The options that letters stand for: a list, or the lettered lines of the question as asked."""
+    listed = raw.get("options") or raw.get("choices")
+    if listed is None:
+        text = raw.get("question") or raw.get("prompt")
+        listed = _LETTERED.findall(text) if isinstance(text, str) else []
+    if not isinstance(listed, list) or not all(isinstance(o, str) for o in listed):
+        raise RowError("options_not_text", "options is not a list of strings.")
+    return [_LETTER_BEFORE.sub("", o).strip() for o in listed]
+
+
+def _answers(value: object, name: str, options: list[str]) -> list[str] | None:
+    """Answers as text; a letter is the option it stands for.
+
+    Raises:
+        RowError: ``answer_not_text``; ``letter_without_option``, which would agree with no label without a word.
+    """
     if value is None:
         return None
-    raise RowError("answer_not_text", f"{name!r} is neither a string nor a list of strings.")
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list) or not all(isinstance(v, str) for v in values):
+        raise RowError("answer_not_text", f"{name!r} is neither a string nor a list of strings.")
+    return [_spelled(v, name, options) for v in values if v.strip()] or None
+
+
+def _spelled(answer: str, name: str, options: list[str]) -> str:
+    letter = _LONE_LETTER.fullmatch(answer)
+    if letter is None:
+        return answer
+    place = ord(letter[1].upper()) - ord("A")
+    if place >= len(options):
+        raise RowError(
+            "letter_without_option",
+            f"{name!r} answers {answer.strip()[:20]!r}, and the record has {len(options)} options.",
+            "Give the options as a list, or the question with its lettered lines.",
+        )
+    return options[place]
 
 
 def judge(

@@ -81,6 +81,10 @@ class Dominance(Task[DominanceRecipe]):
             f"Audio and video alone give different answers on {summary['disagree']:,} of {summary['clips']:,} clips."
         )
         if summary["labelled"]:
+            rate = summary["hit_rate"]["av"]
+            out.print(
+                f"Over all {summary['labelled']:,} labelled clips the answer to both matches a label in {rate:.1%}."
+            )
             out.print(
                 f"Of {summary['labelled']:,} labelled clips, {summary['hallucinated']:,} get an answer that matches "
                 f"none of their labels; on {summary['hallucinated_and_disagree']:,} of those, audio and video disagree."

@@ -31,6 +31,8 @@ class Decoder:
             if hasattr(module[0], "input_layernorm") and hasattr(parent, "norm") and hasattr(parent, "embed_tokens"):
                 self.layers, self.norm = module, parent.norm
                 self.head = model.get_output_embeddings()
+                config = model.config.get_text_config(decoder=True)
+                self._cap: float | None = getattr(config, "final_logit_softcapping", None)
                 return
         raise RuntimeError(f"{type(model).__name__} has no decoder of {count} layers that can be read.")
 
@@ -50,8 +52,9 @@ class Decoder:
                 hook.remove()
 
     def logits(self, states: Tensor, *, norm: bool) -> Tensor:
-        """The head over hidden states (N, H), after the final norm or raw: float32 (N, V)."""
-        return torch.as_tensor(self.head(self.norm(states) if norm else states)).float()
+        """The head over hidden states (N, H), after the final norm or raw: float32 (N, V), capped as the model caps."""
+        logits = torch.as_tensor(self.head(self.norm(states) if norm else states)).float()
+        return logits if self._cap is None else torch.tanh(logits / self._cap) * self._cap
 
     def likeliest(self, states: Tensor, count: int, *, norm: bool) -> Tensor:
         """The likeliest tokens at each of N states, best first: int64 (N, ``count``)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ SHOWN = 20
 _ARTICLE = re.compile(r"^(?:a|an|the)\s+", re.IGNORECASE)
 SHORTEST = 2
 """Letters that a token must have to stand for a concept: a single letter begins too many words."""
+_FIELDS = {"audio": ("audio", "heard"), "video": ("video", "seen", "objects")}
 _HEARD_OR_SEEN = {PEM.AUDIO: "audio", PEM.VISUAL: "video"}
 
 
@@ -34,8 +35,10 @@ class Concepts:
     """Words for what is heard and seen in each clip.
 
     Args:
-        file: JSON Lines with ``video_id`` (or ``clip``), ``audio`` and ``video``; without it a question's concept is
-            its right answer, and its other choices are the comparison.
+        file: a table with ``video_id`` (or ``clip``), ``audio`` (or ``heard``) and ``video`` (or ``seen``, or
+            ``objects``), so that object sets of ``avcurate objects``, evidence of a benchmark and a judge's reading of
+            captions serve as they are; without it a question's concept is its right answer, and its other choices
+            are the comparison.
 
     Raises:
         UserError: a line is not of that form.
@@ -47,7 +50,9 @@ class Concepts:
         for record in read_records(file) if file is not None else ():
             value = record.value or {}
             name = value.get("video_id") or value.get("clip")
-            words = {m: value.get(m, []) for m in ("audio", "video")}
+            words: dict[str, Any] = {
+                m: next((value[k] for k in names if k in value), []) for m, names in _FIELDS.items()
+            }
             if not isinstance(name, str) or not all(_is_words(w) for w in words.values()):
                 raise UserError(
                     f"{file}, record {record.row}: it needs video_id, and audio and video as lists of words.",
@@ -67,7 +72,9 @@ class Concepts:
             of = _HEARD_OR_SEEN.get(pem, "either") if pem is not None else "either"
             others = [c for c in row["choices"] if c != row["answer"]]
             return [(row["answer"], of, True), *((c, of, False) for c in others)]
-        words = self._of.get(row["video_id"], {})
+        media = str(row.get("media") or "")
+        names = (row["video_id"], media, PurePosixPath(media).stem)
+        words = next((self._of[n] for n in names if n in self._of), {})
         own = {w.lower() for ws in words.values() for w in ws}
         rng = random.Random(derive_seed(0, "absent", str(row["question_id"])))
         concepts = []
@@ -116,8 +123,6 @@ class LensStage(ProbeStage):
             kinds = reading.kinds[0]
             at = {k: [self._top(h[0, kinds == k]) for h in states] for k in (Kind.AUDIO, Kind.VIDEO)}
             predicting = [self._top(h[0, reading.prompt - 1 : -1], 1) for h in states]
-            # without words of the clip's own the concept is the answer, which a letter says as well
-            answers = self.concepts.file is None and answered.correct
             # without words of the clip's own the concept is the answer, which a letter says as well
             answers = self.concepts.file is None and answered.correct
             concepts = [

@@ -102,8 +102,8 @@ class LensRecipe(ProbeRecipe):
     kind: Literal["probe-lens"] = "probe-lens"
     concepts: Annotated[Path | None, Flag("--concepts")] = Field(
         None,
-        description="JSON Lines with video_id, audio and video: words for what is heard and seen in each clip. "
-        "Without it the concept is the right answer.",
+        description="Table with video_id, audio and video: words for what is heard and seen in each clip; "
+        "objects.jsonl of `avcurate objects` will do. Without it the concept is the right answer.",
     )
     top: Annotated[int, Flag("--top")] = Field(5, ge=1, le=100, description="Likeliest tokens looked at.")
     norm: Annotated[bool, Flag("--norm/--raw")] = Field(
