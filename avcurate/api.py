@@ -238,6 +238,16 @@ def judge(captions: PathLike, *, out: PathLike, **options: Any) -> Run:
     return run("judge", captions, out=out, **options)
 
 
+def leak(annotations: PathLike, *, out: PathLike, **options: Any) -> Run:
+    """Find questions that text, picture or sound alone answers; see :func:`run` and ``avcurate leak --help``."""
+    return run("leak", annotations, out=out, **options)
+
+
+def benchmark_hallucination(evidence: PathLike, *, out: PathLike, **options: Any) -> Run:
+    """Build a hallucination benchmark; see :func:`run` and ``avcurate benchmark hallucination --help``."""
+    return run("benchmark-hallucination", evidence, out=out, **options)
+
+
 def probe(name: str, annotations: PathLike, *, out: PathLike, **options: Any) -> Run:
     """Look inside a model: ``attention``, ``knockout``, ``lens``, ``shift``, ``entropy``, ``preference``, ``masking``.
 

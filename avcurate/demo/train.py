@@ -244,6 +244,8 @@ def train_language_model(
         taught = rng.choice(hard) if hard and step % 2 else easy
         total, hits, answers = 0.0, 0.0, 0
         for setting, size in shares.items():
+            if size < 1:
+                continue
             batch = [taught.lessons.make(setting, rng) for _ in range(size)]
             loss, right, count = _lm_loss(model, taught.layout(setting, rng), batch, taught.seen, taught.heard)
             (loss * size / spec.lm_batch).backward()  # type: ignore[no-untyped-call]

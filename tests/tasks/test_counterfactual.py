@@ -58,7 +58,7 @@ def test_real_clips_become_a_benchmark(shared, tmp_path):
     media.mkdir()
     for file in [*(shared / "clips").iterdir(), *sorted((shared / "sounds/effects").glob("*.ogg"))[:EFFECTS]]:
         (media / file.name).symlink_to(file)
-    rows = [r for r in captions(shared) if (media / r["clip"]).exists()]
+    rows = [r for r in captions(shared) if not r["clip"].endswith(".ogg") or (media / r["clip"]).exists()]
     (tmp_path / "captions.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     tallies = running.run("pair", tmp_path / "pairs", {"captions": tmp_path / "captions.jsonl", "media": media})
     assert tallies["captioned"].total == len(rows) and tallies["captioned"].dead == {}
