@@ -6,6 +6,7 @@ for edits of the picture, so that no trace of coding tells the two apart.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -46,6 +47,23 @@ class Edit:
     def record(self) -> dict[str, Any]:
         """As JSON, without values that are not used."""
         return {k: v for k, v in asdict(self).items() if k == "name" or v}
+
+
+def edit_of(record: dict[str, Any]) -> Edit:
+    """The edit that :meth:`Edit.record` wrote, from a file that others may have written.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        edit = Edit(**record)
+    except TypeError as e:
+        raise ValueError(f"{str(record)[:80]} is no edit") from e
+    values = (edit.begin, edit.end, edit.offset, edit.level_db)
+    numbers = all(isinstance(v, (int, float)) and math.isfinite(v) for v in values)
+    if edit.name not in ("plain", *SOUND_EDITS, *PICTURE_EDITS) or not numbers:
+        raise ValueError(f"{str(record)[:80]} is no edit")
+    return edit
 
 
 @dataclass(frozen=True)

@@ -254,6 +254,39 @@ def test_a_rebuilt_benchmark_has_the_same_bytes_and_a_changed_clip_is_noticed(bu
         read_manifest(copy)
 
 
+def test_a_manifest_that_others_wrote_cannot_reach_out(tmp_path):
+    from avcurate.errors import MediaError
+    from avcurate.tasks.benchmark.publish import digest_of
+    from avcurate.tasks.benchmark.stages import MADE_VERSION
+
+    (tmp_path / "questions.jsonl").write_text("")
+    good = {
+        "file": "clips/a.mp4", "sha256": "0", "edit": {"name": "mute", "begin": 1, "end": 2.5},
+        "clip": "x.mp4", "clip_sha256": "0", "donor": None, "donor_sha256": None,
+    }  # fmt: skip
+
+    def manifest(**changes):
+        made = {"format": 1, "title": "t", "made_with": {"avcurate": "0", "edits": MADE_VERSION}}
+        made["files"] = [good | changes]
+        made["digest"] = digest_of(tmp_path, made)
+        (tmp_path / "benchmark.json").write_text(json.dumps(made))
+        return read_manifest(tmp_path)
+
+    assert len(manifest()["files"]) == 1
+    for name in ("../x.mp4", "/etc/passwd", "http://x/y.mp4", "a/../../b.mp4"):
+        for field in ("file", "clip", "donor"):
+            with pytest.raises(MediaError):
+                manifest(**{field: name})
+    for edit in (
+        {"name": "sendmail"}, {"name": "mute", "begin": "1,volume=9"}, {"name": "mute", "end": float("inf")},
+        {"begin": 1}, {"name": "mute", "other": 1}, {"name": "mix"},
+    ):  # fmt: skip
+        with pytest.raises(UserError, match="is no benchmark"):
+            manifest(edit=edit)
+    with pytest.raises(UserError, match="is no benchmark"):
+        manifest(file=None, clip=3)
+
+
 @pytest.mark.slow
 def test_every_row_comes_out_and_the_folder_is_what_others_take(built):
     _, run = built

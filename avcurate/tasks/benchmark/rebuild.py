@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from avcurate.errors import MediaError, UserError
-from avcurate.media.edit import Edit
+from avcurate.media.edit import NEEDS_DONOR, edit_of
 from avcurate.media.folder import refuse_name
 from avcurate.sources.benchmark_folder import MANIFEST, QUESTIONS
 from avcurate.store.digest import file_digest, intact
@@ -45,7 +45,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
-        files = [f["file"] for f in manifest["files"]]
+        names = [n for f in manifest["files"] for n in (f["file"], f["clip"], f["donor"]) if n is not None]
+        if not all(isinstance(n, str) for n in names):
+            raise ValueError("a name is not text")
+        for f in manifest["files"]:
+            edit = edit_of(f["edit"])
+            if edit.name in NEEDS_DONOR and f["donor"] is None:
+                raise ValueError(f"{edit.name} needs a donor")
         made_with = manifest["made_with"]
         stated, now = str(manifest["digest"]), digest_of(folder, manifest)
         current = manifest["format"] == FORMAT and made_with["edits"] == MADE_VERSION
@@ -64,7 +70,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder}: its questions or its list of files were changed: digest {now[:12]}, not {stated[:12]}.",
             "Fetch the benchmark again.",
         )
-    for name in files:
+    for name in names:
         refuse_name(name)
     return manifest
 
@@ -110,7 +116,7 @@ def rebuild(folder: Path, originals: Path, workers: int = 2) -> Iterator[Checked
             return wrong
         donor = (entry["donor"], entry["donor_sha256"]) if entry["donor"] else None
         try:
-            made, _ = maker.make(Edit(**entry["edit"]), (entry["clip"], entry["clip_sha256"]), donor)
+            made, _ = maker.make(edit_of(entry["edit"]), (entry["clip"], entry["clip_sha256"]), donor)
         except MediaError as e:
             return Checked(name, "not_made", str(e))
         if made != name or file_digest(folder / made) != entry["sha256"]:
@@ -124,7 +130,6 @@ def _wrong_original(entry: dict[str, Any], originals: Path) -> Checked | None:
     for name, digest in ((entry["clip"], entry["clip_sha256"]), (entry["donor"], entry["donor_sha256"])):
         if name is None:
             continue
-        refuse_name(name)
         path = originals / name
         if not path.is_file():
             return Checked(entry["file"], "original_missing", f"{path} does not exist.")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from avcurate.media.edit import Edit, Made, make_edit, target_suffix
+from avcurate.media.edit import Edit, Made, edit_of, make_edit, target_suffix
 from avcurate.media.folder import MediaFolder
 from avcurate.media.probe import read_packets
 from avcurate.media.swap import SwapSpec
@@ -129,7 +129,7 @@ class MakeStage(Stage):
 
     def _make(self, row: Row) -> Outcome:
         assert self.maker is not None
-        edit = Edit(**json.loads(row["edit_spec"]))
+        edit = edit_of(json.loads(row["edit_spec"]))
         donor = (row["donor_media"], row["donor_sha256"]) if row["donor_media"] is not None else None
         name, made = self.maker.make(edit, (row["media"], row["media_sha256"]), donor)
         return Kept({"file": name, "file_sha256": file_digest(self.out / name), "copied_sha256": made.copied_sha256})
