@@ -20,8 +20,8 @@ from avcurate.runner.isolate import in_threads
 from avcurate.runner.stage import Filtered, Kept, Outcome, Row, Stage, Tick, WholeStage, WorkLog
 from avcurate.schema import columns_schema
 from avcurate.schema_benchmark import ITEM, MADE_CLIP
-from avcurate.store.atomic import write_json
-from avcurate.store.digest import file_digest, intact
+from avcurate.store.digest import file_digest
+from avcurate.store.made import made_before, record_made
 from avcurate.tasks.benchmark.gather import read_aliases
 from avcurate.tasks.benchmark.knowledge import World
 from avcurate.tasks.benchmark.lone import Lone
@@ -164,19 +164,9 @@ class Maker:
         target = self.out / name
         facts = self.out / ".facts" / f"{stem}.json"
         with self._locks[hash(stem) % len(self._locks)]:
-            if (existing := _stored(facts, target)) is not None:
+            if (existing := made_before(facts, target, Made)) is not None:
                 return name, existing
             other = self.originals / donor[0] if donor else None
             made = make_edit(edit, picture, other, target, SwapSpec(), {}, packets)
-            write_json(facts, asdict(made) | {"sha256": file_digest(target)})
+            record_made(facts, target, asdict(made))
         return name, made
-
-
-def _stored(facts: Path, target: Path) -> Made | None:
-    """Facts of a file made before, if it is unchanged."""
-    try:
-        values = json.loads(facts.read_text("utf-8"))
-        digest = values.pop("sha256")
-        return Made(**values) if intact(target, digest) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None

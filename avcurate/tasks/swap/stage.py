@@ -18,8 +18,8 @@ from avcurate.media.swap import Swapped, SwapSpec, keep_one, swap
 from avcurate.runner.isolate import in_threads
 from avcurate.runner.stage import Kept, Outcome, Row, WorkLog
 from avcurate.schema import SWAP, columns_schema
-from avcurate.store.atomic import write_json
-from avcurate.store.digest import file_digest, intact
+from avcurate.store.digest import file_digest
+from avcurate.store.made import made_before, record_made
 from avcurate.tasks.records import RecordStage
 from avcurate.tasks.swap.recipe import SwapRecipe
 
@@ -135,10 +135,10 @@ class SwapStage(RecordStage):
         facts = target.with_name(f"{stem}.json")
         # pairs with the same clip share its twin
         with self._locks[hash(target) % len(self._locks)]:
-            if (existing := _read_facts(facts, target)) is not None:
+            if (existing := made_before(facts, target, Swapped)) is not None:
                 return f"{kind}/{target.name}", existing
             swapped = swap(picture, donor, target, self.spec, {"avcurate": kind, **about})
-            write_json(facts, asdict(swapped) | {"sha256": file_digest(target)})
+            record_made(facts, target, asdict(swapped))
         return f"{kind}/{target.name}", swapped
 
     def _name(self, raw: Row, field_name: str) -> str:
@@ -147,13 +147,3 @@ class SwapStage(RecordStage):
         if not isinstance(value, str) or not value.strip():
             raise RowError("field_missing", f"column {column!r} holds no {field_name}.")
         return value.strip()
-
-
-def _read_facts(facts: Path, target: Path) -> Swapped | None:
-    """Facts of a file made before, if it is unchanged."""
-    try:
-        values = json.loads(facts.read_text("utf-8"))
-        digest = values.pop("sha256")
-        return Swapped(**values) if intact(target, digest) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
