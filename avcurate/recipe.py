@@ -51,7 +51,12 @@ class Argument:
 
 @dataclass(frozen=True)
 class Required:
-    """An input that must be given, in the recipe or on the command line."""
+    """An input that must be given, in the recipe or on the command line.
+
+    ``flag``: whether the command line asks for it; false where another input may bring it along.
+    """
+
+    flag: bool = True
 
 
 class Strict(BaseModel):

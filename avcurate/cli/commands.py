@@ -132,7 +132,7 @@ def _type(option: Option) -> Any:
 
 def _parameter(option: Option, panel: str | None = None) -> inspect.Parameter:
     flag, about = option.flag, option.field.description or ""
-    required = any(isinstance(m, Required) for m in option.field.metadata)
+    required = any(isinstance(m, Required) and m.flag for m in option.field.metadata)
     if isinstance(flag, Argument):
         kind, metavar = _type(option), option.path.rsplit(".", 1)[-1].upper()
         help_text = flag.help or about

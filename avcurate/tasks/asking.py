@@ -38,7 +38,8 @@ from avcurate.tasks.salvage import SALVAGE, Salvage
 
 # valid records that are not questions to ask
 NOT_ASKED = frozenset({"not_a_question", "class_not_in_pool"})
-MediaRoot = Annotated[Path | None, Flag("--media"), Required()]
+# a benchmark folder in place of annotations brings its own clips
+MediaRoot = Annotated[Path | None, Flag("--media"), Required(flag=False)]
 Pattern = Annotated[str | None, Flag("--media-pattern")]
 PATTERN = "How a name maps to a file, e.g. '{name}_video.mp4'."
 
@@ -51,7 +52,7 @@ class QuestionInput(Strict):
         description="Annotation file (.json, .jsonl, .csv, .tsv, .parquet), dataset or benchmark folder, "
         "or hf:owner/name@split.",
     )
-    media: MediaRoot = Field(None, description="Folder of the clips.")
+    media: MediaRoot = Field(None, description="Folder of the clips; a benchmark folder brings its own.")
     format: Annotated[str, Flag("--format")] = Field(
         "auto", description="auto, table, avqa, music-avqa, valor32k-avqa, avhbench, daily-omni, or a plug-in's."
     )
@@ -73,7 +74,7 @@ class ClipInput(Strict):
     clips: Annotated[Path | None, Argument(), Required()] = Field(
         None, description="Clip list: VGGSound, VGGSounder, a csv with clip and label, or a benchmark folder."
     )
-    media: MediaRoot = Field(None, description="Folder of the clips.")
+    media: MediaRoot = Field(None, description="Folder of the clips; a benchmark folder brings its own.")
     media_pattern: Pattern = Field(None, description=PATTERN)
 
     @model_validator(mode="before")

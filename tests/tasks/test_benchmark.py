@@ -434,6 +434,9 @@ def test_a_deaf_and_a_blind_model_score_as_they_must(built, tmp_path):
     assert deaf["sensitivity_by_edit"]["swap_picture"]["changed_where_it_should"]["rate"] > 0.7
     printed = CliRunner().invoke(app, ["benchmark", "score", str(tmp_path / "eval")])
     assert printed.exit_code == 0 and "answers under conflict follow" in " ".join(printed.stdout.split())
+    # on the command line the folder brings its clips along
+    words = ["eval", str(folder), "--conditions", "v", "--limit", "1", "-m", "embedded", "-o", str(tmp_path / "cli")]
+    assert CliRunner().invoke(app, words).exit_code == 0
     other = {"annotations": built[0] / "questions.json", "media": built[0] / "clips", "run.limit": 2, "n": 1}
     running.run("eval", tmp_path / "other", other | {"conditions": "v"}, engine=Silent())
     with pytest.raises(UserError, match="not an evaluation of a benchmark"):
