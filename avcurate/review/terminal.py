@@ -10,7 +10,7 @@ from rich.table import Table
 
 def print_agreement(found: dict[str, Any]) -> None:
     """Each reviewer against what is expected, and between reviewers."""
-    table = Table("reviewer", "items", "agree", "Cohen's κ", "rejected", "wrong of those told", "95 %")
+    table = Table("reviewer", "items", "agree", "Cohen's κ", "rejected", "error rate", "95 %")
     for name, a in found["reviewers"].items():
         table.add_row(
             name, str(a["n"]), _share(a["agree"]), _kappa(a["kappa"]), str(len(a["rejected"])), *_error(a["error"])

@@ -81,7 +81,7 @@ def agreement(run: RunDir) -> dict[str, Any]:
     Returns:
         ``{"reviewers": {name: {n, agree, kappa, rejected, error}}, "between": {"a, b": {n, agree, kappa}}}``;
         ``rejected`` are the items on which the reviewer disagrees; ``error`` is their share among those that the
-        reviewer could tell, with Wilson's 95 % interval: an estimate of how much of the whole is wrong.
+        reviewer could decide, with Wilson's 95 % interval: an estimate of how much of the whole is wrong.
     """
     verdicts = read_verdicts(run)
     reviewers = {}
@@ -98,11 +98,11 @@ def agreement(run: RunDir) -> dict[str, Any]:
 
 
 def _error(given: list[str], expected: list[str]) -> dict[str, Any]:
-    told = [(g, e) for g, e in zip(given, expected, strict=True) if g != CANNOT_TELL]
-    wrong = sum(g != e for g, e in told)
-    if not told:
+    decided = [(g, e) for g, e in zip(given, expected, strict=True) if g != CANNOT_TELL]
+    wrong = sum(g != e for g, e in decided)
+    if not decided:
         return {"n": 0, "rate": None, "interval": None}
-    return {"n": len(told), "rate": wrong / len(told), "interval": list(wilson(wrong, len(told)))}
+    return {"n": len(decided), "rate": wrong / len(decided), "interval": list(wilson(wrong, len(decided)))}
 
 
 def _agreement(ours: list[str], theirs: list[str]) -> dict[str, Any]:

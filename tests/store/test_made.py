@@ -1,4 +1,4 @@
-"""Facts beside a file: believed only while the file has the bytes that were recorded."""
+"""Facts beside a file: trusted only while the file has the bytes that were recorded."""
 
 import json
 from dataclasses import asdict, dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from avcurate.media.edit import Edit
@@ -32,7 +32,6 @@ class Item:
     pair: str | None = None
     side: str | None = None
     changes: bool | None = None
-    decided_by: str = field(default="")
 
     @property
     def id(self) -> str:
@@ -68,7 +67,7 @@ class Item:
             "question": self.question,
             "choices": list(self.choices),
             "answer": self.answer,
-            "pem": self.decided_by or str(DECIDED_BY[self.task]),
+            "pem": str(DECIDED_BY[self.task]),
             "evidence": self.evidence,
             "by_sound": self._suggested("audio"),
             "by_picture": self._suggested("video"),
