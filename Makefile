@@ -7,8 +7,8 @@ TRAIN := $(TRAIN_VENV)/bin
 RUN ?= runs/demo
 QUESTIONS ?= 300
 SEED ?= 1
-# two workers, each with one thread: tests of one file stay together, since they share models
-PARALLEL := -n 2 --dist loadscope
+# three workers for two cores, since tests wait for servers and children; tests of one file share models
+PARALLEL := -n 3 --dist loadscope
 # the versions that CI runs
 PINS := docs/constraints
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 from pathlib import Path
 
@@ -17,6 +18,17 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 REPO = Path(__file__).parent.parent
 LONG = bool(os.environ.get("AVCURATE_LONG"))
 """Whether all generated cases are tried (`make test-long`), not a seeded sample."""
+
+
+def sampled(cases, count: int, seed: object = 0) -> list:
+    """All cases where LONG; elsewhere ``count`` of them, drawn by seed, in their order."""
+    cases = list(cases)
+    if LONG or count >= len(cases):
+        return cases
+    chosen = set(random.Random(str(seed)).sample(range(len(cases)), count))
+    return [case for i, case in enumerate(cases) if i in chosen]
+
+
 SHARED = REPO.parent / "shared" / "data"
 
 
@@ -43,11 +55,17 @@ def fresh_compiler():
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory):
-    """A demo world of 60 questions: (folder, items)."""
-    from avcurate.demo.build import build_world
+    """A demo world of 60 questions, built once for all processes of a test run: (folder, items)."""
+    from filelock import FileLock
 
-    folder = tmp_path_factory.mktemp("world") / "w"
-    return folder, build_world(folder, 60, seed=101, workers=2)
+    from avcurate.demo.build import build_world, draw_world
+
+    root = tmp_path_factory.getbasetemp()
+    folder = (root.parent if os.environ.get("PYTEST_XDIST_WORKER") else root) / "shared-world"
+    with FileLock(f"{folder}.lock"):
+        if (folder / "truth.jsonl").exists():
+            return folder, draw_world(60, seed=101)
+        return folder, build_world(folder, 60, seed=101, workers=2)
 
 
 @pytest.fixture(scope="session")

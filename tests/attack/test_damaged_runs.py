@@ -1,7 +1,6 @@
 """Damage to finished runs of every task: the same command repairs it or prints one error; no traceback."""
 
 import hashlib
-import random
 import shutil
 
 import pytest
@@ -12,10 +11,10 @@ from avcurate.errors import AvcurateError
 from avcurate.tasks.base import Context
 from tests.attack.cases import CASES
 from tests.attack.damages import DAMAGES
-from tests.conftest import LONG
+from tests.conftest import sampled
 
 pytest.importorskip("simplemma")
-SAMPLE = 20
+SAMPLE = 8
 
 
 def kept(run):
@@ -48,9 +47,7 @@ def test_every_damage_is_repaired_or_gives_one_error(task, tmp_path, monkeypatch
     case.go()
     expected = kept(case.run)
     shutil.copytree(case.out, tmp_path / "whole")
-    damage_list = damages(case.out)
-    if not LONG:
-        damage_list = random.Random(task).sample(damage_list, min(SAMPLE, len(damage_list)))
+    damage_list = sampled(damages(case.out), SAMPLE, task)
     repaired = refused = 0
     for file, damage in damage_list:
         path, change = case.out / file, DAMAGES[damage]

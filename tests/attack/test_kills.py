@@ -15,10 +15,10 @@ from avcurate.runner.status import run_status
 from avcurate.runner.verify import verify_run
 from tests.attack.cases import CASES, Steady
 from tests.attack.killing import await_moment
-from tests.conftest import LONG
+from tests.conftest import LONG, sampled
 
 pytest.importorskip("simplemma")
-KILLS = 23 if LONG else 5
+KILLS = 23 if LONG else 3
 AIMS = ("time", "part-*.json", "*.jsonl", "*.tmp", "part-*.parquet")
 
 
@@ -57,6 +57,7 @@ def test_a_killed_command_resumes(task, tmp_path, capsys):
     assert whole.exitcode == 0
     duration, expected, requests_needed = time.monotonic() - began, rows(case.run), case.work()
     assert expected and not verify_run(case.run)["damaged"]
+    aims = sampled(AIMS, KILLS, task)
     rng, killed, after_commit, runs = random.Random(task), 0, 0, 0
     shutil.rmtree(case.out)
     for i in range(40 * KILLS):
@@ -67,7 +68,7 @@ def test_a_killed_command_resumes(task, tmp_path, capsys):
             shutil.rmtree(case.out)
             runs += 1
         child = start()
-        await_moment(case.out, child, AIMS[i % len(AIMS)], rng, duration)
+        await_moment(case.out, child, aims[i % len(aims)], rng, duration)
         if child.is_alive():
             os.kill(child.pid, signal.SIGKILL)
             killed += 1

@@ -18,7 +18,7 @@ from tests import running
 from tests.attack.killing import await_moment
 from tests.conftest import LONG
 
-KILLS = 20 if LONG else 2
+KILLS = 20 if LONG else 1
 AIMS = ("part-*.parquet", "part-*.jsonl", "part-*.json", "time")
 
 
@@ -45,7 +45,7 @@ def test_killed_while_the_embedded_model_answers(world, tmp_path, capsys):
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(["tests.running", "avcurate.engines.transformers_engine", "transformers", "torch"])
     out = tmp_path / "run"
-    changes = {"annotations": folder / "questions.json", "media": folder / "clips", "run.limit": 24 if LONG else 12}
+    changes = {"annotations": folder / "questions.json", "media": folder / "clips", "run.limit": 24 if LONG else 8}
     changes |= {"run.part_size": 4, "n": 4}
 
     def start():

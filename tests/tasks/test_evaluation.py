@@ -115,7 +115,7 @@ def test_in_the_demo_world_answers_follow_what_is_shown_and_the_swapped_sound(wo
     running.run("pair", tmp_path / "p", changes)
     running.run("swap", tmp_path / "s", {"pairs": tmp_path / "p/pairs.jsonl", "media": folder / "clips"})
     changes = {"annotations": folder / "questions.json", "media": folder / "clips", "swapped": tmp_path / "s"}
-    asked = {"factual": ",".join(("a", "v", "av", *FORCED)), "counterfactual": "av"}
+    asked = {"factual": "a,v,av", "counterfactual": "av"}
     for variant, conditions in asked.items():
         given = {**changes, "variant": variant, "conditions": conditions}
         tallies = running.run("eval", tmp_path / variant, given)
@@ -141,8 +141,10 @@ def test_in_the_demo_world_answers_follow_what_is_shown_and_the_swapped_sound(wo
     compared = compare_runs(RunDir(tmp_path / "counterfactual"), RunDir(tmp_path / "factual"))
     assert compared["av"]["all"]["difference"] < -0.2 and compared["av"]["all"]["mcnemar"] < 0.01
     # a forced PEM starts the response and is the PEM it states
+    forced = {**changes, "variant": "factual", "conditions": ",".join(FORCED), "run.limit": 9}
+    running.run("eval", tmp_path / "forced", forced)
     for pem in ("Audio", "Visual", "Audio-Visual"):
-        assert {x.named for x in read_eval(RunDir(tmp_path / "factual"))[f"av+{pem}"]} == {(pem,)}
+        assert {x.named for x in read_eval(RunDir(tmp_path / "forced"))[f"av+{pem}"]} == {(pem,)}
     # another variant is a different input, even in the same folders
     with pytest.raises(RecipeChanged, match="ingest output of this run was made with different settings"):
         running.run("eval", tmp_path / "factual", {**given, "variant": "counterfactual"})
