@@ -241,7 +241,25 @@ def read_recipe(name: str) -> tuple[dict[str, Any], str]:
             f"there is no recipe {name!r}.",
             f"Recipes are: {', '.join(shipped())}; or give the path of a .yaml file.",
         )
-    return read_mapping(path), str(path)
+    return _extended(path, ()), str(path)
+
+
+def _extended(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    """A recipe's fields over those of the recipe that it ``extends``, by name or by a path beside it.
+
+    Raises:
+        UserError: that recipe does not exist, or recipes extend each other in a circle.
+    """
+    data = read_mapping(path)
+    name = data.pop("extends", None)
+    if name is None:
+        return data
+    below = shipped().get(str(name)) or path.parent / str(name)
+    if not below.is_file():
+        raise UserError(f"{path} extends {name!r}, which does not exist.", "Name a recipe of `avcurate recipe ls`.")
+    if below.resolve() in (path.resolve(), *(p.resolve() for p in above)):
+        raise UserError(f"{path} extends {name!r}, which extends it in turn.", "Let one of them stand alone.")
+    return _merged(_extended(below, (*above, path)), data)
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

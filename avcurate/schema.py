@@ -120,6 +120,29 @@ SCORE: tuple[Column, ...] = (
     Column("embedder", pa.string(), "Model that embedded the reasoning."),
 )
 
+PARTNER: tuple[Column, ...] = (
+    Column("other_media", pa.string(), "Media file shown instead under `shuffled`, relative to the media folder."),
+    Column("other_start", pa.float64(), "Start of the part of it that is shown, seconds; null for the beginning."),
+    Column("other_end", pa.float64(), "End of the part of it that is shown, seconds; null for the end of the file."),
+)
+
+BLIND_SAMPLE: tuple[Column, ...] = (
+    Column("blind_responses", RESPONSES, "With --blind: responses to the question without its clip."),
+    Column("blind_asked", pa.int32(), "With --blind: how many were sampled."),
+    Column("blind_prompt_tokens", pa.int32(), "With --blind: prompt tokens of one request."),
+    Column("blind_audio_tokens", pa.int32(), "With --blind: audio tokens the model received."),
+    Column("blind_video_tokens", pa.int32(), "With --blind: video tokens the model received."),
+    Column("blind_first_logprobs", LOGPROBS, "With --blind: likeliest first tokens, if requested."),
+)
+BLIND_SCORE: tuple[Column, ...] = (
+    Column("blind_answers", pa.list_(pa.string()), "With --blind: parsed answers; null where unparseable."),
+    Column("blind_correct", pa.list_(pa.bool_()), "With --blind: whether each answer is right."),
+    Column("blind_k", pa.int32(), "With --blind: right answers."),
+)
+BLIND_LABEL: tuple[Column, ...] = (
+    Column("solved_blind", pa.bool_(), "With --blind: solved without its clip; null where it did not matter."),
+)
+
 LABEL: tuple[Column, ...] = (
     *_per_setting("solved", pa.bool_(), "correct often enough and consistent enough; null where undecided."),
     *_per_setting("p_solvable", pa.float64(), "probability of reaching tau_acc on a new n, given k (Beta-binomial)."),
@@ -377,9 +400,10 @@ FILTERED: tuple[Column, ...] = (
 
 TABLES: dict[str, tuple[Column, ...]] = {
     "questions": QUESTION,
-    "sample": QUESTION + SAMPLE,
-    "score": QUESTION + SAMPLE + SCORE,
-    "label": QUESTION + SAMPLE + SCORE + LABEL,
+    "partners": QUESTION + PARTNER,
+    "sample": QUESTION + SAMPLE + BLIND_SAMPLE,
+    "score": QUESTION + SAMPLE + BLIND_SAMPLE + SCORE + BLIND_SCORE,
+    "label": QUESTION + SAMPLE + BLIND_SAMPLE + SCORE + BLIND_SCORE + LABEL + BLIND_LABEL,
     "dominance": QUESTION + SAMPLE + DOMINANCE,
     "predictions": PREDICTIONS,
     "eval": QUESTION + EVAL,

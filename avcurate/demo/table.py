@@ -13,8 +13,9 @@ from typing import Any
 
 from avcurate.errors import UserError
 from avcurate.runner.rundir import RunDir
+from avcurate.tasks.evaluate.answered import Answered
 from avcurate.tasks.evaluate.attention import FILE, MODALITIES
-from avcurate.tasks.evaluate.summary import Answered, read_eval
+from avcurate.tasks.evaluate.summary import read_eval
 
 COUNTED = frozenset({"object_count", "sound_count"})
 

@@ -64,11 +64,31 @@ def offsets_of(ids: Sequence[int], decode: Callable[[Sequence[int]], str]) -> tu
     return written.text, written.ends
 
 
-def malformed(text: str) -> str:
-    """Why a finished response was not under the full mask: a part is missing or malformed; empty if it was."""
-    parsed = find_traces(text, range(1, len(text) + 1), 0)
-    missing = [name for name, part in (("v", parsed.traces.visual), ("a", parsed.traces.audio)) if part is None]
-    return parsed.malformed or (f"there is no <{missing[0]}>" if missing else "")
+MASKED = ("whole", "reversed", "unclosed", "missing", "broken")
+
+
+def masked_as(text: str) -> str:
+    """Which mask a finished response was decoded under, one of ``MASKED``.
+
+    ``whole``: both parts, ``<v>`` before ``<a>``. ``reversed``: both, the other way round, so that Eq. 6 hides nothing.
+    ``unclosed``: a part is never closed, and all that follows it, the answer included, was masked as part of it.
+    ``missing``: there is no ``<v>`` or no ``<a>``; the other was masked. ``broken``: a tag stands twice, or closes what
+    is not open; from there on nothing was masked.
+    """
+    parsed = find_traces(text, range(1, len(text) + 1), 0, complete=False)
+    visual, audio = parsed.traces.visual, parsed.traces.audio
+    if parsed.malformed:
+        return "broken"
+    if any(opening.search(text) and not closing.search(text) for opening, closing in _TAG.values()):
+        return "unclosed"
+    if visual is None or audio is None:
+        return "missing"
+    return "whole" if visual.open < audio.open else "reversed"
+
+
+def malformed(text: str) -> bool:
+    """Whether a finished response was not under the whole mask of the paper; see :func:`masked_as`."""
+    return masked_as(text) != "whole"
 
 
 def decoded_traces(text: str, ends: Sequence[int], first: int) -> Traces:

@@ -21,6 +21,10 @@ SUFFIXES = (
     ".wav",
     ".mp3",
     ".flac",
+    ".ogg",
+    ".opus",
+    ".m4a",
+    ".aac",
 )
 REFUSED = (".m3u8", ".m3u", ".pls", ".xspf", ".ffconcat", ".concat", ".mpd", ".sdp", ".strm", ".cue", ".txt")
 

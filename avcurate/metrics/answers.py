@@ -19,6 +19,8 @@ _YES_OR_NO = re.compile(
     r"\byes\b|\bno\b(?=\s*(?:$|[^\w\s]|(?:it|its|the|there|this|that|these|they|he|she|i|we|you|a|an|in)\b))"
 )
 _ANY_TAG = re.compile(r"</?[a-z]{1,24}>", re.IGNORECASE)
+LONGEST_LINE, MOST_WORDS = 180, 24
+"""An answer without a tag or a label is at most so long."""
 _EDGES = "`*_\"'“”‘’ "
 _ARTICLE = re.compile(r"^(?:an?|the)\s+(?=\S)")
 _LEAD = re.compile(
@@ -86,6 +88,20 @@ def without_reasoning(text: str) -> str:
     return text
 
 
+def untagged_answer(text: str) -> str | None:
+    """The answer of a response that reasons inside a closed tag and then answers without one, as thinking models do.
+
+    One line of at most 180 characters and 24 words without angle brackets; ``None`` for any other response.
+    """
+    rest = without_reasoning(text).strip()
+    reasoned = any(m[1] and m[2].lower() in REASONING_TAGS for m in find_tags(text))
+    if not rest or not reasoned or "\n" in rest or "<" in rest or ">" in rest:
+        return None
+    return (
+        rest if len(rest) <= LONGEST_LINE and len(rest.split()) <= MOST_WORDS and text.rstrip().endswith(rest) else None
+    )
+
+
 def parse_answer(text: str, choices: Sequence[str]) -> str | None:
     """The answer a response gives, or ``None`` where it cannot be read.
 
@@ -132,7 +148,7 @@ def _open_answer(lines: list[str]) -> str | None:
     lead = _LEAD.match(last)
     if lead and lead.end() > 0 and re.search("answer|choice|option", lead.group(0), re.IGNORECASE):
         return clean(last[lead.end() :]) or None
-    short = len(lines) == 1 and len(last) <= 180 and len(last.split()) <= 24
+    short = len(lines) == 1 and len(last) <= LONGEST_LINE and len(last.split()) <= MOST_WORDS
     return clean(last) or None if short else None
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from avcurate.engines.base import Engine, Reply, Request
+from avcurate.errors import MediaError, RowError
 from avcurate.media.cache import ClipCache
 from avcurate.media.decode import DecodedClip
 from avcurate.metrics.answers import is_correct, parse_answer
@@ -25,7 +26,7 @@ from avcurate.scheduler.unit import Unit
 from avcurate.schema import Setting
 
 RECEIVED = ("prompt_tokens", "audio_tokens", "video_tokens", "first_logprobs")
-_A, _V, _AV = (str(s) for s in (Setting.A, Setting.V, Setting.AV))
+_AV = str(Setting.AV)
 
 
 @dataclass
@@ -39,7 +40,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class EarlyExit:
-    """Ask no further than the PEM label at this correctness threshold needs; for the settings A, V and AV.
+    """Ask no further than the PEM label at this correctness threshold needs; for A, V and AV, and a blind condition.
 
     Attributes:
         waves: ask a setting's responses in waves; false where an engine would read the prompt again for each, which
@@ -60,7 +61,8 @@ class EarlyExit:
 
         if not decided(asked[_AV]):
             return [_AV]
-        return [s for s in (_A, _V) if solvable(asked[_AV]) and not decided(asked[s])]
+        others = [name for name in asked if name != _AV]
+        return [s for s in others if solvable(asked[_AV]) and not decided(asked[s])]
 
     def wave(self, one: Asked, n: int) -> int:
         """Responses to ask for next: the fewest that can decide a setting, but at least half of what is left."""
@@ -88,6 +90,7 @@ class QuestionUnit(Unit):
         conditions: under what.
         columns: the row's columns, once it is done.
         early_exit: stop where the label is decided; ``None`` asks every condition in full.
+        other: the clip shown in place of its own under ``shuffled``, decoding.
     """
 
     def __init__(
@@ -99,9 +102,10 @@ class QuestionUnit(Unit):
         conditions: Sequence[Condition],
         columns: Callable[[QuestionUnit], Row],
         early_exit: EarlyExit | None = None,
+        other: Future[DecodedClip] | None = None,
     ) -> None:
         super().__init__(str(row["question_id"]), row)
-        self._clip, self._engine, self._spec = clip, engine, spec
+        self._clip, self._engine, self._spec, self._other = clip, engine, spec, other
         self._columns, self._early_exit = columns, early_exit
         self.conditions = {c.name: c for c in conditions}
         self.asked = {name: Asked() for name in self.conditions}
@@ -118,8 +122,17 @@ class QuestionUnit(Unit):
         return self._clip
 
     def begin(self) -> Filtered | None:
-        """Filtered where the clip lacks a track that a condition shows."""
-        settings = [c.setting for c in self.conditions.values() if c.setting is not None]
+        """Filtered where the clip lacks a track that a condition shows.
+
+        Raises:
+            RowError: ``other_clip_unreadable``.
+        """
+        if self._other is not None:
+            try:
+                self._other.result()
+            except MediaError as e:
+                raise RowError("other_clip_unreadable", f"shuffled: {e.message}", e.hint) from e
+        settings = [c.setting for c in self.conditions.values() if c.setting is not None and not c.other]
         return unaskable(self._engine, self.row, self._clip.result(), settings)
 
     def absorb(self, key: str, piece: Any) -> None:
@@ -153,13 +166,16 @@ class QuestionUnit(Unit):
 
     def _request(self, condition: Condition, size: int) -> Request:
         first = len(self.asked[condition.name].responses)
-        return request_of(self._engine, self._spec, self.row, self._clip.result(), condition, size, first)
+        shown = self._other if condition.other and self._other is not None else self._clip
+        return request_of(self._engine, self._spec, self.row, shown.result(), condition, size, first)
 
     def accept(self, request: Request, reply: Reply) -> tuple[str, Any]:
         """One wave's responses, once the media that were sent are known to have arrived."""
         _, name, first = request.key.rsplit("/", 2)
         self._pending.discard(name)
-        before = {n: a.received for n, a in self.asked.items() if a.received}
+        # another clip costs other tokens
+        other = self.conditions[name].other
+        before = {n: a.received for n, a in self.asked.items() if a.received and self.conditions[n].other == other}
         refuse_undelivered(self._engine, request, reply, f"{self.row['media']} under {name}", before)
         prefix = self.conditions[name].prefix
         piece = {
@@ -191,7 +207,9 @@ def question_units(
     """A function from a row of ``questions`` to its unit: decoding begins at once."""
 
     def unit(row: Row) -> Unit:
-        clip = clips.get(row["media"], row["start"], row["end"])
-        return QuestionUnit(row, clip, engine, spec, conditions, columns, early_exit)
+        clip, other = clips.get(row["media"], row["start"], row["end"]), None
+        if any(c.other for c in conditions):
+            other = clips.get(row["other_media"], row["other_start"], row["other_end"])
+        return QuestionUnit(row, clip, engine, spec, conditions, columns, early_exit, other)
 
     return unit

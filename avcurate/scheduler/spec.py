@@ -16,12 +16,13 @@ from avcurate.schema import PEM, Setting
 class Condition:
     """What is shown (nothing, if ``setting`` is ``None``), and the PEM that a response is made to begin with, if any.
 
-    Forced PEMs are those of SFFL Table 2.
+    Forced PEMs are those of SFFL Table 2. ``other``: another clip is shown in place of the question's own.
     """
 
     name: str
     setting: Setting | None
     pem: PEM | None = None
+    other: bool = False
 
     @property
     def prefix(self) -> str:
@@ -29,10 +30,11 @@ class Condition:
         return f"<mod>{self.pem}</mod>" if self.pem else ""
 
 
-TEXT = "t"
+TEXT, SHUFFLED = "t", "shuffled"
 CONDITIONS: dict[str, Condition] = {
     **{str(s): Condition(str(s), s) for s in Setting},
     TEXT: Condition(TEXT, None),
+    SHUFFLED: Condition(SHUFFLED, Setting.AV, other=True),
     **{f"av+{p}": Condition(f"av+{p}", Setting.AV, p) for p in PEM},
 }
 OverLimit = Literal["filter", "cut"]

@@ -6,11 +6,11 @@ import ast
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from avcurate.errors import RowError, UserError
 from avcurate.registry import Registry
+from avcurate.sources.format import Format, Raw
 from avcurate.sources.question import (
     Question,
     choice,
@@ -20,19 +20,8 @@ from avcurate.sources.question import (
     optional,
     seconds,
     text,
+    without_letters,
 )
-
-Raw = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Format:
-    """One dataset format: how to recognise it by its fields, and how to read a record."""
-
-    name: str
-    about: str
-    fields: frozenset[str]
-    read: Callable[[Raw], Question]
 
 
 def read_avqa(raw: Raw) -> Question:
@@ -175,10 +164,7 @@ def read_avhbench(raw: Raw) -> Question:
 
 def read_daily_omni(raw: Raw) -> Question:
     """Daily-Omni: lettered choices and the letter of the right one; clips are ``<video_id>_video``."""
-    lettered = raw.get("Choice")
-    if isinstance(lettered, list):
-        lettered = [re.sub(r"^\s*\(?[A-Z]\s*[.):]\s*", "", str(c)) for c in lettered]
-    choices = choice_list(lettered)
+    choices = choice_list(without_letters(raw.get("Choice")))
     answer, index = choice_by_letter(choices, text(raw, "Answer"))
     name = text(raw, "video_id")
     return Question(
@@ -193,18 +179,24 @@ def read_daily_omni(raw: Raw) -> Question:
     )
 
 
-def _format(name: str, about: str, fields: str, read: Callable[[Raw], Question]) -> Format:
-    return Format(name, about, frozenset(fields.split()), read)
+def _format(
+    name: str, about: str, fields: str, read: Callable[[Raw], Question], groups: tuple[str, ...] = (), scorer: str = ""
+) -> Format:
+    return Format(name, about, frozenset(fields.split()), read, groups, scorer)
 
 
 AVQA = _format("avqa", "raw AVQA train_qa/val_qa", "video_name question_text multi_choice answer", read_avqa)
-MUSIC_AVQA = _format("music-avqa", "MUSIC-AVQA", "video_id question_content templ_values", read_music_avqa)
+MUSIC_AVQA = _format(
+    "music-avqa", "MUSIC-AVQA", "video_id question_content templ_values", read_music_avqa, ("type",), "music-avqa"
+)
 VALOR = _format("valor32k-avqa", "Valor32k-AVQA v2.0", "video_id question options correct_answer_idx", read_valor_v2)
 VALOR_V1 = _format("valor32k-avqa-v1", "its first release", "video_id question mcq_1 correct_mcq", read_valor_v1)
-AVHBENCH = _format("avhbench", "AVHBench QA", "video_id task text label", read_avhbench)
-DAILY_OMNI = _format("daily-omni", "Daily-Omni QA", "video_id Question Choice Answer", read_daily_omni)
+AVHBENCH = _format("avhbench", "AVHBench QA", "video_id task text label", read_avhbench, ("task",), "avhbench")
+DAILY_OMNI = _format(
+    "daily-omni", "Daily-Omni QA", "video_id Question Choice Answer", read_daily_omni, ("Type", "video_duration")
+)
 
-_HERE = "avcurate.sources.formats"
+_HERE, _MORE = "avcurate.sources.formats", "avcurate.sources.more_formats"
 FORMATS: Registry[Format] = Registry(
     "format",
     "avcurate.formats",
@@ -215,6 +207,13 @@ FORMATS: Registry[Format] = Registry(
         "valor32k-avqa-v1": f"{_HERE}:VALOR_V1",
         "avhbench": f"{_HERE}:AVHBENCH",
         "daily-omni": f"{_HERE}:DAILY_OMNI",
+        "mmau": f"{_MORE}:MMAU",
+        "mmau-pro": f"{_MORE}:MMAU_PRO",
+        "mmar": f"{_MORE}:MMAR",
+        "mmsu": f"{_MORE}:MMSU",
+        "jointavbench": f"{_MORE}:JOINTAVBENCH",
+        "omnivideobench": f"{_MORE}:OMNIVIDEOBENCH",
+        "cmm": f"{_MORE}:CMM",
     },
 )
 

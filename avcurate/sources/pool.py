@@ -10,7 +10,7 @@ from typing import Any
 from avcurate.errors import RowError
 from avcurate.seeds import derive_seed
 from avcurate.sources.clips import BadRow, read_clips
-from avcurate.sources.formats import Format
+from avcurate.sources.format import Format
 from avcurate.sources.question import Question
 from avcurate.sources.records import Record
 

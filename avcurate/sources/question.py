@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -123,6 +124,27 @@ def choice_by_text(choices: tuple[str, ...], answer: str) -> tuple[str, int]:
         if option.strip().casefold() == answer.strip().casefold():
             return option, i
     raise RowError("answer_not_a_choice", f"answer {answer!r} is none of the choices.")
+
+
+_LETTER_BEFORE = re.compile(r"^\s*\(?[A-Z]\s*[.):]\s*")
+
+
+def without_letters(value: object) -> object:
+    """Choices without the letters that are written before them; anything but a list as it is."""
+    return [_LETTER_BEFORE.sub("", str(c)) for c in value] if isinstance(value, list) else value
+
+
+def published_choices(value: object) -> tuple[str, ...]:
+    """Choices of a benchmark as it was published: one that is empty is left out, and one that stands twice is kept.
+
+    Raises:
+        RowError: see :func:`choice_list`.
+    """
+    if not isinstance(value, (list, tuple)):
+        return choice_list(value)
+    given = [str(v).strip() for v in value if v is not None and not isinstance(v, (dict, list)) and str(v).strip()]
+    choice_list(list(dict.fromkeys(g.casefold() for g in given)))
+    return tuple(given)
 
 
 def choice_list(value: object) -> tuple[str, ...]:

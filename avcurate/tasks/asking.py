@@ -32,12 +32,13 @@ from avcurate.scheduler.spec import AskSpec
 from avcurate.schema import arrow_schema
 from avcurate.sources.annotations import digest, read_annotations
 from avcurate.sources.benchmark_folder import CLIP_LIST, QUESTIONS, opened
-from avcurate.sources.formats import Format, by_name, detect
+from avcurate.sources.format import Format
+from avcurate.sources.formats import by_name, detect
 from avcurate.sources.records import Record
 from avcurate.tasks.salvage import SALVAGE, Salvage
 
 # valid records that are not questions to ask
-NOT_ASKED = frozenset({"not_a_question", "class_not_in_pool"})
+NOT_ASKED = frozenset({"not_a_question", "class_not_in_pool", "several_sounds", "instruction_following"})
 # a benchmark folder in place of annotations brings its own clips
 MediaRoot = Annotated[Path | None, Flag("--media"), Required(flag=False)]
 Pattern = Annotated[str | None, Flag("--media-pattern")]
@@ -54,7 +55,9 @@ class QuestionInput(Strict):
     )
     media: MediaRoot = Field(None, description="Folder of the clips; a benchmark folder brings its own.")
     format: Annotated[str, Flag("--format")] = Field(
-        "auto", description="auto, table, avqa, music-avqa, valor32k-avqa, avhbench, daily-omni, or a plug-in's."
+        "auto",
+        description="auto, table, avqa, music-avqa, valor32k-avqa, avhbench, daily-omni, mmau, mmar, mmsu, mmau-pro, "
+        "jointavbench, omnivideobench, cmm, or a plug-in's.",
     )
     columns: Annotated[dict[str, str], Flag("--map", help="FIELD=COLUMN for any table; repeatable.")] = Field(
         default_factory=dict, description="Column of each field, for tables."

@@ -18,8 +18,8 @@ from avcurate.runner.stage import Outcome, Row, Stage, WorkLog
 from avcurate.scheduler.ability import decode_spec, refuse_inability
 from avcurate.scheduler.question import RECEIVED, Asked, EarlyExit, QuestionUnit, count_right, question_units
 from avcurate.scheduler.schedule import Scheduler
-from avcurate.scheduler.spec import SETTINGS, AskSpec
-from avcurate.schema import SAMPLE, Setting, columns_schema
+from avcurate.scheduler.spec import SETTINGS, AskSpec, Condition
+from avcurate.schema import BLIND_SAMPLE, SAMPLE, Setting, columns_schema
 from avcurate.tasks.legibility import Legibility
 
 
@@ -89,7 +89,9 @@ def shown_media(clip: DecodedClip, engine: Engine) -> Row:
 class SampleStage(AskingStage):
     """Columns added: ``schema.SAMPLE``. With ``early_exit``, samples no more than the PEM label needs.
 
-    ``answers``: whether responses are answers to be parsed, or free text.
+    Args:
+        answers: whether responses are answers to be parsed, or free text.
+        blind: a condition without the question's clip that is asked too; adds ``schema.BLIND_SAMPLE``.
     """
 
     name = "sample"
@@ -105,11 +107,18 @@ class SampleStage(AskingStage):
         unreadable: float | None = None,
         *,
         answers: bool = True,
+        blind: Condition | None = None,
     ) -> None:
         super().__init__(engine, spec, media_root, workers, unreadable)
         self._answers = answers
-        self.early_exit = early_exit
-        self.adds: pa.Schema = columns_schema("sample", SAMPLE)
+        self.early_exit, self.blind = early_exit, blind
+        # of each condition: the prefix of its columns
+        self._prefixes = {str(s): str(s) for s in Setting} | ({blind.name: "blind"} if blind else {})
+        self.adds: pa.Schema = columns_schema("sample", SAMPLE + (BLIND_SAMPLE if blind else ()))
+
+    def identity(self) -> dict[str, Any]:
+        """The identity of :class:`AskingStage`, and the blind condition, if one is asked."""
+        return super().identity() | ({"blind": self.blind.name} if self.blind else {})
 
     def facts(self) -> dict[str, float]:
         """Early-exit options; no single response depends on them."""
@@ -121,18 +130,19 @@ class SampleStage(AskingStage):
     def complete(self, row: Row) -> bool:
         """Whether all responses these thresholds require are stored; extra ones do no harm."""
         asked = {
-            str(s): Asked(r := row[f"{s}_responses"] or [], count_right(row, r, self.spec.prompt)) for s in Setting
+            name: Asked(r := row[f"{prefix}_responses"] or [], count_right(row, r, self.spec.prompt))
+            for name, prefix in self._prefixes.items()
         }
         if self.early_exit is not None:
             return not self.early_exit.wanted(asked, self.spec.n)
         return all(len(a.responses) >= self.spec.n for a in asked.values())
 
     def pieces(self, row: Row) -> dict[str, Any]:
-        """The stored responses, one piece per setting, from which sampling resumes."""
+        """The stored responses, one piece per condition, from which sampling resumes."""
         return {
-            f"{s}/0": {"responses": row[f"{s}_responses"], **{name: row[f"{s}_{name}"] for name in RECEIVED}}
-            for s in Setting
-            if row[f"{s}_responses"]
+            f"{name}/0": {"responses": row[f"{p}_responses"], **{field: row[f"{p}_{field}"] for field in RECEIVED}}
+            for name, p in self._prefixes.items()
+            if row[f"{p}_responses"]
         }
 
     def process(self, rows: Iterator[Row], log: WorkLog) -> Iterator[tuple[str, Outcome]]:
@@ -142,7 +152,8 @@ class SampleStage(AskingStage):
             NotHearing: a canary failed during the run; rows answered since the last one are dead.
         """
         clips = ClipCache(self.media_root, decode_spec(self.engine, self.spec), self.workers)
-        units = question_units(self.engine, self.spec, SETTINGS, clips, self._columns, self.early_exit)
+        conditions = [*SETTINGS, *([self.blind] if self.blind else [])]
+        units = question_units(self.engine, self.spec, conditions, clips, self._columns, self.early_exit)
         try:
             yield from Scheduler(self.engine, units, interleaved=self.spec.interleaved).process(rows, log)
         finally:
@@ -154,9 +165,10 @@ class SampleStage(AskingStage):
         if self._answers:
             texts = [self.spec.prompt.read(r["text"]) for asked in unit.asked.values() for r in asked.responses]
             self.legibility.add(sum(parse_answer(t, unit.row["choices"]) is None for t in texts), len(texts))
-        for setting, asked in unit.asked.items():
-            added[f"{setting}_responses"] = asked.responses
-            added[f"{setting}_asked"] = len(asked.responses)
+        for condition, asked in unit.asked.items():
+            prefix = self._prefixes[condition]
+            added[f"{prefix}_responses"] = asked.responses
+            added[f"{prefix}_asked"] = len(asked.responses)
             for name in RECEIVED:
-                added[f"{setting}_{name}"] = asked.received.get(name)
+                added[f"{prefix}_{name}"] = asked.received.get(name)
         return added

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from avcurate.families.tokens import Modality
 
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
     from avcurate.train.parts import Parts
     from avcurate.train.recipe import TrainRecipe
+
+
+class EntropyWithout(Protocol):
+    """The reference's entropies (B, T) after prompts without a modality, at a temperature."""
+
+    def __call__(self, modality: Modality, temperature: float = 1.0) -> Tensor:
+        """In nats, without gradient."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class Completions:
         accuracy: float (B,) the accuracy reward.
         gate: float (B, T), from :meth:`Algorithm.gate`.
         kl: scalar KL term against the reference; 0 if the recipe's ``beta`` is 0.
-        entropy_without: returns float (B, T), the reference's next-token entropy with a modality's tokens removed.
+        entropy_without: the reference's next-token entropy with a modality's tokens removed.
         record: logs the mean of a tensor under a name.
     """
 
@@ -48,7 +55,7 @@ class Completions:
     accuracy: Tensor
     gate: Tensor
     kl: Tensor
-    entropy_without: Callable[[Modality], Tensor]
+    entropy_without: EntropyWithout
     record: Callable[[str, Tensor], None]
 
 

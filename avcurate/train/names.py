@@ -17,6 +17,9 @@ REWARDS: Registry[type[Any]] = Registry(
         "pem": "avcurate.train.reward:PemMatch",
         "format": "avcurate.train.reward:Format",
         "consistency": "avcurate.train.consistency:Consistency",
+        "repetition": "avcurate.train.reward:Repetition",
+        "length": "avcurate.train.reward:Length",
+        "both-beat-either": "avcurate.train.reward:BothBeatEither",
     },
 )
 

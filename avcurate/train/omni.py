@@ -157,7 +157,13 @@ class Omni:
         return repeated(self.engine.inputs(distinct), distinct, [place[id(r)] for r in requests], self.engine.family)
 
     def entropy_without(
-        self, model: Any, requests: list[Request], completions: Tensor, mask: Tensor, modality: Modality
+        self,
+        model: Any,
+        requests: list[Request],
+        completions: Tensor,
+        mask: Tensor,
+        modality: Modality,
+        temperature: float = 1.0,
     ) -> Tensor:
         """Entropies (B, T) of a model that reads the same completions after prompts without a modality.
 
@@ -175,7 +181,8 @@ class Omni:
             for r in requests
         }
         with torch.no_grad():
-            return entropy(self.forward(model, [bare[id(r)] for r in requests], completions, mask)[0])
+            logits, _ = self.forward(model, [bare[id(r)] for r in requests], completions, mask)
+            return entropy(logits, temperature)
 
 
 def repeated(inputs: dict[str, Any], requests: list[Request], owner: list[int], family: Family) -> dict[str, Any]:

@@ -44,7 +44,9 @@ class Parts:
             "per_device_train_batch_size": recipe.micro_batch,
             "learning_rate": recipe.learning_rate,
             "lr_scheduler_type": "constant_with_warmup",
-            "warmup_steps": min(5, recipe.steps // 10),
+            "warmup_steps": min(5, recipe.steps // 10)
+            if recipe.warmup is None
+            else round(recipe.warmup * recipe.steps),
             "logging_steps": 1,
             "save_steps": recipe.save_every,
             "save_total_limit": 2,
@@ -79,11 +81,12 @@ class Parts:
         return trainer
 
 
-def lora(rank: int, omni: Omni) -> Any:
+def lora(recipe: TrainRecipe, omni: Omni) -> Any:
     """LoRA on the linear layers of the text decoder; towers, head and fused experts are unchanged. ``None`` for rank 0.
 
     Layers are named one by one: for mixture-of-experts models PEFT turns a pattern into bare names, which towers share.
     """
+    rank = recipe.lora_rank
     if not rank:
         return None
     from peft import LoraConfig
@@ -91,4 +94,6 @@ def lora(rank: int, omni: Omni) -> Any:
     pattern = re.compile(omni.engine.family.lora_targets)
     modules = omni.engine.model.named_modules()
     layers = [n for n, m in modules if isinstance(m, torch.nn.Linear) and pattern.fullmatch(n)]
-    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers)
+    return LoraConfig(
+        r=rank, lora_alpha=2 * rank if recipe.lora_alpha is None else recipe.lora_alpha, target_modules=layers
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from avcurate.recipe import Argument, Flag, MediaSpec, ModelSpec, PromptField, Required, Strict, TaskRecipe
 from avcurate.train.names import ALGORITHMS, REWARDS
@@ -15,6 +15,25 @@ STAGES: dict[str, dict[str, Any]] = {
     name: {"rewards": weights, "prompt": "separate-then-fuse@1"} for name, weights in (("1", STAGE_1), ("2", STAGE_2))
 }
 _RENAMED = {f"{n}_weight": n for n in ("accuracy", "preference", "format", "consistency")}
+
+
+PLACES = ("reasoning", "answer")
+"""What a judge's prompt must have a place for, in braces."""
+
+
+def read_judge_prompt(value: Any) -> Any:
+    """A judge's prompt; a string that ends in ``.txt`` is read as a file, whose content becomes part of the recipe.
+
+    The names in MAPO's Appendix B, ``{think_text}`` and ``{answer_text}``, are taken as well.
+    """
+    if not isinstance(value, str):
+        return value
+    text = Path(value).read_text("utf-8") if value.endswith(".txt") else value
+    text = text.replace("{think_text}", "{reasoning}").replace("{answer_text}", "{answer}")
+    missing = [p for p in PLACES if f"{{{p}}}" not in text]
+    if missing:
+        raise ValueError(f"the judge's prompt has no {{{missing[0]}}}")
+    return text
 
 
 class MapoSpec(Strict):
@@ -37,6 +56,13 @@ class MapoSpec(Strict):
         0.1, ge=0, description="ε, least |advantage| in the attention loss: groups that fail as one count too."
     )
     layers: int = Field(5, ge=1, description="Number of deepest layers whose attention is watched.")
+    mask: Literal["relevance", "none"] = Field(
+        "relevance", description="`relevance`: tokens weighted by ω; `none`: all alike, as in GRPO (an ablation)."
+    )
+    log_eps: float = Field(1e-6, gt=0, description="ε added to the mass inside the logarithm; not the advantage's ε.")
+    entropy_temperature: float = Field(
+        1.0, gt=0, description="Temperature of both entropies; the paper states none, and its release divides by none."
+    )
 
 
 class TrainInput(Strict):
@@ -76,6 +102,9 @@ class TrainRecipe(TaskRecipe):
         None, description="SFFL's reward and prompt: 1 is PEM and structure, 2 adds answers. Sets the weights."
     )
     judge: ConsistencyModel = ConsistencyModel()
+    judge_prompt: Annotated[str | None, BeforeValidator(read_judge_prompt), Flag("--judge-prompt")] = Field(
+        None, description="The judge's prompt, as text or a .txt file, with {reasoning} and {answer}; null: our own."
+    )
     rollout_url: Annotated[str | None, Flag("--rollout-url")] = Field(
         None, description="vLLM server that samples rollouts; it receives the weights each step."
     )
@@ -95,10 +124,18 @@ class TrainRecipe(TaskRecipe):
         default_factory=dict, description="Options of plug-in algorithms and rewards; each reads its own."
     )
     steps: Annotated[int, Flag("--steps")] = Field(100, ge=1, description="Optimiser steps.")
-    prompts: int = Field(12, ge=1, description="Questions per step.")
+    prompts: int = Field(12, ge=1, description="Questions whose rollouts are sampled at a time.")
     group: int = Field(4, ge=2, description="Rollouts per question.")
     micro_batch: int = Field(16, ge=1, description="Completions per forward pass with gradients.")
+    updates: Annotated[int, Flag("--updates")] = Field(
+        1,
+        ge=1,
+        description="Optimiser steps on one step's rollouts; above 1 the later ones are off-policy and clipped.",
+    )
     learning_rate: float = Field(1e-5, gt=0, description="Learning rate after a short warm-up; constant.")
+    warmup: float | None = Field(
+        None, ge=0, le=1, description="Share of the steps in which the rate rises; null: a tenth, at most five steps."
+    )
     beta: float = Field(0.002, ge=0, description="Weight of the KL term.")
     clip: float = Field(0.2, gt=0, description="ε of the clipped surrogate.")
     temperature: float = Field(1.0, gt=0, description="Temperature of rollouts.")
@@ -108,6 +145,7 @@ class TrainRecipe(TaskRecipe):
     lora_rank: Annotated[int, Flag("--lora")] = Field(
         0, ge=0, description="Rank of LoRA on all linear layers of the decoder; 0: full training."
     )
+    lora_alpha: float | None = Field(None, gt=0, description="α of LoRA; null: twice the rank.")
     maam: Annotated[bool, Flag("--maam/--no-maam")] = Field(
         False, description="Rollouts and losses under the modality-asymmetric attention mask."
     )
@@ -130,6 +168,15 @@ class TrainRecipe(TaskRecipe):
         if isinstance(data, dict) and str(data.get("stage") or "") in STAGES:
             return {**data, "stage": str(data["stage"]), **STAGES[str(data["stage"])]}
         return data
+
+    @model_validator(mode="after")
+    def _saves_between_rollouts(self) -> Self:
+        if self.save_every % self.updates:
+            raise ValueError(
+                f"save_every {self.save_every} is not a multiple of updates {self.updates}: training resumes where "
+                "rollouts are sampled"
+            )
+        return self
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:

@@ -28,9 +28,14 @@ def make_trainer(parts: Parts, algorithm: Algorithm, scorer: Scorer, served: Ser
             "Label more, or lower prompts in the recipe.",
         )
     passes = parts.passes(recipe.prompts * recipe.group)
+    if passes % recipe.updates:
+        raise UserError(
+            f"{passes} micro-batches of {recipe.micro_batch} do not divide into {recipe.updates} updates.",
+            "Change prompts, group, micro_batch or updates in the recipe.",
+        )
     args = GRPOConfig(
         **parts.arguments(),
-        gradient_accumulation_steps=passes,
+        gradient_accumulation_steps=passes // recipe.updates,
         steps_per_generation=passes,
         num_generations=recipe.group,
         max_completion_length=recipe.max_tokens,
@@ -48,6 +53,6 @@ def make_trainer(parts: Parts, algorithm: Algorithm, scorer: Scorer, served: Ser
         served,
         train_dataset=datasets.Dataset.from_list([{"prompt": r["question"], "row": r} for r in parts.rows]),
         processing_class=parts.omni.engine.processor.tokenizer,
-        peft_config=lora(recipe.lora_rank, parts.omni),
+        peft_config=lora(recipe, parts.omni),
     )
     return parts.finished(trainer)

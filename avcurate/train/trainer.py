@@ -137,7 +137,24 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
             "advantages": self._algorithm.advantages(rewards),
             "accuracy": accuracy,
         }
+        if self.recipe.updates > 1:
+            batch["old"] = self._sampled_under(requests, owner, ids, mask)
         return {k: v.to(device) for k, v in batch.items()}
+
+    def _sampled_under(self, requests: list[Request], owner: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        """Log-probabilities (B, T) of the completions under the policy as it is now, before the first update."""
+        old = torch.zeros_like(mask)
+        alike: dict[float, list[int]] = {}
+        for i, slot in enumerate(owner.tolist()):
+            alike.setdefault(requests[slot].fps, []).append(i)
+        size = self.recipe.micro_batch
+        for rows in (group[a : a + size] for group in alike.values() for a in range(0, len(group), size)):
+            longest = int(mask[rows].sum(1).max())
+            some, on = (x[rows, :longest].to(self.accelerator.device) for x in (ids, mask))
+            with torch.no_grad():
+                logits, _ = self.omni.forward(self.model, [requests[owner[i]] for i in rows], some, on)
+            old[rows, :longest] = log_probabilities(logits, some, self.recipe.temperature).cpu()
+        return old
 
     def _rollouts(self, requests: list[Request]) -> list[list[int]]:
         if self._served is None:
@@ -199,17 +216,17 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
             kl = kl_k3(logp, reference_logp, mask)
             self._record("kl", kl)
 
-        def entropy_without(modality: Modality) -> Tensor:
+        def entropy_without(modality: Modality, temperature: float = 1.0) -> Tensor:
             context, reference = self._base()
             with context:
-                return self.omni.entropy_without(reference, requests, ids, mask, modality)
+                return self.omni.entropy_without(reference, requests, ids, mask, modality, temperature)
 
         completions = Completions(
             ids=ids,
             mask=mask,
             logp=logp,
-            # one step per rollout: the old policy is the current one
-            old=logp.detach(),
+            # with one step per rollout the old policy is the current one
+            old=part["old"][:, :longest] if "old" in part else logp.detach(),
             logits=logits,
             mass=mass,
             advantages=part["advantages"],

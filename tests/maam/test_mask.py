@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from avcurate.maam.mask import Span, Traces, maam, maam_row
-from avcurate.maam.traces import decoded_traces, find_traces, malformed, offsets_of
+from avcurate.maam.traces import decoded_traces, find_traces, malformed, masked_as, offsets_of
 
 # 0 text, 1-2 video, 3-4 audio, 5 text | 6 <v> 7 8 </v>:9 | 10 <a> 11 </a>:12 | 13 answer
 AUDIO = torch.tensor([i in (3, 4) for i in range(14)])
@@ -97,7 +97,23 @@ def test_a_response_is_under_the_mask_whatever_the_case_of_its_tags_and_counted_
         find_traces(*offsets_of(ids, decode), 0).traces
         == find_traces(*offsets_of(split_oddly(TEXT)[0], split_oddly(TEXT)[1]), 0).traces
     )
-    assert malformed(TEXT) == "" and "no <v>" in malformed("just words") and "no <a>" in malformed("<v>x</v>")
+    assert not malformed(TEXT) and malformed("just words")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("<v>red</v><a>bell</a><sum>x</sum>", "whole"),
+        ("<a>bell</a><v>red</v>", "reversed"),
+        ("<v>red</v><a>bell <ans>bell</ans>", "unclosed"),
+        ("<v>red <a>bell</a>", "broken"),
+        ("<v>red</v>", "missing"),
+        ("words", "missing"),
+        ("<v>red</v><v>x</v><a>b</a>", "broken"),
+    ],
+)
+def test_every_response_is_counted_under_the_mask_it_had(text, kind):
+    assert masked_as(text) == kind
 
 
 @pytest.mark.parametrize("shift", range(3))

@@ -17,7 +17,7 @@ GOOD = "<mod>Audio</mod><v>a ring</v><a>a bell</a><sum>the bell decides</sum><an
     ("text", "wanted"),
     [
         (GOOD, 1),
-        ("\n<mod> audio-visual </mod>\n\n<v>a</v> <a>b</a>\n<sum>c</sum><answer> yes </answer>\n", 1),
+        ("\n<mod> audio-visual </mod>\n\n<v>a ring</v> <a>a bell</a>\n<sum>so it is</sum><answer> yes </answer>\n", 1),
         (GOOD.upper(), 1),
         (GOOD + "</ans>", 0),
         (GOOD + " Done.", 0),
@@ -77,8 +77,8 @@ def test_accuracy_is_exact(text, answer, choices, wanted):
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("<think>so</think><answer>bell</answer>", 1),
-        ("<reasoning>so</reasoning>\n<answer>bell</answer>", 1),
+        ("<think>so it is</think><answer>bell</answer>", 1),
+        ("<reasoning>so it is</reasoning>\n<answer>bell</answer>", 1),
         ("<think>so</think><answer> </answer>", 0),
         ("<think></think><answer>bell</answer>", 0),
         ("<think>a</think><think>b</think><answer>bell</answer>", 0),

@@ -13,7 +13,7 @@ from avcurate.media.swapped import Variant
 from avcurate.runner.job import Job
 from avcurate.runner.rundir import RunDir
 from avcurate.schema import Setting
-from avcurate.sources.formats import Format
+from avcurate.sources.format import Format
 from avcurate.sources.question import Question
 from avcurate.store.atomic import write_atomic, write_text
 from avcurate.tasks.asking import clip_source

@@ -32,11 +32,51 @@ def lines_of(summary: dict[str, Any]) -> list[list[str]]:
                     _percent(measures["pem_accuracy"]) if task == "all" else "",
                 ]
             )
-        if "malformed" in measures:
-            lines.append(["", "no MAAM (malformed)", "", _percent(measures["malformed"]), *[""] * 7])
+        if measures["all"]["lost"]:
+            lines.append(["", "of these not asked (wrong)", str(measures["all"]["lost"]), *[""] * 8])
+        official = measures.get("official", {})
+        if "rule" in official:
+            cells = [_percent(official["accuracy"]), _range(official["interval"]), *[""] * 6]
+            lines.append(["", f"by {official['rule']}'s rule", str(measures["all"]["questions"]), *cells])
+        for kind, share in measures.get("masks", {}).items():
+            lines.append(["", f"MAAM {kind}", "", _percent(share), *[""] * 7])
         if "avhbench" in measures:
             lines.append(["", "AVHBench Avg.", "", _percent(measures["avhbench"]), *[""] * 7])
     return lines
+
+
+GROUPS = ("condition", "field", "value", "questions", "ours", "benchmark's rule")
+
+
+def group_lines(summary: dict[str, Any]) -> list[list[str]]:
+    """One line per condition and group that the benchmark reports by."""
+    return [
+        [name, g["field"], g["value"], str(g["questions"]), _percent(g["ours"]), _percent(g["official"])]
+        for name, measures in summary["conditions"].items()
+        for g in measures.get("official", {}).get("by", ())
+    ]
+
+
+SELECTION = ("of answers to conflicting clips", "share", "95 %")
+
+
+def selection_lines(summary: dict[str, Any]) -> list[list[str]]:
+    """Which modality answers follow; none where no clip conflicts."""
+    rates = summary["selection"]
+    if not rates or not rates["n"]:
+        return []
+    ways = {k: v for k, v in rates.items() if k != "n"}
+    return [[f"follow {way}", _percent(r["rate"]), _range(r["interval"])] for way, r in ways.items()]
+
+
+def further_tables(summary: dict[str, Any]) -> list[tuple[str, tuple[str, ...], list[list[str]]]]:
+    """Tables beside the main one that have lines."""
+    rates = summary["selection"] or {"n": 0}
+    tables = [
+        ("By the benchmark's own groups", GROUPS, group_lines(summary)),
+        (f"Sound alone and picture alone answered apart: {rates['n']:,} answers", SELECTION, selection_lines(summary)),
+    ]
+    return [t for t in tables if t[2]]
 
 
 def versus_lines(compared: dict[str, Any]) -> list[list[str]]:
@@ -60,6 +100,10 @@ def versus_lines(compared: dict[str, Any]) -> list[list[str]]:
 def print_evaluation(summary: dict[str, Any], compared: dict[str, Any] | None, other: str, console: Console) -> None:
     """Print both tables."""
     _print(console, f"{summary['model']}", HEAD, lines_of(summary))
+    for title, head, lines in further_tables(summary):
+        _print(console, title, head, lines)
+    if summary["records_lost"]:
+        console.print(f"{summary['records_lost']:,} records never became questions; they are in no number above.")
     if compared:
         _print(console, f"against {other}", VERSUS, versus_lines(compared))
 
@@ -73,7 +117,7 @@ def _print(console: Console, title: str, head: tuple[str, ...], lines: list[list
 
 def write_evaluation(root: Path, summary: dict[str, Any], compared: dict[str, Any] | None, other: str) -> Path:
     """Write ``report.md`` and ``report.html`` into the run; returns the page."""
-    tables: list[tuple[str, tuple[str, ...], list[list[str]]]] = [(summary["model"], HEAD, lines_of(summary))]
+    tables = [(summary["model"], HEAD, lines_of(summary)), *further_tables(summary)]
     if compared:
         tables.append((f"against {other}", VERSUS, versus_lines(compared)))
     text = "\n\n".join(f"### {_cell(title)}\n\n{_markdown(head, lines)}" for title, head, lines in tables)

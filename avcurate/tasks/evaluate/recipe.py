@@ -12,7 +12,7 @@ from avcurate.tasks.asking import QuestionInput
 from avcurate.tasks.knockout import KNOCKOUT, Knockout, under_knockout
 from avcurate.tasks.legibility import AnswerRecipe
 
-ALL = "a,v,av,t,av+Audio,av+Visual,av+Audio-Visual"
+ALL = "a,v,av,t,shuffled,av+Audio,av+Visual,av+Audio-Visual"
 Scope = Literal["inner", "inner+open_tag", "span"]
 
 
@@ -36,7 +36,7 @@ class EvaluateRecipe(AnswerRecipe):
         tuple[str, ...],
         Flag(
             "--conditions",
-            help=f"Comma-separated, from {ALL}; t shows the question alone; random and oracle are derived.",
+            help=f"Comma-separated, from {ALL}; t: the question alone, shuffled: another clip.",
         ),
     ] = Field(
         ("a", "v", "av"), description="What the model is shown, and which PEM its response is forced to start with."

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from avcurate.errors import UserError
+from avcurate.metrics.answers import fold
 from avcurate.metrics.evaluation import (
     AVHBENCH_QUESTIONS,
     answer_measures,
     avhbench_average,
 )
 from avcurate.metrics.pem import pem_of
+from avcurate.metrics.selection import followed, selection_rates
 from avcurate.metrics.statistics import mcnemar, mean_interval, paired_interval
 from avcurate.runner.rundir import RunDir
 from avcurate.runner.stage import Row
@@ -24,27 +25,11 @@ from avcurate.runner.status import stage_counts
 from avcurate.scheduler.spec import CONDITIONS
 from avcurate.schema import PEM
 from avcurate.seeds import derive_seed
+from avcurate.tasks.evaluate.answered import Answered
+from avcurate.tasks.evaluate.official import official_measures
 
 # derived from the three forced conditions, without sampling again (SFFL Table 3)
 DERIVED = ("random", "oracle")
-
-
-@dataclass(frozen=True)
-class Answered:
-    """One question's answers under one condition, asked or derived."""
-
-    question_id: str
-    task: str
-    pem: str | None
-    truth: str
-    answers: tuple[str | None, ...]
-    correct: tuple[bool, ...]
-    named: tuple[str | None, ...]
-
-    @property
-    def score(self) -> float:
-        """Share of correct responses."""
-        return sum(self.correct) / len(self.correct)
 
 
 def read_eval(run: RunDir) -> dict[str, list[Answered]]:
@@ -76,6 +61,7 @@ def _answered(row: Row, seed: int) -> Iterator[tuple[str, Answered]]:
             tuple(a["answers"]),
             tuple(a["correct"]),
             tuple(a["pems"]),
+            tuple(a["texts"]),
         )
 
     for name in CONDITIONS:
@@ -91,44 +77,90 @@ def _answered(row: Row, seed: int) -> Iterator[tuple[str, Answered]]:
 def summarise_eval(run: RunDir) -> dict[str, Any]:
     """Measures per condition: over all questions, per task, and how often the stated PEM is the question's.
 
-    ``avhbench`` is the papers' average, if all three of its tasks are present; ``malformed``, under MAAM, the share of
-    responses that fell back to plain causal attention.
+    Every question that was read from the file is in the denominator; one that died or could not be asked is wrong, and
+    counted under ``lost``. ``records_lost`` never became questions and are in none.
+
+    ``avhbench`` is the papers' average, if all three of its tasks are present; ``masks``, under MAAM, the shares of
+    responses by the mask they were decoded under; ``official`` the benchmark's own rule; ``selection`` which modality
+    answers under both follow where those under one of them differ.
     """
+    record = run.record()
+    by_condition, lost = read_eval(run), _lost(run)
     conditions: dict[str, Any] = {}
-    for name, answered in read_eval(run).items():
+    for name, answered in by_condition.items():
+        everything = [*answered, *lost]
         tasks: dict[str, list[Answered]] = defaultdict(list)
-        for a in answered:
+        for a in everything:
             tasks[a.task].append(a)
         by_task = {t: _measures(tasks[t]) for t in sorted(tasks)}
-        conditions[name] = {"all": _measures(answered), "tasks": by_task, "pem_accuracy": _pem_accuracy(answered)}
+        conditions[name] = {"all": _measures(everything), "tasks": by_task, "pem_accuracy": _pem_accuracy(answered)}
         if set(AVHBENCH_QUESTIONS) <= by_task.keys():
             conditions[name]["avhbench"] = avhbench_average({t: by_task[t]["accuracy"] for t in AVHBENCH_QUESTIONS})
-    record = run.record()
     if record["recipe"].get("maam") or "maam" in record["recipe"]["model"]["options"]:
-        for name, rate in _malformed(run).items():
-            conditions[name]["malformed"] = rate
+        for name, answered in by_condition.items():
+            conditions[name]["masks"] = _masks(answered)
+    for name, official in official_measures(run, by_condition, len(lost)).items():
+        conditions[name]["official"] = official
+    ingest = record["stages"].get("ingest", {})
     return {
         "run": str(run.root),
         "model": record["recipe"]["model"]["model"],
         "conditions": conditions,
+        "selection": _selection(by_condition),
+        "lost": len(lost),
+        "records_lost": sum(ingest.get("dead", {}).values()),
         "stages": stage_counts(record),
     }
 
 
-def _malformed(run: RunDir) -> dict[str, float]:
-    """Share of responses by condition that fell back to plain causal attention under MAAM, being malformed."""
-    from avcurate.maam.traces import malformed
+def _lost(run: RunDir) -> list[Answered]:
+    """Questions that were read and not asked, as wrong answers."""
+    asked = {q for t in run.parts("eval").rows(columns=["question_id"]) for q in t.column(0).to_pylist()}
+    columns = ["question_id", "question_type", "stated_modality", "answer"]
+    rows = (r for t in run.parts("questions").rows(columns=columns) for r in t.to_pylist())
+    return [
+        Answered(
+            r["question_id"],
+            r["question_type"] or "",
+            None if (pem := pem_of(r["stated_modality"])) is None else str(pem),
+            r["answer"],
+            (None,),
+            (False,),
+            (None,),
+            lost=True,
+        )
+        for r in rows
+        if r["question_id"] not in asked
+    ]
 
-    texts: dict[str, list[str]] = defaultdict(list)
-    for table in run.parts("eval").rows(columns=["asked"]):
-        for row in table.to_pylist():
-            for a in row["asked"]:
-                texts[a["condition"]] += a["texts"]
-    return {
-        name: sum(bool(malformed(t)) for t in responses) / len(responses)
-        for name, responses in texts.items()
-        if responses
-    }
+
+def _masks(answered: list[Answered]) -> dict[str, float]:
+    """Under MAAM: the share of responses by the mask they were decoded under."""
+    from avcurate.maam.traces import MASKED, masked_as
+
+    masks = [masked_as(t) for a in answered for t in a.texts]
+    return {kind: masks.count(kind) / len(masks) for kind in MASKED} if masks else {}
+
+
+def _selection(by_condition: dict[str, list[Answered]]) -> dict[str, Any] | None:
+    """Which modality answers follow where sound alone and picture alone are answered apart (arXiv 2604.16902).
+
+    The conflict is the model's own: its most frequent answers under A and under V.
+    """
+    if not {"a", "v", "av"} <= by_condition.keys():
+        return None
+    alone = {c: {x.question_id: _usual(x) for x in by_condition[c]} for c in ("a", "v")}
+    follows = [
+        followed(None if said is None else fold(said), alone["a"].get(x.question_id), alone["v"].get(x.question_id))
+        for x in by_condition["av"]
+        for said in x.answers
+    ]
+    return selection_rates(follows)
+
+
+def _usual(x: Answered) -> str | None:
+    counts = Counter(fold(a) for a in x.answers if a is not None)
+    return counts.most_common(1)[0][0] if counts else None
 
 
 def _measures(answered: list[Answered]) -> dict[str, Any]:
@@ -137,6 +169,7 @@ def _measures(answered: list[Answered]) -> dict[str, Any]:
     scores = np.array([a.score for a in answered])
     return measures | {
         "questions": len(answered),
+        "lost": sum(a.lost for a in answered),
         "accuracy": float(scores.mean()),
         "interval": list(mean_interval(scores)),
     }

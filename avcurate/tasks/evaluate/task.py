@@ -16,6 +16,7 @@ from avcurate.tasks.base import Context, Task
 from avcurate.tasks.conditions import conditions_of, swapped_folder
 from avcurate.tasks.evaluate.recipe import EvaluateRecipe
 from avcurate.tasks.evaluate.stage import EvalStage
+from avcurate.tasks.partners import PartnerStage
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 class Evaluate(Task[EvaluateRecipe]):
     """Evaluate a model on AVHBench, AVQA, MUSIC-AVQA, Valor32k-AVQA or any table of questions.
 
-    Prints accuracy with intervals, the share of unreadable answers and the papers' AVHBench average; for yes/no
-    questions also precision, recall, F1 and the rate of Yes. Writes report.md and report.html.
+    Prints accuracy with intervals over every question of the file (one that could not be asked is wrong), the share of
+    unreadable answers, the benchmark's own rule beside ours, and the papers' AVHBench average; for yes/no questions
+    also precision, recall, F1 and the rate of Yes. Writes report.md and report.html.
 
     Example: avcurate eval QA.json --media clips -m Qwen/Qwen2.5-Omni-7B --conditions a,v,av -o runs/avhbench
     """
@@ -46,7 +48,8 @@ class Evaluate(Task[EvaluateRecipe]):
             folder = swapped_folder(inputs.swapped, recipe.variant, inputs.media, inputs.media_pattern)
         engine = context.engine or open_engine(recipe.answering, recipe.layout == "interleaved")
         stage = EvalStage(engine, recipe.spec(), conditions, folder.root, recipe.run.workers, recipe.fail_on_unreadable)
-        return Job(question_source(inputs, folder), (stage,))
+        first = (PartnerStage(recipe.seed),) if any(c.other for c in conditions) else ()
+        return Job(question_source(inputs, folder), (*first, stage))
 
     def summarise(self, run: RunDir) -> dict[str, Any]:
         """Measures per condition, and the comparison with another run."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from avcurate.metrics.pem import label
 from avcurate.metrics.solvability import needed, p_solvable
 from avcurate.runner.stage import TableStage
-from avcurate.schema import LABEL, Setting, columns_schema
+from avcurate.schema import BLIND_LABEL, LABEL, Setting, columns_schema
 
 _UNKNOWN = 2
 
@@ -83,13 +83,27 @@ def label_table(table: pa.Table, thresholds: Thresholds) -> pa.Table:
     added["confidence"] = pa.array(confidence, mask=unlabelled)
     added["tau_acc"] = pa.array(np.full(len(n), thresholds.tau_acc))
     added["tau_cot"] = pa.array(np.full(len(n), thresholds.tau_cot))
-    for column in LABEL:
+    columns = LABEL
+    if "blind_k" in table.column_names:
+        columns += BLIND_LABEL
+        added["solved_blind"] = _solved_blind(table, n, thresholds.tau_acc)
+    for column in columns:
         value = added[column.name]
         if column.name in table.column_names:
             table = table.set_column(table.column_names.index(column.name), column.field(), value)
         else:
             table = table.append_column(column.field(), value)
     return table
+
+
+def _solved_blind(table: pa.Table, n: NDArray[np.int64], tau_acc: float) -> pa.Array:
+    """Whether correctness without the clip reaches the threshold; null where that was not asked far enough."""
+    k, asked = _ints(table, "blind_k"), _ints(table, "blind_asked")
+    required = np.zeros_like(n)
+    for size in np.unique(n):
+        required[n == size] = needed(tau_acc, int(size))
+    solved, reachable = k >= required, k + np.maximum(n - asked, 0) >= required
+    return pa.array(solved, mask=~solved & reachable & (asked < n))
 
 
 def _ints(table: pa.Table, name: str) -> NDArray[np.int64]:
@@ -113,14 +127,17 @@ def _pems(states: dict[Setting, NDArray[np.int8]]) -> tuple[list[str | None], li
 
 
 class LabelStage(TableStage):
-    """Columns added: ``schema.LABEL``. Applying other thresholds takes seconds and samples nothing."""
+    """Columns added: ``schema.LABEL``, and ``schema.BLIND_LABEL`` for runs with a blind condition.
+
+    Applying other thresholds takes seconds and samples nothing.
+    """
 
     name = "label"
     version = 1
 
-    def __init__(self, thresholds: Thresholds) -> None:
+    def __init__(self, thresholds: Thresholds, *, blind: bool = False) -> None:
         self.thresholds = thresholds
-        self.adds = columns_schema("label", LABEL)
+        self.adds = columns_schema("label", LABEL + (BLIND_LABEL if blind else ()))
 
     def identity(self) -> dict[str, Any]:
         """Both thresholds."""

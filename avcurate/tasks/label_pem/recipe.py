@@ -33,4 +33,8 @@ class LabelPemRecipe(AnswerRecipe):
     tau_acc: Annotated[float, Flag("--tau-acc")] = Field(
         0.75, gt=0, le=1, description="Minimum correctness rate of a solved setting."
     )
+    blind: Annotated[
+        Literal["text", "shuffled"] | None,
+        Flag("--blind", help="Ask each question also without its clip (text), or with another's (shuffled)."),
+    ] = Field(None, description="Ask also without the clip, or with another one's media; labels then say solved_blind.")
     embedder: EmbedderSpec = EmbedderSpec()

@@ -49,7 +49,7 @@ def relabel_run(
             c.part: _labels(run.parts("label").read(c.part, columns=["pem", "discard_reason"]))
             for c in run.parts("label").commits()
         }
-        stage = LabelStage(after)
+        stage = LabelStage(after, blind="blind_k" in run.parts("score").columns())
         # labels of both thresholds coexist until this is done
         record.pop("complete", None)
         record["stages"].setdefault("label", {}).pop("complete", None)

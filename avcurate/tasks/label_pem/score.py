@@ -14,18 +14,18 @@ from avcurate.metrics.consistency import mean_pairwise_cosine
 from avcurate.prompts import COT, Prompt
 from avcurate.runner.isolate import in_batches
 from avcurate.runner.stage import Kept, Outcome, Row, Stage, WorkLog
-from avcurate.schema import SCORE, Setting, columns_schema
+from avcurate.schema import BLIND_SCORE, SCORE, Setting, columns_schema
 
 
 class ScoreStage(Stage):
-    """Columns added: ``schema.SCORE``. Equal texts of a row are embedded once."""
+    """Columns added: ``schema.SCORE``, and ``schema.BLIND_SCORE``. Equal texts of a row are embedded once."""
 
     name = "score"
     version = 1
 
-    def __init__(self, embedder: Embedder, n: int, prompt: Prompt = COT) -> None:
-        self.embedder, self.n, self.prompt = embedder, n, prompt
-        self.adds = columns_schema("score", SCORE)
+    def __init__(self, embedder: Embedder, n: int, prompt: Prompt = COT, *, blind: bool = False) -> None:
+        self.embedder, self.n, self.prompt, self.blind = embedder, n, prompt, blind
+        self.adds = columns_schema("score", SCORE + (BLIND_SCORE if blind else ()))
 
     def identity(self) -> dict[str, Any]:
         """The embedder; answers are parsed by this version's rules."""
@@ -69,13 +69,14 @@ class ScoreStage(Stage):
     def _added(self, row: Row, consistencies: list[float | None]) -> Row:
         added: Row = {"n": self.n, "embedder": self.embedder.name}
         for setting, consistency in zip(Setting, consistencies, strict=True):
-            answers = [parse_answer(self.prompt.read(x["text"]), row["choices"]) for x in row[f"{setting}_responses"]]
-            correct = [is_correct(a, row["answer"]) for a in answers]
+            added |= self._counted(row, str(setting))
             added |= {
-                f"{setting}_answers": answers,
-                f"{setting}_correct": correct,
-                f"{setting}_k": sum(correct),
                 f"{setting}_cut": sum(x["finish_reason"] == "length" for x in row[f"{setting}_responses"]),
                 f"{setting}_consistency": consistency,
             }
-        return added
+        return added | (self._counted(row, "blind") if self.blind else {})
+
+    def _counted(self, row: Row, prefix: str) -> Row:
+        answers = [parse_answer(self.prompt.read(x["text"]), row["choices"]) for x in row[f"{prefix}_responses"]]
+        correct = [is_correct(a, row["answer"]) for a in answers]
+        return {f"{prefix}_answers": answers, f"{prefix}_correct": correct, f"{prefix}_k": sum(correct)}

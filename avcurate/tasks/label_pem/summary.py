@@ -37,6 +37,23 @@ def summarise(run: RunDir) -> dict[str, Any]:
         "settings": settings,
         "early_exit": saving,
         "thresholds": label.get("identity", {}),
+        "blind": _blind(run, record),
+    }
+
+
+def _blind(run: RunDir, record: dict[str, Any]) -> dict[str, Any] | None:
+    """How many labelled questions are solved without their clip; ``None`` where that was not asked."""
+    condition = record.get("recipe", {}).get("blind")
+    if condition is None:
+        return None
+    solved: dict[str, list[bool]] = {str(p): [] for p in PEM}
+    for table in run.parts("label").rows(columns=["pem", "solved_blind"]):
+        for row in table.to_pylist():
+            if row["pem"] is not None and row["solved_blind"] is not None:
+                solved[row["pem"]].append(row["solved_blind"])
+    return {
+        "condition": condition,
+        "labels": {name: {"questions": len(rows), "solved_blind": sum(rows)} for name, rows in solved.items()},
     }
 
 

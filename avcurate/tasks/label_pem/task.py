@@ -13,12 +13,14 @@ from avcurate.prompts import get_prompt
 from avcurate.runner.job import Job
 from avcurate.runner.rundir import RunDir
 from avcurate.scheduler.question import EarlyExit, count_right
+from avcurate.scheduler.spec import CONDITIONS, SHUFFLED, TEXT
 from avcurate.schema import Setting
 from avcurate.tasks.asking import question_source
 from avcurate.tasks.base import Context, Task
 from avcurate.tasks.label_pem.labels import LabelStage, Thresholds
 from avcurate.tasks.label_pem.recipe import LabelPemRecipe
 from avcurate.tasks.label_pem.score import ScoreStage
+from avcurate.tasks.partners import PartnerStage
 from avcurate.tasks.sampling import SampleStage
 
 if TYPE_CHECKING:
@@ -54,14 +56,14 @@ class LabelPem(Task[LabelPemRecipe]):
         engine = recipe.open(context.engine)
         early_exit = EarlyExit(recipe.tau_acc, engine.keeps_prompts) if recipe.early_exit else None
         embedder = context.embedder or open_embedder(recipe.embedder.model)
-        return Job(
-            question_source(inputs, MediaFolder(inputs.media, inputs.media_pattern)),
-            (
-                SampleStage(engine, spec, inputs.media, workers, early_exit, unreadable),
-                ScoreStage(embedder, recipe.n, spec.prompt),
-                LabelStage(Thresholds(recipe.tau_acc, recipe.embedder.tau_cot)),
-            ),
+        blind = {"text": CONDITIONS[TEXT], "shuffled": CONDITIONS[SHUFFLED], None: None}[recipe.blind]
+        stages = (
+            SampleStage(engine, spec, inputs.media, workers, early_exit, unreadable, blind=blind),
+            ScoreStage(embedder, recipe.n, spec.prompt, blind=blind is not None),
+            LabelStage(Thresholds(recipe.tau_acc, recipe.embedder.tau_cot), blind=blind is not None),
         )
+        first = (PartnerStage(recipe.seed),) if recipe.blind == "shuffled" else ()
+        return Job(question_source(inputs, MediaFolder(inputs.media, inputs.media_pattern)), (*first, *stages))
 
     def label_of(self, recipe: LabelPemRecipe, stage: str, row: dict[str, Any]) -> str | None:
         """The label a sampled row would get by correctness alone."""

@@ -34,12 +34,21 @@ def print_summary(summary: dict[str, Any], out: Console) -> None:
             "-" if s["cut"] is None else f"{s['cut']:,} ({_share(s['cut'], s['responses'])})",
         )
     out.print(settings)
+    if summary["blind"]:
+        out.print(blind_line(summary["blind"]))
     saving = summary["early_exit"]
     if saving["on"]:
         out.print(
             f"Early exit sampled {saving['responses']:,} of {saving['exhaustive_responses']:,} responses: "
             f"{saving['saved']:.0%} saved, same labels."
         )
+
+
+def blind_line(blind: dict[str, Any]) -> str:
+    """Labelled questions that are solved without their clip, by label."""
+    shown = "without their clip" if blind["condition"] == "text" else "with another clip's sound and picture"
+    counts = ", ".join(f"{n['solved_blind']:,} of {n['questions']:,} {name}" for name, n in blind["labels"].items())
+    return f"Solved {shown}: {counts} (column solved_blind; `avcurate export --drop-blind` leaves them out)."
 
 
 def _share(n: int, total: int) -> str:

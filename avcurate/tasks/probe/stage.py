@@ -52,6 +52,8 @@ class ProbeStage(AskingStage):
                 f"a probe looks inside the model, and engine {engine.name!r} does not let it.",
                 "Use --engine transformers with an omni model.",
             )
+        if any(c.other for c in conditions):
+            raise UserError("a probe shows a question its own clip.", "Leave shuffled out of --conditions.")
         self.model: TransformersEngine = engine
         self.conditions = {c.name: c for c in conditions}
         self.settings = tuple(c.setting for c in conditions if c.setting is not None)

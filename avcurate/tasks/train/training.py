@@ -33,6 +33,9 @@ from avcurate.train.shards import Shards, read_shards, refuse_mismatch
 STAGE = "train"
 METRICS = "metrics.jsonl"
 DEAD = "dead.jsonl"
+# options that came after runs were recorded without them: at these values they change nothing
+LATER: dict[str, Any] = {"updates": 1, "warmup": None, "lora_alpha": None, "judge_prompt": None}
+LATER_MAPO: dict[str, Any] = {"mask": "relevance", "log_eps": 1e-6, "entropy_temperature": 1.0}
 
 Tick = Callable[[int, int, dict[str, float]], None]
 
@@ -191,11 +194,14 @@ def _record_start(
     assert folder is not None
     excluded = {"kind", "name", "about", "input", "run", "model", "revision", "save_every", "judge", "rollout_url"}
     excluded |= {"report_to", "stage"}
+    settings = recipe.model_dump(mode="json", exclude=excluded)
+    settings = {k: v for k, v in settings.items() if LATER.get(k, ...) != v}
+    settings["mapo"] = {k: v for k, v in settings["mapo"].items() if LATER_MAPO.get(k, ...) != v}
     identity = {
         "model": checkpoint.identity(),
         "shards": {k: shards.facts[k] for k in ("rows", "split", "thresholds", "processor")},
         "questions": {f.name: sha256(f) for f in sorted((folder / "data").iterdir())},
-        "recipe": recipe.model_dump(mode="json", exclude=excluded),
+        "recipe": settings,
         "judge": recipe.judge.model if recipe.judge.urls else None,
         "rollouts": "server" if recipe.rollout_url else "model",
     }

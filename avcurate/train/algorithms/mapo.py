@@ -11,6 +11,7 @@ from avcurate.train.algorithm import Algorithm, Completions
 from avcurate.train.core.objective import (
     AttentionLoss,
     attention_loss,
+    clipped_share,
     clipped_surrogate,
     reweighted_policy_loss,
     total_loss,
@@ -45,19 +46,25 @@ class Mapo(Algorithm):
     def loss(self, batch: Completions) -> Tensor:
         """Algorithm 1, line 11."""
         recipe, mapo, mask = self.recipe, self.recipe.mapo, batch.mask
-        text_only = batch.entropy_without(mapo.modality)
-        delta = differential_entropy(text_only, entropy(batch.logits.detach()), mask)
-        omega = relevance_mask(delta, mask, base=mapo.base, cap=mapo.cap)
+        warmth = mapo.entropy_temperature
+        text_only = batch.entropy_without(mapo.modality, warmth)
+        delta = differential_entropy(text_only, entropy(batch.logits.detach(), warmth), mask)
+        omega = relevance_mask(delta, mask, base=mapo.base, cap=mapo.cap) if mapo.mask == "relevance" else mask
         inverse = inverse_relevance(delta, mask, batch.gate, base=mapo.base, cap=mapo.cap)
         settings = AttentionLoss(
-            mapo.exponent, mapo.floor, mapo.fail_at, mapo.prefactor_cap, advantage_floor=mapo.advantage_floor
+            mapo.exponent,
+            mapo.floor,
+            mapo.fail_at,
+            mapo.prefactor_cap,
+            advantage_floor=mapo.advantage_floor,
+            eps=mapo.log_eps,
         )
         attention = attention_loss(batch.mass, inverse, mask, batch.gate, batch.advantages, batch.accuracy, settings)
         batch.record("delta_h/mean_abs", delta.abs()[mask.bool()].mean())
         batch.record("omega/max", omega[mask.bool()].max())
         batch.record("loss/attention", attention)
-        surrogate = clipped_surrogate(
-            (batch.logp - batch.old).exp(), batch.advantages, low=recipe.clip, high=recipe.clip
-        )
+        ratio, clip = (batch.logp - batch.old).exp(), recipe.clip
+        batch.record("clip/share", clipped_share(ratio, batch.advantages, mask, low=clip, high=clip))
+        surrogate = clipped_surrogate(ratio, batch.advantages, low=clip, high=clip)
         policy = reweighted_policy_loss(surrogate, omega, mask)
         return total_loss(policy, batch.kl, attention, beta=recipe.beta, eta=mapo.eta)

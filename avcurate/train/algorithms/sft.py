@@ -131,7 +131,7 @@ def make_trainer(parts: Parts) -> Any:
         train_dataset=datasets.Dataset.from_list(items),
         data_collator=OmniCollator(parts.omni, recipe, parts.media, items),
         processing_class=parts.omni.engine.processor.tokenizer,
-        peft_config=lora(recipe.lora_rank, parts.omni),
+        peft_config=lora(recipe, parts.omni),
     )
     return parts.finished(trainer)
 

@@ -69,6 +69,17 @@ def clipped_surrogate(ratio: Tensor, advantage: Tensor, *, low: float = 0.2, hig
     return -torch.minimum(ratio * a, ratio.clamp(1 - low, 1 + high) * a)
 
 
+def clipped_share(ratio: Tensor, advantage: Tensor, mask: Tensor, *, low: float = 0.2, high: float = 0.2) -> Tensor:
+    """Share of tokens whose surrogate is clipped, and which give no gradient; scalar in [0, 1].
+
+    Args:
+        ratio, mask: (B, T); advantage: (B,).
+    """
+    up, down = advantage[:, None] > 0, advantage[:, None] < 0
+    clipped = (up & (ratio > 1 + high)) | (down & (ratio < 1 - low))
+    return (clipped * mask).sum() / mask.sum().clamp(min=1)
+
+
 def reweighted_policy_loss(surrogate: Tensor, weights: Tensor, mask: Tensor) -> Tensor:
     """Mean over completions of Σ ω̃ ℓ / Σ ω̃ (MAPO Eq. 2): invariant to the scale of ω̃.
 

@@ -22,7 +22,7 @@ from avcurate.runner.job import Job
 from avcurate.runner.rundir import RunDir
 from avcurate.runner.stage import Kept, Outcome, Row, WorkLog
 from avcurate.schema import Column, columns_schema
-from avcurate.sources.formats import Format
+from avcurate.sources.format import Format
 from avcurate.sources.question import Question, choice, choice_list, text
 from avcurate.tasks.base import Context, Task
 from avcurate.tasks.records import RecordSource, RecordStage
