@@ -11,7 +11,7 @@ from avcurate.cli.console import bar, print_json
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Run directory of label-pem.")],
+    run: Annotated[Path, typer.Argument(help="Run directory of label-pem; with --unlabelled of eval or ingest.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the shards.")],
     to: Annotated[
         str, typer.Option("--to", help="parquet, jsonl, hf (a Hugging Face dataset folder) or ms-swift.")
@@ -26,6 +26,12 @@ def export(
     media: Annotated[
         Path | None, typer.Option("--media", help="Folder of the clips, if they have moved since the run.")
     ] = None,
+    drop_blind: Annotated[
+        bool, typer.Option("--drop-blind", help="Leave out what was solved without its clip (label-pem --blind).")
+    ] = False,
+    unlabelled: Annotated[
+        bool, typer.Option("--unlabelled", help="All questions of an eval or ingest run, without PEMs.")
+    ] = False,
     json_out: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Write labelled rows as training shards, split so that no source video is in both.
@@ -37,6 +43,8 @@ def export(
       avcurate export runs/pem -o shards-jsonl --to jsonl --validation 0.1
 
       avcurate export runs/pem -o swift --to ms-swift
+
+      avcurate export runs/mmau -o audio-shards --unlabelled
     """
     from avcurate.publish.shards import export_run
     from avcurate.publish.swift import export_swift
@@ -54,7 +62,17 @@ def export(
                 tick=lambda done, total: progress(done, total=total),
             )
     else:
-        facts = export_run(RunDir(run), out, to, validation, min_confidence, seed, media)
+        facts = export_run(
+            RunDir(run),
+            out,
+            to,
+            validation,
+            min_confidence,
+            seed,
+            media,
+            drop_blind=drop_blind,
+            unlabelled=unlabelled,
+        )
     if json_out:
         print_json(facts)
     else:

@@ -23,6 +23,7 @@ class Span:
 
     ``open``..``begin`` is the opening tag, ``begin``..``end`` the inside, ``end``..``close`` what completes the
     closing tag: if that is several tokens, all but the last count as inside, so that a prefix and the whole agree.
+    Where one token completes both tags, ``begin`` is one past ``end``.
     """
 
     open: int

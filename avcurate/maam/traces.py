@@ -143,7 +143,8 @@ def find_traces(text: str, ends: Sequence[int], first: int, *, complete: bool = 
         end, close = (_token_at(ends, stop - 1), _token_after(ends, stop)) if closed else (len(ends), len(ends))
         # a token that holds the end of the opening tag and the first inner character counts as tag
         begin = at[1] if _starts_at(ends, at[1], opened[0].end()) else at[1] + 1
-        parts[name] = Span(first + at[0], first + min(begin, end), first + end, first + close)
+        # both tags may end in one token: then there is no inside, and it begins after it ends
+        parts[name] = Span(first + at[0], first + begin, first + end, first + close)
     places.sort()
     if len(places) == 2 and places[0][1] > places[1][0]:
         return Found(Traces(), "<v> and <a> overlap")

@@ -41,7 +41,7 @@ def answer_text(text: str) -> str:
 def token_set(text: str, choices: Sequence[str], answer: str) -> bool:
     """MMAU's rule: the prediction holds every word of the answer, and none that only wrong choices have.
 
-    Words in any order and place count, so that a choice with the same words in another order is right too (11 wrong
+    Words in any order and place count, so that a choice with the same words in another order is right too (12 wrong
     choices of MMAU test-mini, 28 of MMAR); a letter alone is no answer.
     """
     said, wanted = _words(answer_text(text)), _words(answer)

@@ -16,7 +16,7 @@ from typing import Any
 from avcurate.errors import MediaError, UserError
 from avcurate.media.extract import extract
 from avcurate.prompts import SEPARATE_THEN_FUSE
-from avcurate.publish.shards import labelled, refuse_export
+from avcurate.publish.shards import Choice, chosen_rows, refuse_export
 from avcurate.runner.rundir import RunDir
 from avcurate.store.atomic import write_json, write_text
 
@@ -115,11 +115,9 @@ def export_swift(
         UserError: nothing is labelled, or the folder is not empty.
     """
     record = refuse_export(run, out)
+    choose = Choice(validation, min_confidence, seed)
     media = run.media(record, media)
-    rows = {
-        split: [r for t in labelled(run, split, validation, min_confidence, seed) for r in t.to_pylist()]
-        for split in SPLITS
-    }
+    rows = {split: [r for t in chosen_rows(run, split, choose) for r in t.to_pylist()] for split in SPLITS}
     total = sum(map(len, rows.values()))
     if not total:
         raise UserError("no row has a label at this confidence.", "Lower --min-confidence, or look at the report.")

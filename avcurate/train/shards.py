@@ -39,8 +39,13 @@ class Shards:
     facts: dict[str, Any]
 
 
-def read_shards(folder: Path, split: str = "train", columns: Sequence[str] = ()) -> Shards:
+def read_shards(
+    folder: Path, split: str = "train", columns: Sequence[str] = (), needs_pem: Sequence[str] = ()
+) -> Shards:
     """The questions of a split, in shard order, with extra ``columns``.
+
+    Args:
+        needs_pem: rewards that mean nothing without a PEM.
 
     Raises:
         UserError: the folder holds no shards of this version, none of this split, or a row without a PEM.
@@ -55,8 +60,14 @@ def read_shards(folder: Path, split: str = "train", columns: Sequence[str] = ())
         raise UserError(f"{stray} is not one of the exported files.", "Remove it, or export the run again.")
     rows = [row for file in files for row in _rows(file, [*COLUMNS, *columns], optional=MEDIA_DIGEST)]
     labels = {str(p) for p in PEM}
+    unlabelled = facts.get("labelled") is False
+    if unlabelled and needs_pem:
+        raise UserError(
+            f"{folder} has no PEMs, and the recipe rewards {needs_pem[0]}.",
+            "Set rewards: {accuracy: 1} in the recipe, or label the questions with `avcurate label-pem`.",
+        )
     bad = next((r for r in rows if r["pem"] not in labels), None)
-    if bad is not None:
+    if bad is not None and not unlabelled:
         raise UserError(f"{folder}: question {bad['question_id']} has no PEM ({bad['pem']}).", "Export again.")
     return Shards(rows, Path(facts["media"]), facts)
 
@@ -97,7 +108,7 @@ def _facts(folder: Path) -> dict[str, Any]:
     except ValidationError as e:
         first = e.errors()[0]
         raise UserError(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg'].lower()}.", AGAIN) from None
-    if not read.processor.get("model"):
+    if not read.processor.get("model") and facts.get("labelled") is not False:
         raise UserError(f"{file}: processor.model is missing.", AGAIN)
     if wrong := differences(folder, read.files):
         raise UserError(f"{folder / wrong[0][0]} is damaged: {wrong[0][1]}", AGAIN)
@@ -134,6 +145,8 @@ def refuse_mismatch(facts: dict[str, Any], recipe: TrainRecipe, checkpoint: Chec
     Raises:
         UserError: frame rate, sample rate or the processor's family differ; the message names both sides.
     """
+    if facts.get("labelled") is False:
+        return
     labelled = Checkpoint(*(facts["processor"].get(k) for k in ("model", "revision", "family")))
     sides = {
         "frame rate": (facts["fps"], recipe.media.fps),

@@ -12,48 +12,18 @@ from tests.conftest import LONG
 
 SHAPES = 1000 if LONG else 80
 PROMPT = 7
-PIECES = (
-    "<v>",
-    "</v>",
-    "<a>",
-    "</a>",
-    "<sum>",
-    "</sum>",
-    "<ans>",
-    "</ans>",
-    "<V>",
-    "</A>",
-    "<",
-    ">",
-    "v",
-    "a",
-    "/",
-    " red ring",
-    "bell. ",
-    "鐘",
-    "\n",
-)
+TAGS = "<v> </v> <a> </a> <sum> </sum> <ans> </ans> <V> </A> < > v a /"
+PIECES = (*TAGS.split(), " red ring", "bell. ", "鐘", "\n")
+GOOD = "<mod>Audio</mod>|<v>|a red ring|</v>|<a>|a bell|</a>|<sum>|so|</sum>|<ans>|x|</ans>"
 
 
 def response(rng):
     """A response: the right form with pieces dropped, doubled, swapped or put in, or pieces at random."""
     if rng.random() < 0.25:
         return "".join(rng.choice(PIECES) for _ in range(rng.randrange(1, 14)))
-    pieces = [
-        "<mod>Audio</mod>",
-        "<v>",
-        "a red ring",
-        "</v>",
-        "<a>",
-        "a bell",
-        "</a>",
-        "<sum>",
-        "so",
-        "</sum>",
-        "<ans>",
-        "x",
-        "</ans>",
-    ]
+    pieces = GOOD.split("|")
+    if rng.random() < 0.2:
+        pieces[1:7] = [*pieces[4:7], *pieces[1:4]]
     for _ in range(rng.randrange(4)):
         place = rng.randrange(len(pieces))
         match rng.randrange(4):

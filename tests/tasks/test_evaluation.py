@@ -74,6 +74,32 @@ def test_conditions_tasks_and_derived_conditions(benchmark, tmp_path):
     assert "AVHBench Avg." in page.read_text() and "| av |" in (tmp_path / "r/report.md").read_text()
 
 
+def test_a_question_that_dies_is_wrong_in_every_denominator(benchmark, tmp_path):
+    script = [json.loads(x) for x in (benchmark / "script.jsonl").open()]
+    dead = script[-1]["question_id"]
+    other = tmp_path / "script.jsonl"
+    failed = {"error": "played_failure", "responses": []}
+    lines = [x | failed if x["question_id"] == dead and x["setting"] == "av" else x for x in script]
+    other.write_text("".join(json.dumps(x) + "\n" for x in lines))
+    tallies = evaluate(benchmark, tmp_path / "r", ("a", "v", "av"), **{"model.model": str(other)})
+    assert tallies["eval"].kept == 11
+    summary = summarise_eval(RunDir(tmp_path / "r"))
+    av = summary["conditions"]["av"]
+    assert summary["lost"] == 1 and av["all"]["questions"] == 12 and av["all"]["lost"] == 1
+    assert av["all"]["accuracy"] == pytest.approx(11 / 12) and av["tasks"][MIS]["accuracy"] == 0.75
+    assert av["official"]["accuracy"] == pytest.approx(11 / 12) and av["official"]["rule"] == "avhbench"
+    assert {(g["field"], g["questions"]) for g in av["official"]["by"]} == {("task", 4), ("task", 3)}
+    text = write_evaluation(tmp_path / "r", summary, None, "").read_text()
+    assert "of these not asked (wrong)" in text and "avhbench&#39;s rule" in text
+
+
+def test_answers_follow_one_modality_where_the_two_alone_differ(benchmark, tmp_path):
+    evaluate(benchmark, tmp_path / "r", ("a", "v", "av"))
+    rates = summarise_eval(RunDir(tmp_path / "r"))["selection"]
+    # sound alone says Yes to eleven, picture alone No to all; both say what is true
+    assert rates["n"] == 11 and rates["sound"]["rate"] == pytest.approx(5 / 11) and rates["neither"]["rate"] == 0
+
+
 @pytest.mark.slow
 def test_two_runs_are_compared_question_by_question(benchmark, tmp_path):
     evaluate(benchmark, tmp_path / "one")

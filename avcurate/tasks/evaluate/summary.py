@@ -61,7 +61,7 @@ def _answered(row: Row, seed: int) -> Iterator[tuple[str, Answered]]:
             tuple(a["answers"]),
             tuple(a["correct"]),
             tuple(a["pems"]),
-            tuple(a["texts"]),
+            tuple(a.get("texts", ())),
         )
 
     for name in CONDITIONS:

@@ -25,7 +25,7 @@ from avcurate.store.manifest import digests
 from avcurate.train.algorithm import Algorithm
 from avcurate.train.checkpoints import CHECKPOINTS, newest_whole, seal_checkpoint, step_of
 from avcurate.train.media import Rows, read_dead
-from avcurate.train.names import ALGORITHMS
+from avcurate.train.names import ALGORITHMS, REWARDS
 from avcurate.train.recipe import TrainRecipe
 from avcurate.train.scoring import Scorer
 from avcurate.train.shards import Shards, read_shards, refuse_mismatch
@@ -69,7 +69,10 @@ def run_training(
             "In an environment without vLLM, which needs another transformers, run pip install 'avcurate[train]'.",
         ) from None
     algorithm = ALGORITHMS.get(recipe.algo)(recipe)
-    shards = read_shards(recipe.input.shards, columns=algorithm.columns)
+    rewards = {name: REWARDS.get(name) for name, weight in recipe.rewards.items() if weight and algorithm.rolls_out}
+    columns = [*algorithm.columns, *(c for r in rewards.values() for c in r.columns)]
+    needs_pem = [name for name, r in rewards.items() if r.needs_pem]
+    shards = read_shards(recipe.input.shards, columns=list(dict.fromkeys(columns)), needs_pem=needs_pem)
     refuse_mismatch(shards.facts, recipe, checkpoint)
     _refuse_contradictions(recipe, algorithm, shards.facts)
     how = how or How()
