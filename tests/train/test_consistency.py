@@ -75,6 +75,26 @@ def test_scores_and_replies_that_cannot_be_read():
         judge.engine.close()
 
 
+def test_the_judge_is_asked_by_the_papers_rule_or_by_a_prompt_of_ones_own(tmp_path):
+    plan = Plan(says=says)
+    with serve(plan) as url:
+        judge = judge_at(url)
+        judge(["How many?"], ["<think>It rings twice.</think> two"])
+        own = tmp_path / "own.txt"
+        own.write_text("T: {think_text} A: {answer_text} {other}")
+        recipe = load_train("train-mapo", {"judge_prompt": str(own)})
+        ConsistencyJudge(judge.engine, prompt=recipe.judge_prompt)(
+            ["How {answer}?"], [GOOD.replace("two", "{reasoning}")]
+        )
+        judge.engine.close()
+    texts = [b["messages"][0]["content"] for b in plan.bodies]
+    ours, theirs = (t if isinstance(t, str) else t[-1]["text"] for t in texts)
+    assert "It rings twice." in ours and "break off" in ours and "How many?" not in ours
+    assert theirs.startswith("T: ") and theirs.endswith("A: {reasoning} {other}")
+    with pytest.raises(UserError, match=r"no \{answer\}"):
+        load_train("train-mapo", {"judge_prompt": "only {reasoning}"})
+
+
 def test_a_response_cannot_close_the_delimiters_around_it():
     plan = Plan(says=says)
     with serve(plan) as url:
