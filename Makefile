@@ -91,6 +91,14 @@ CURATED ?= runs/curate-train
 curate-train: setup setup-train
 	$(BIN)/avcurate run curate-train -o $(CURATED) --jobs 2 --set python.train=$(TRAIN)/python
 
+# each paper's chain at demo size on the embedded model; docs/papers.md says what the same costs on a real one
+PAPERS ?= runs
+.PHONY: paper-sffl paper-mapo paper-seehear
+paper-sffl paper-mapo: setup setup-train
+	$(BIN)/avcurate run $@ -o $(PAPERS)/$@ --jobs 2 --set python.train=$(TRAIN)/python
+paper-seehear: setup
+	$(BIN)/avcurate run $@ -o $(PAPERS)/$@
+
 test: setup-test setup-train
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .

@@ -45,6 +45,7 @@ OTHERS = {
     "attend": ("avcurate.cli.attend:attend", "Measure the attention of responses to sound and picture."),
     "audit": ("avcurate.cli.audit:audit", "Show counterfactual pairs side by side, and what leaked."),
     "review": ("avcurate.cli.audit:review", "Review pairs or labels blind, by keyboard."),
+    "paper": ("avcurate.cli.paper:paper", "Print finished runs as a table of one of the papers."),
     "check": ("avcurate.cli.check:check", "Check a model on this machine before labelling."),
     "doctor": ("avcurate.cli.inspect_cmds:doctor", "Show what is installed, and which known problems apply."),
     "plugins": ("avcurate.cli.inspect_cmds:plugins", "List what recipes can refer to, and where each comes from."),
