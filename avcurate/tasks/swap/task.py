@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import TYPE_CHECKING, Any
 
 from avcurate.runner.job import Job
 from avcurate.runner.rundir import RunDir
+from avcurate.store.atomic import write_text
 from avcurate.tasks.base import Context, Task
 from avcurate.tasks.records import RecordSource
 from avcurate.tasks.swap.recipe import SwapRecipe
@@ -21,7 +24,8 @@ class Swap(Task[SwapRecipe]):
     """Make counterfactual clips: the picture of one clip, copied bit for bit, with the sound of another.
 
     The sound is cut, repeated or padded to the picture's length and matched to the loudness it replaces. A hash of
-    the picture's packets is compared before and after; files are named by their inputs.
+    the picture's packets is compared before and after; files are named by their inputs. Writes clips.csv, the list that
+    `avcurate caption --swapped` takes.
 
     Example: avcurate swap runs/pairs/pairs.jsonl --media clips -o counterfactual
     """
@@ -33,7 +37,8 @@ class Swap(Task[SwapRecipe]):
     def plan(self, recipe: SwapRecipe, context: Context) -> Job:
         """Pairs, swapped."""
         assert recipe.input.pairs is not None
-        return Job(RecordSource(recipe.input.pairs, recipe.input.salvage), (SwapStage(recipe, context.out),))
+        source = RecordSource(recipe.input.pairs, recipe.input.salvage)
+        return Job(source, (SwapStage(recipe, context.out),), write_clip_list)
 
     def summarise(self, run: RunDir) -> dict[str, Any]:
         """Number of files of each kind."""
@@ -54,3 +59,13 @@ class Swap(Task[SwapRecipe]):
         from avcurate.tasks.swap.audit_page import write_audit_page
 
         return write_audit_page(run.root, audit(run))
+
+
+def write_clip_list(run: RunDir) -> None:
+    """Write ``clips.csv``: every clip of the run, with the donor of its sound as its label."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("clip", "label"))
+    for table in run.parts("swap").rows(columns=["clip", "donor"]):
+        writer.writerows((r["clip"], r["donor"]) for r in table.to_pylist())
+    write_text(run.root / "clips.csv", text.getvalue())
