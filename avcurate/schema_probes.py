@@ -100,5 +100,61 @@ PROBES: dict[str, tuple[Column, ...]] = {
         ("draw", pa.int16()),
         ("seconds", pa.float32()),
     ),
+    "sinks": _responses(
+        "Per response: how sinks were told (dims, tau), tokens of the prompt and of each modality, how many places "
+        "sinks of any kind took; each sink among the media: position in the prompt and among its modality's tokens "
+        "(place, 0 to 1), group (uni- or cross-modal), in how many layers it is one, largest value, modality score "
+        "(mds, -1 sound to 1 picture), attention of the response; and what the response pays media and each group.",
+        ("dims", pa.list_(pa.int32())),
+        ("tau", pa.float64()),
+        ("length", pa.int32()),
+        ("places", pa.int32()),
+        ("media", pa.struct([("audio", pa.int32()), ("video", pa.int32())])),
+        (
+            "sinks",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("position", pa.int32()),
+                        ("place", pa.float32()),
+                        ("of", pa.string()),
+                        ("group", pa.string()),
+                        ("layers", pa.int16()),
+                        ("peak", pa.float32()),
+                        ("mds", pa.float32()),
+                        ("attention", pa.float32()),
+                    ]
+                )
+            ),
+        ),
+        ("to_media", pa.float64()),
+        ("to_uni", pa.float64()),
+        ("to_cross", pa.float64()),
+    ),
+    "trace": _responses(
+        "Per token set and window of layers: the answer with clean states there. Probabilities are pairs: of the clean "
+        "run's answer and of the corrupted run's, in the clean run (whole), in the corrupted one (broken), and in the "
+        "corrupted one with the patch (restored). The set `each` holds blocks of tokens patched one by one.",
+        ("set", pa.string()),
+        ("first", pa.int16()),
+        ("end", pa.int16()),
+        ("patched", pa.int32()),
+        ("corrupted", pa.string()),
+        ("whole", pa.list_(pa.float64())),
+        ("broken", pa.list_(pa.float64())),
+        ("restored", pa.list_(pa.float64())),
+        (
+            "tokens",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("positions", pa.list_(pa.int32())),
+                        ("groups", pa.list_(pa.string())),
+                        ("restored", pa.list_(pa.float64())),
+                    ]
+                )
+            ),
+        ),
+    ),
 }
 """Columns of each probe's stage, ``probe_<name>``."""

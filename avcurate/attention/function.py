@@ -194,13 +194,13 @@ class _Scores:
     def read(self) -> None:
         """Give the readers of this layer their rows."""
         readers = self.plan.readers_in(self.layer)
-        if readers and self.offset:
+        if self.offset and not all(r.cached for r in readers):
             raise RuntimeError("attention is read in full forward passes, not while decoding with a cache.")
         for reader in readers:
             reader.keep(self.layer, self._chunks(reader))
 
     def _chunks(self, reader: Any) -> Iterator[Any]:
-        for first in range(reader.first, self.query.shape[2], ROWS):
+        for first in range(0 if self.offset else reader.first, self.query.shape[2], ROWS):
             last = min(first + ROWS, self.query.shape[2])
             if torch.is_grad_enabled() and self.query.requires_grad:
                 yield torch.utils.checkpoint.checkpoint(self._chunk, reader, first, last, use_reentrant=False)

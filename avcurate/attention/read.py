@@ -27,7 +27,12 @@ class Reader(ABC):
     Args:
         first: first query row that is read.
         layers: layers that are read; ``None``: all.
+
+    Attributes:
+        cached: whether it also reads the one row of each token that is decoded with a cache.
     """
+
+    cached = False
 
     def __init__(self, first: int, layers: frozenset[int] | None) -> None:
         self.first, self.layers = first, layers
@@ -188,6 +193,34 @@ class Columns(Reader):
         for sums in chunks:
             total += sums
         self.sums[layer] = total
+
+
+class Latest(Reader):
+    """Attention of the latest query, while a prompt is read and then with each token that is decoded.
+
+    Args:
+        first: the last position of the prompt; layers: layers that are averaged.
+    """
+
+    cached = True
+
+    def __init__(self, first: int, layers: frozenset[int]) -> None:
+        super().__init__(first, layers)
+        self._rows: dict[int, Tensor] = {}
+
+    def chunk(self, scores: Tensor, first: int) -> Tensor:
+        """Mean over the heads of the last row: (B, K)."""
+        return _probabilities(scores[:, :, -1]).mean(1)
+
+    def keep(self, layer: int, chunks: Iterator[Tensor]) -> None:
+        """Replace the layer's row."""
+        for row in chunks:
+            self._rows[layer] = row
+
+    @property
+    def row(self) -> Tensor:
+        """Mean over the layers: (B, K)."""
+        return torch.stack(list(self._rows.values())).mean(0)
 
 
 def _probabilities(scores: Tensor) -> Tensor:

@@ -16,6 +16,8 @@ ABOUT = {
     "masking": "Silence the sound that attention ranks first, and random sound (ACS).",
     "preference": "Which modality answers follow where sound and picture conflict.",
     "shift": "Measure how far a response's tokens have moved from a base model.",
+    "sinks": "Find the sink tokens, and which of them gather one modality or both.",
+    "trace": "Find the tokens that carry the evidence to the answer (causal tracing).",
 }
 
 

@@ -6,11 +6,12 @@ repeated. What differs between model families is in their files; torch is import
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from avcurate.engines.base import DRAWS, Engine, Failure, Perception, Reply, Request, Response, Source, text_logprobs
 from avcurate.engines.checkpoint import Checkpoint
+from avcurate.engines.guidance import Guidance
 from avcurate.engines.head import logits_from
 from avcurate.engines.loading import loading
 from avcurate.engines.messages import messages_of
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from avcurate.attention.cut import Cut, Rule
+    from avcurate.attention.plan import Plan
+    from avcurate.engines.decoding import Guide
     from avcurate.maam.decoding import MaskRows
     from avcurate.maam.mask import Scope
 
@@ -41,6 +44,11 @@ class TransformersEngine(Engine):
         dtype: ``auto`` is float32 on CPU (bfloat16 is many times slower there) and bfloat16 on GPU.
         maam: decode separate-then-fuse responses under the modality-asymmetric attention mask of this scope.
         knockout: cuts of attention to answer under, such as ``response->audio:0-14``.
+        decode: a guided decoder; see :mod:`avcurate.engines.guidance`.
+        guidance: values that replace the decoder's own.
+
+    Raises:
+        UserError: an option is unknown, or a guided decoder is to run under a mask or a cut.
     """
 
     name = "transformers"
@@ -54,6 +62,8 @@ class TransformersEngine(Engine):
         device: str = "auto",
         maam: Scope | None = None,
         knockout: str | Sequence[str] = (),
+        decode: str | None = None,
+        guidance: Mapping[str, float] | None = None,
     ) -> None:
         self.checkpoint = checkpoint
         self._family = checkpoint.family_in(self.name)
@@ -64,12 +74,21 @@ class TransformersEngine(Engine):
             raise UserError(f"unknown MAAM scope {maam!r}.", f"Scopes are: {', '.join(SCOPES)}.")
         self.maam = maam
         self.knockout = (knockout,) if isinstance(knockout, str) else tuple(knockout)
+        self.guidance = None if decode is None else Guidance.of(decode, guidance or {})
+        if self.guidance is not None and (maam is not None or self.knockout):
+            raise UserError(
+                f"--decode {decode} cannot run with {'--maam' if maam is not None else '--knockout'}: its second pass "
+                "would read without the mask.",
+                "Leave one of them out.",
+            )
 
     def identity(self) -> dict[str, Any]:
         """Model, number format and mask; device and batch size do not change what is drawn."""
         mask = {"maam": self.maam} if self.maam else {}
         cuts = {"knockout": list(self.knockout)} if self.knockout else {}
-        return {"engine": self.name, **self.checkpoint.identity(), "dtype": self.dtype, "draws": DRAWS, **mask, **cuts}
+        own = {"engine": self.name, **self.checkpoint.identity(), "dtype": self.dtype, "draws": DRAWS}
+        guided = {"decode": self.guidance.identity()} if self.guidance is not None else {}
+        return own | mask | cuts | guided
 
     def setup(self) -> None:
         """Load processor and weights (safetensors only, no remote code)."""
@@ -105,13 +124,15 @@ class TransformersEngine(Engine):
         if why:
             raise UserError(f"{why}.", "Leave maam out.")
         self.cuts: tuple[Cut, ...] = ()
+        if self.knockout or (self.guidance is not None and self.guidance.edits):
+            from avcurate.engines.watched import watch
+
+            watch(self)
         if self.knockout:
             from avcurate.attention.cut import Cut
-            from avcurate.engines.watched import watch
 
             layers = int(self.text_config.num_hidden_layers)
             self.cuts = tuple(Cut.parse(rule).within(layers) for rule in self.knockout)
-            watch(self)
 
     def provenance(self) -> dict[str, Any]:
         """Hashes of the hub's files that were loaded."""
@@ -218,10 +239,24 @@ class TransformersEngine(Engine):
         # not every tower casts what it hears and sees to its own number format
         return {k: v.to(self.model.dtype) if k in FLOATS else v for k, v in moved.items()}
 
-    def _prefill(self, batch: list[Request], cuts: Sequence[Rule] | None = None) -> Prefill:
+    def prefill(
+        self,
+        batch: list[Request],
+        cuts: Sequence[Rule] | None = None,
+        planned_by: Callable[[Tensor, Tensor], Plan] | None = None,
+    ) -> Prefill:
+        """Read the prompts.
+
+        Args:
+            batch: of one frame rate.
+            cuts: replace the engine's own.
+            planned_by: makes the plan of the prompts' ids and mask, (B, P) both, in place of any cuts.
+        """
         torch, inputs = self.torch, self.inputs(batch)
         plan = None
-        if cuts or (cuts is None and self.cuts):
+        if planned_by is not None:
+            plan = planned_by(inputs["input_ids"], inputs["attention_mask"])
+        elif cuts or (cuts is None and self.cuts):
             from avcurate.engines.watched import plan_of
 
             plan = plan_of(self, batch, inputs["input_ids"], inputs["attention_mask"], cuts or self.cuts)
@@ -248,19 +283,27 @@ class TransformersEngine(Engine):
         return [reply for group in groups.values() for reply in self._generate_alike(group)]
 
     def _generate_alike(self, batch: list[Request]) -> list[Reply]:
+        if self.guidance is not None and len(batch) > 1:
+            # guides are made for one prompt at a time
+            return [reply for r in batch for reply in self._generate_alike([r])]
         sampled = self.sample(batch)
         return [self._reply(r, i, sampled) for i, r in enumerate(batch)]
 
-    def sample(self, batch: list[Request], cuts: Sequence[Rule] | None = None) -> Sampled:
+    def sample(
+        self,
+        batch: list[Request],
+        cuts: Sequence[Rule] | None = None,
+        watch: Callable[[list[int], Tensor], None] | None = None,
+    ) -> Sampled:
         """Token ids of the responses to requests of one frame rate and one set of sampling values.
 
-        ``cuts`` replace the engine's own; they need a model that is watched.
+        ``cuts`` replace the engine's own; they need a model that is watched. ``watch`` takes rows and logits of a step.
         """
         from avcurate.engines.decoding import decode_responses
         from avcurate.engines.sampling import SeededSampler
 
         torch = self.torch
-        start = self._prefill(batch, cuts)
+        start, guide = self._guided(batch) if self.guidance is not None else (self.prefill(batch, cuts), None)
         first = self._first_logprobs(start.logits, batch[0].sampling.first_logprobs)
         owner = [i for i, r in enumerate(batch) for _ in range(r.n)]
         rows = torch.tensor(owner, device=self._device)
@@ -269,6 +312,8 @@ class TransformersEngine(Engine):
         start.cache.batch_select_indices(rows)
         if start.plan is not None:
             start.plan.select(rows)
+        if guide is not None:
+            guide.keep(rows)
         prefilled = (start.cache, start.logits[rows], start.mask[rows], start.next_position[rows])
         written = decode_responses(
             self.model,
@@ -278,8 +323,18 @@ class TransformersEngine(Engine):
             axes=start.axes,
             rows=self._rows(start.ids[rows]),
             plan=start.plan,
+            guide=guide,
+            watch=watch,
         )
         return Sampled(owner, seeds, written, start.ids, start.mask.sum(1).tolist(), first)
+
+    def _guided(self, batch: list[Request]) -> tuple[Prefill, Guide]:
+        from avcurate.engines.guided import guided_prefill
+
+        assert self.guidance is not None
+        if len(batch) > 1:
+            raise UserError("a guided decoder reads one prompt at a time.", "Leave --decode out.")
+        return guided_prefill(self, batch[0], self.guidance)
 
     def _rows(self, prompts: Tensor) -> MaskRows | None:
         if self.maam is None:
@@ -323,7 +378,7 @@ class TransformersEngine(Engine):
 
     def perceive(self, request: Request) -> Perception:
         """Prefill alone: token counts and the likeliest first tokens."""
-        start = self._prefill([request])
+        start = self.prefill([request])
         audio, video = self._media_tokens(start.ids[0])
         top = start.logits[0].float().log_softmax(-1).topk(TOP)
         logprobs = {str(i): p for i, p in zip(top.indices.tolist(), top.values.tolist(), strict=True)}

@@ -86,11 +86,6 @@ def masked_as(text: str) -> str:
     return "whole" if visual.open < audio.open else "reversed"
 
 
-def malformed(text: str) -> bool:
-    """Whether a finished response was not under the whole mask of the paper; see :func:`masked_as`."""
-    return masked_as(text) != "whole"
-
-
 def decoded_traces(text: str, ends: Sequence[int], first: int) -> Traces:
     """The parts of a response as decoding saw them, so that a loss sees what the rollout saw.
 

@@ -30,6 +30,8 @@ TASKS: Registry[type[Task[Any]]] = Registry(
         "probe-masking": "avcurate.tasks.probe.task:ProbeMasking",
         "probe-preference": "avcurate.tasks.probe.task:ProbePreference",
         "probe-shift": "avcurate.tasks.probe.task:ProbeShift",
+        "probe-sinks": "avcurate.tasks.probe.hub_tasks:ProbeSinks",
+        "probe-trace": "avcurate.tasks.probe.hub_tasks:ProbeTrace",
         "swap": "avcurate.tasks.swap.task:Swap",
         "train": "avcurate.tasks.train.task:Train",
     },

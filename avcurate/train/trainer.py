@@ -19,7 +19,7 @@ from trl import GRPOConfig, GRPOTrainer
 from avcurate.engines.base import Request, Sampling
 from avcurate.errors import UserError
 from avcurate.families.tokens import Modality
-from avcurate.maam.traces import malformed
+from avcurate.maam.traces import MASKED, masked_as
 from avcurate.media.decode import DecodedClip
 from avcurate.prompts import get_prompt
 from avcurate.seeds import derive_seed
@@ -170,7 +170,9 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
         for name, unread in scored.unread.items():
             self._record(f"reward/{name}_unread", torch.tensor(unread / len(texts)))
         if self.recipe.maam:
-            self._record("maam/malformed", torch.tensor(sum(map(bool, map(malformed, texts))) / len(texts)))
+            kinds = [masked_as(text) for text in texts]
+            for kind in MASKED:
+                self._record(f"maam/{kind}", torch.tensor(kinds.count(kind) / len(texts)))
         same = rewards.view(-1, self.recipe.group).std(1) == 0
         self._record("reward/groups_alike", same.float().mean())
         self._record("completion/length", mask.sum(1).mean())

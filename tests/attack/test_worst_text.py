@@ -59,7 +59,7 @@ def test_no_parser_or_reward_backtracks(shape):
 def test_no_reader_of_traces_and_speech_backtracks(shape):
     pytest.importorskip("torch")
     readers = [
-        "from avcurate.maam.traces import *; malformed(t); ids = list(t.encode())[: 1 << 18]",
+        "from avcurate.maam.traces import *; masked_as(t); ids = list(t.encode())[: 1 << 18]",
         "text, ends = offsets_of(ids, lambda x: bytes(x).decode('utf-8', 'replace')); decoded_traces(text, ends, 0)",
         "from avcurate.train.consistency import *; split_response(t); said_yes(t)",
     ]

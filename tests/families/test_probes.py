@@ -6,6 +6,7 @@ import torch
 
 from avcurate.attention.cut import Cut
 from avcurate.attention.function import switch_on
+from avcurate.attention.hidden import Decoder
 from avcurate.attention.kinds import GROUPS, Kind
 from avcurate.attention.plan import Plan
 from avcurate.attention.read import Shares
@@ -18,13 +19,14 @@ from avcurate.runner.stage import Filtered
 from avcurate.scheduler.spec import CONDITIONS, AskSpec
 from avcurate.tasks.probe.attention import AttentionStage
 from avcurate.tasks.probe.entropy import EntropyStage
-from avcurate.tasks.probe.hidden import Decoder
 from avcurate.tasks.probe.knockout import KnockoutStage
 from avcurate.tasks.probe.lens import LensStage
 from avcurate.tasks.probe.masking import MaskingStage
+from avcurate.tasks.probe.patching import Patch, kept, patched
 from avcurate.tasks.probe.preference import PreferenceStage
 from avcurate.tasks.probe.reading import Reading
 from avcurate.tasks.probe.shift import ShiftStage
+from avcurate.tasks.probe.trace import corrupted_request
 from tests.conftest import LONG
 from tests.families.conftest import BUILDERS
 
@@ -121,3 +123,54 @@ def test_a_cut_of_everything_but_sound_leaves_no_attention_to_it(engine, clip, t
     for sums in reader.heads.values():
         for kind in GROUPS["response"]:
             assert not sums[:, :, kind, Kind.AUDIO].any()
+
+
+class _Logits:
+    """Logits of each step."""
+
+    def __init__(self):
+        self.steps = []
+
+    def __call__(self, live, logits):
+        self.steps.append(logits.clone())
+
+
+@pytest.mark.parametrize("site", ["input_layernorm", "self_attn", "mlp"])
+def test_patching_nothing_is_the_corrupted_run_and_everything_the_clean_one(engine, clip, tmp_path, site):
+    if not engine.family.sees or not engine.family.interleaves:
+        pytest.skip("the family does not put sound inside the video")
+    rng = np.random.default_rng(1)
+    long = DecodedClip(
+        rng.integers(0, 255, (12, 56, 84, 3), dtype=np.uint8),
+        2.0,
+        rng.uniform(-0.5, 0.5, 96_000).astype(np.float32),
+        6.0,
+        "1" * 64,
+    )
+    spec = AskSpec(get_prompt("cot@1"), 1, sampling=Sampling(temperature=0.0, max_tokens=4), interleaved=True)
+    stage = AttentionStage(engine, spec, [CONDITIONS["av"]], tmp_path)
+    stage.setup()
+    decoder = Decoder(engine.model)
+    with kept(decoder, site) as states:
+        (clean,) = stage.answers(ROW, long)
+    states = torch.stack(states)
+    broken = corrupted_request(clean.request, ("audio",), "zero", 0)
+    first = {}
+    for name, request, everything in (
+        ("clean", clean.request, None),
+        ("broken", broken, None),
+        ("none", broken, False),
+        ("all", broken, True),
+    ):
+        seen = _Logits()
+        if everything is None:
+            engine.sample([request], (), seen)
+        else:
+            positions = torch.full((states.shape[1],), everything)
+            with patched(decoder, site, states, [Patch(positions, (0, len(decoder.layers)))]):
+                engine.sample([request], (), seen)
+        first[name] = seen.steps[0]
+    assert torch.equal(first["none"], first["broken"])
+    # between MLPs attention still reads corrupted states
+    assert torch.equal(first["all"], first["clean"]) == (site != "mlp")
+    assert not torch.equal(first["broken"], first["clean"])

@@ -11,7 +11,7 @@ from avcurate.engines.transformers_engine import TransformersEngine
 from avcurate.errors import UserError
 from avcurate.maam.attention import batch_mask, for_model, refuse_attention
 from avcurate.maam.mask import Span, Traces, maam
-from avcurate.maam.traces import malformed
+from avcurate.maam.traces import masked_as
 from avcurate.media.decode import DecodeSpec, decode
 from avcurate.prompts import get_prompt
 from avcurate.train.omni import Omni, log_probabilities
@@ -75,7 +75,7 @@ def test_what_is_decoded_row_by_row_is_likeliest_under_the_whole_mask(engines, w
     requests = requests_of(world, 4)
     written = masked.sample(requests).written
     texts = [masked.decode(w) for w in written]
-    assert all("<v>" in t and "</a>" in t and not malformed(t) for t in texts), texts
+    assert all("<v>" in t and "</a>" in t and masked_as(t) == "whole" for t in texts), texts
     ids, mask = completions_of(written)
     with torch.no_grad():
         under, _ = Omni(masked).forward(masked.model, requests, ids, mask)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from avcurate.maam.mask import Span, Traces, maam, maam_row
-from avcurate.maam.traces import decoded_traces, find_traces, malformed, masked_as, offsets_of
+from avcurate.maam.traces import decoded_traces, find_traces, masked_as, offsets_of
 
 # 0 text, 1-2 video, 3-4 audio, 5 text | 6 <v> 7 8 </v>:9 | 10 <a> 11 </a>:12 | 13 answer
 AUDIO = torch.tensor([i in (3, 4) for i in range(14)])
@@ -97,7 +97,7 @@ def test_a_response_is_under_the_mask_whatever_the_case_of_its_tags_and_counted_
         find_traces(*offsets_of(ids, decode), 0).traces
         == find_traces(*offsets_of(split_oddly(TEXT)[0], split_oddly(TEXT)[1]), 0).traces
     )
-    assert not malformed(TEXT) and malformed("just words")
+    assert masked_as(TEXT) == "whole" and masked_as("just words") != "whole"
 
 
 @pytest.mark.parametrize(

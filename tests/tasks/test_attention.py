@@ -7,7 +7,7 @@ import pytest
 
 from avcurate.demo.table import table
 from avcurate.errors import UserError
-from avcurate.maam.traces import malformed
+from avcurate.maam.traces import masked_as
 from avcurate.runner.rundir import RunDir
 from avcurate.tasks.evaluate.attention import AttendJob, _means, run_attend
 from avcurate.tasks.evaluate.summary import read_eval, summarise_eval
@@ -101,9 +101,10 @@ def test_maam_changes_answers_and_malformed_responses_are_counted(asked):
         for n in asked
     ]
     assert asked_columns[0] != asked_columns[1]
-    rate = summarise_eval(run)["conditions"]["av"]["malformed"]
-    assert rate == pytest.approx(sum(map(bool, map(malformed, texts))) / len(texts))
-    assert "malformed" not in summarise_eval(RunDir(asked["plain"]))["conditions"]["av"]
+    rates = summarise_eval(run)["conditions"]["av"]["masks"]
+    assert sum(rates.values()) == pytest.approx(1)
+    assert rates["whole"] == pytest.approx(sum(masked_as(t) == "whole" for t in texts) / len(texts))
+    assert "masks" not in summarise_eval(RunDir(asked["plain"]))["conditions"]["av"]
 
 
 def test_engines_and_prompts_without_the_mask_are_refused(world, tmp_path):

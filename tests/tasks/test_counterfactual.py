@@ -63,8 +63,9 @@ def test_real_clips_become_a_benchmark(shared, tmp_path):
     tallies = running.run("pair", tmp_path / "pairs", {"captions": tmp_path / "captions.jsonl", "media": media})
     assert tallies["captioned"].total == len(rows) and tallies["captioned"].dead == {}
     pairs = [json.loads(x) for x in (tmp_path / "pairs/pairs.jsonl").open()]
-    # effects have no picture; of the 31 clips nearly all find a donor
-    assert tallies["pair"].filtered["no_picture"] == EFFECTS and len(pairs) >= 27
+    # effects have no picture; nearly all of the clips find a donor
+    clips = len(rows) - EFFECTS
+    assert tallies["pair"].filtered["no_picture"] == EFFECTS and len(pairs) >= 0.8 * clips
     for p in pairs:
         assert max(p["audio_similarity"] or -1, p["video_similarity"] or -1) < 0.3 and p["margin"] > 0
     made = {"pairs": tmp_path / "pairs/pairs.jsonl", "media": media, "run.limit": 0 if LONG else 6}

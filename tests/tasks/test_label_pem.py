@@ -66,7 +66,10 @@ def test_exhaustive_sampling_gives_the_same_labels_and_costs_more(labelled, tmp_
     lazy, full = ({i: r for i, r in x.items() if i in rows[1]} for x in rows)
     assert len(full) == 24 and {i: r["pem"] for i, r in lazy.items()} == {i: r["pem"] for i, r in full.items()}
     asked = [sum(len(r[f"{s}_responses"]) for r in x.values() for s in ("a", "v", "av")) for x in (lazy, full)]
-    assert asked[0] < asked[1] == 24 * 3 * 8
+    assert asked[0] <= asked[1] == 24 * 3 * 8
+    # of these few it may have been needed to ask for everything; of all of them it is not
+    all_rows = [r for t in RunDir(folder / "run").parts("label").rows() for r in t.to_pylist()]
+    assert sum(len(r[f"{s}_responses"]) for r in all_rows for s in ("a", "v", "av")) < len(all_rows) * 3 * 8
 
 
 @pytest.mark.slow

@@ -209,7 +209,7 @@ def decoded_logits(engine, requests, forced):
     """Probabilities of each forced token's place, decoding one token at a time through the cache and the row masks."""
     found = []
     for request, response in zip(requests, forced, strict=True):
-        start = engine._prefill([request])
+        start = engine.prefill([request])
         rows = engine._rows(start.ids)
         logits, mask, position, steps = start.logits, start.mask, start.next_position, []
         for token in response:

@@ -144,7 +144,7 @@ def test_mapo_trains_and_what_it_saves_answers(shards, world, tmp_path, over):
     for name in ("delta_h/mean_abs", "omega/max", "mass/quarter_1", "mass/quarter_4", "loss/attention", "gate/share"):
         assert all(line[name] > 0 for line in lines[:2]), name
     assert all(0 < line["mass/quarter_1"] < 1 and line["gate/fallback"] == 0 for line in lines[:2])
-    assert all(("maam/malformed" in line) == ("maam" in over) for line in lines[:2])
+    assert all(("maam/whole" in line) == ("maam" in over) for line in lines[:2])
     before, after = weights(Checkpoint("embedded").folder), weights(folder)
     assert before.keys() == after.keys()
     moved = [k for k in before if not torch.equal(before[k].float(), after[k].float())]

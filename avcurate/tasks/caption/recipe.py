@@ -12,7 +12,7 @@ from avcurate.prompts import get_prompt
 from avcurate.recipe import Flag
 from avcurate.scheduler.spec import AskSpec
 from avcurate.tasks.asking import AskRecipe, ClipInput
-from avcurate.tasks.knockout import KNOCKOUT, Knockout
+from avcurate.tasks.inside import DECODE, GUIDANCE, KNOCKOUT, Decode, Knockout
 
 ASK = {"both": "caption@1", "see": "see@1", "hear": "hear@1"}
 
@@ -37,6 +37,8 @@ class CaptionRecipe(AskRecipe):
         "counterfactual", description="Which clips of --swapped to use."
     )
     knockout: Knockout = Field((), description=KNOCKOUT)
+    decode: Decode = Field(None, description=DECODE)
+    guidance: dict[str, float] = Field(default_factory=dict, description=GUIDANCE)
 
     def spec(self) -> AskSpec:
         """These options as the scheduler takes them."""

@@ -20,7 +20,7 @@ from avcurate.tasks.asking import clip_source
 from avcurate.tasks.base import Context, Task
 from avcurate.tasks.caption.recipe import CaptionRecipe
 from avcurate.tasks.conditions import swapped_folder
-from avcurate.tasks.knockout import under_knockout
+from avcurate.tasks.inside import under_guidance, under_knockout
 from avcurate.tasks.sampling import SampleStage
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Caption(Task[CaptionRecipe]):
         folder = MediaFolder(inputs.media, inputs.media_pattern)
         if inputs.swapped is not None:
             folder = swapped_folder(inputs.swapped, recipe.variant, inputs.media, inputs.media_pattern)
-        model = under_knockout(recipe.model, recipe.knockout)
+        model = under_guidance(under_knockout(recipe.model, recipe.knockout), recipe.decode, recipe.guidance)
         engine = context.engine or open_engine(model, recipe.layout == "interleaved")
         stage = SampleStage(engine, recipe.spec(), folder.root, recipe.run.workers, answers=False)
         source = clip_source(inputs, CAPTION_FORMAT, {"task": "caption"}, folder)

@@ -7,9 +7,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
+from avcurate.engines.base import Engine
+from avcurate.engines.open import open_engine
 from avcurate.errors import UserError
 from avcurate.recipe import Ablation, Argument, Flag, Strict, read_recipe, validated
 from avcurate.tasks.asking import PATTERN, Pattern
+from avcurate.tasks.inside import DECODE, GUIDANCE, Decode, under_guidance
 from avcurate.tasks.legibility import AnswerRecipe
 
 By = Literal["prediction", "correctness"]
@@ -52,6 +55,13 @@ class DominanceRecipe(AnswerRecipe):
     ablation: Annotated[
         Ablation, Flag("--drop", help="Leave the other modality out instead of zeroing it.", sets="drop")
     ] = Field("zero", description="How a setting removes the other modality.")
+    decode: Decode = Field(None, description=DECODE)
+    guidance: dict[str, float] = Field(default_factory=dict, description=GUIDANCE)
+
+    def open(self, engine: Engine | None = None) -> Engine:
+        """The engine that answers, with its decoder."""
+        model = under_guidance(self.model, self.decode, self.guidance)
+        return engine or open_engine(model, self.layout == "interleaved")
 
     def to_record(self) -> Self:
         """The recipe with the pool's classes filled in."""

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from avcurate.recipe import Flag, ModelSpec
 from avcurate.tasks.asking import QuestionInput
-from avcurate.tasks.knockout import KNOCKOUT, Knockout, under_knockout
+from avcurate.tasks.inside import DECODE, GUIDANCE, KNOCKOUT, Decode, Knockout, under_guidance, under_knockout
 from avcurate.tasks.legibility import AnswerRecipe
 
 ALL = "a,v,av,t,shuffled,av+Audio,av+Visual,av+Audio-Visual"
@@ -54,6 +54,8 @@ class EvaluateRecipe(AnswerRecipe):
         ),
     ] = Field(None, description="Scope of the modality-asymmetric attention mask; null: none.")
     knockout: Knockout = Field((), description=KNOCKOUT)
+    decode: Decode = Field(None, description=DECODE)
+    guidance: dict[str, float] = Field(default_factory=dict, description=GUIDANCE)
 
     @field_validator("conditions", mode="before")
     @classmethod
@@ -65,8 +67,8 @@ class EvaluateRecipe(AnswerRecipe):
 
     @property
     def answering(self) -> ModelSpec:
-        """The model, with the mask and the cuts if there are any."""
-        model = under_knockout(self.model, self.knockout)
+        """The model, with the mask, the cuts and the decoder if there are any."""
+        model = under_guidance(under_knockout(self.model, self.knockout), self.decode, self.guidance)
         if self.maam is None:
             return model
         return model.model_copy(update={"options": {**model.options, "maam": self.maam}})

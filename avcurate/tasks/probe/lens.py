@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from avcurate.attention.hidden import Decoder
 from avcurate.attention.kinds import Kind
 from avcurate.errors import UserError
 from avcurate.media.decode import DecodedClip
@@ -20,7 +21,6 @@ from avcurate.schema import PEM
 from avcurate.seeds import derive_seed
 from avcurate.sources.records import read_records
 from avcurate.store.digest import file_digest
-from avcurate.tasks.probe.hidden import Decoder
 from avcurate.tasks.probe.stage import ProbeStage
 
 SHOWN = 20

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
+from avcurate.attention.hidden import Decoder
 from avcurate.media.decode import DecodedClip
 from avcurate.metrics.answers import fold
 from avcurate.prompts import LETTERS, Prompt
 from avcurate.runner.stage import Filtered, Row
-from avcurate.tasks.probe.hidden import Decoder
 from avcurate.tasks.probe.reading import Answered
 from avcurate.tasks.probe.stage import ProbeStage
 

@@ -52,6 +52,8 @@ class ProbeStage(AskingStage):
                 f"a probe looks inside the model, and engine {engine.name!r} does not let it.",
                 "Use --engine transformers with an omni model.",
             )
+        if engine.guidance is not None:
+            raise UserError("a probe reads the model as it is, not a guided decoder.", "Leave decode out.")
         if any(c.other for c in conditions):
             raise UserError("a probe shows a question its own clip.", "Leave shuffled out of --conditions.")
         self.model: TransformersEngine = engine

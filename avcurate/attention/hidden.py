@@ -51,6 +51,21 @@ class Decoder:
             for hook in hooks:
                 hook.remove()
 
+    @contextmanager
+    def inputs(self) -> Iterator[list[Tensor]]:
+        """Within, a forward pass fills the list with the input of each layer, (B, L, H)."""
+        states: list[Tensor] = []
+
+        def keep(_module: Any, arguments: Any, keywords: Any) -> None:
+            states.append(arguments[0] if arguments else keywords["hidden_states"])
+
+        hooks = [layer.register_forward_pre_hook(keep, with_kwargs=True) for layer in self.layers]
+        try:
+            yield states
+        finally:
+            for hook in hooks:
+                hook.remove()
+
     def logits(self, states: Tensor, *, norm: bool) -> Tensor:
         """The head over hidden states (N, H), after the final norm or raw: float32 (N, V), capped as the model caps."""
         logits = torch.as_tensor(self.head(self.norm(states) if norm else states)).float()
