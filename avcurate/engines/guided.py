@@ -43,8 +43,8 @@ class Reads(InProcess, Protocol):
         """Read the prompts."""
 
 
-def guided_prefill(engine: Reads, request: Request, guidance: Guidance) -> tuple[Prefill, Guide]:
-    """The prompt as the first pass reads it, and the second pass.
+def guided_prefill(engine: Reads, request: Request, guidance: Guidance) -> tuple[Prefill, Guide | None]:
+    """The prompt as the first pass reads it, and the second pass; ``None`` for sinks where one modality is shown alone.
 
     Raises:
         UserError: sinks are to guide and sound does not stand inside the video.
@@ -59,6 +59,8 @@ def guided_prefill(engine: Reads, request: Request, guidance: Guidance) -> tuple
         blind = engine.prefill([replace(request, audio=None, frames=None, interleaved=False, media_id="")])
         strength = guidance["gamma"] - 1
         return start, Contrast(branch_of(engine, blind), blind.logits, strength, guidance["beta"])
+    if request.audio is None or request.frames is None:
+        return engine.prefill([request]), None
     return _by_sinks(engine, request, guidance)
 
 

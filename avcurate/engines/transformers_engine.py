@@ -328,7 +328,7 @@ class TransformersEngine(Engine):
         )
         return Sampled(owner, seeds, written, start.ids, start.mask.sum(1).tolist(), first)
 
-    def _guided(self, batch: list[Request]) -> tuple[Prefill, Guide]:
+    def _guided(self, batch: list[Request]) -> tuple[Prefill, Guide | None]:
         from avcurate.engines.guided import guided_prefill
 
         assert self.guidance is not None

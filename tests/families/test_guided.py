@@ -169,6 +169,13 @@ def test_what_cannot_be_is_refused(asked):
 
 
 @pytest.mark.slow
+def test_one_modality_alone_has_no_hub_of_both(engine, asked):
+    deaf = replace(asked, audio=None, interleaved=False)
+    plain, _ = greedy(engine, deaf, None)
+    assert greedy(engine, deaf, of_values("asd", tau=0.1))[0] == plain
+
+
+@pytest.mark.slow
 def test_sinks_need_sound_inside_the_video(engine, asked):
     engine.guidance = of_values("asd")
     with pytest.raises(UserError, match="inside the video item"):
