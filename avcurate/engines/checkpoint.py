@@ -124,9 +124,16 @@ class Checkpoint:
         Raises:
             UserError: the model's type is not known, or its family cannot run there.
         """
+        if self.family is None and not self.model_type:
+            where = (
+                f"there is no config.json that can be read in {self.folder}"
+                if self.folder is not None
+                else f"{self.model} is neither in the local cache nor could it be fetched from the model hub"
+            )
+            raise UserError(f"{where}.", "Check --model and the network, or fetch the model with `hf download`.")
         if self.family is None:
             raise UserError(
-                f"{self.model} is of type {self.model_type or 'unknown'!r}; known are {', '.join(FAMILIES.names())}.",
+                f"{self.model} is of type {self.model_type!r}; known are {', '.join(FAMILIES.names())}.",
                 "A package of your own can add it (`avcurate plugins`), or name the family of a server's model with "
                 "--family.",
             )

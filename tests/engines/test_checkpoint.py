@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("huggingface_hub")
 
 from avcurate.engines.checkpoint import EMBEDDED_FOLDER, Checkpoint
+from avcurate.errors import UserError
 from tests.conftest import REPO
 
 ONE, OTHER = "a" * 40, "b" * 40
@@ -82,6 +83,13 @@ def test_the_commit_of_the_identity_is_what_is_loaded(hub):
     command = [sys.executable, "-c", LOAD, str(hub / "refs/main")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=REPO, env=environment)
     assert f"LOADED {ONE}" in done.stdout, done.stderr[-2000:]
+
+
+def test_a_model_that_is_not_there_is_said_to_be_missing_not_unknown(hub, tmp_path):
+    with pytest.raises(UserError, match="neither in the local cache nor could it be fetched"):
+        Checkpoint("nobody/no-such-model").family_in("transformers")
+    with pytest.raises(UserError, match=r"there is no config\.json that can be read in"):
+        Checkpoint(str(tmp_path)).family_in("transformers")
 
 
 def test_a_named_family_does_not_replace_one_that_can_be_read():
