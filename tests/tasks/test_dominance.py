@@ -211,3 +211,18 @@ def test_published_letters_are_the_options_they_stand_for(tmp_path):
         None,
     )
     assert summarise_dominance(RunDir(tmp_path / "r"))["hit_rate"]["av"] == 0.5
+
+
+def test_strict_and_folded_rules_are_counted_apart(tmp_path):
+    lines = [
+        {"video_id": "a", "a": "dog", "v": "cat", "av": "dog"},
+        {"video_id": "b", "a": "Dog", "v": "cat", "av": "dog"},
+        {"video_id": "c", "a": "dog", "v": "cat", "av": "The cat."},
+        {"video_id": "d", "a": "Dog", "v": "dog", "av": "dog"},
+    ]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    running.run("dominance", tmp_path / "r", {"replay": tmp_path / "p.jsonl"})
+    summary = summarise_dominance(RunDir(tmp_path / "r"))
+    assert summary["dominance"] == {"audio": 2, "video": 1}
+    # written differently: b and c have three answers, and d's picture "decides"
+    assert summary["strict"] == {"audio": 1, "video": 1}

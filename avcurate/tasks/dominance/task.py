@@ -77,6 +77,8 @@ class Dominance(Task[DominanceRecipe]):
         for name, n in summary["none"].items():
             table.add_row(f"none: {ABOUT[name]}", f"{n:,}", "")
         out.print(table)
+        exact = ", ".join(f"{name} {n:,}" for name, n in summary["strict"].items()) or "none"
+        out.print(f"By predictions and strict equality of the answers as written: {exact}.")
         out.print(
             f"Audio and video alone give different answers on {summary['disagree']:,} of {summary['clips']:,} clips."
         )
