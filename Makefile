@@ -8,7 +8,7 @@ RUN ?= runs/demo
 QUESTIONS ?= 300
 SEED ?= 1
 # three workers for two cores, since tests wait for servers and children; tests of one file share models
-PARALLEL := -n 3 --dist loadscope
+PARALLEL := -n 3 --dist loadscope --no-loadscope-reorder
 # the versions that CI runs
 PINS := docs/constraints
 

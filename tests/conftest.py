@@ -20,6 +20,30 @@ LONG = bool(os.environ.get("AVCURATE_LONG"))
 """Whether all generated cases are tried (`make test-long`), not a seeded sample."""
 
 
+LONGEST = (
+    "attack/test_kills_embedded.py",
+    "runner/test_ray.py",
+    "tasks/test_probes.py",
+    "engines/test_vllm.py",
+    "tasks/test_label_pem.py",
+    "tasks/test_evaluation.py",
+    "tasks/test_leak.py",
+    "test_notebook.py",
+    "tasks/test_benchmark.py",
+    "attack/test_kills.py",
+    "demo/test_train.py",
+    "cli/test_label_pem_command.py",
+    "attack/test_interrupts.py",
+    "runner/test_kill.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Long files first: each runs on one worker, and one that began last would leave the others idle."""
+    places = {name: i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(str(item.path.relative_to(REPO / "tests").as_posix()), len(places)))
+
+
 def sampled(cases, count: int, seed: object = 0) -> list:
     """All cases where LONG; elsewhere ``count`` of them, drawn by seed, in their order."""
     cases = list(cases)

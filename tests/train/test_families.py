@@ -11,6 +11,7 @@ from avcurate.engines.checkpoint import Checkpoint  # noqa: E402
 from avcurate.engines.transformers_engine import TransformersEngine  # noqa: E402
 from avcurate.train.omni import Omni, log_probabilities  # noqa: E402
 from avcurate.train.parts import lora  # noqa: E402
+from avcurate.train.recipe import TrainRecipe  # noqa: E402
 from avcurate.train.saving import save_adapter, save_model  # noqa: E402
 from tests.families.conftest import BUILDERS  # noqa: E402
 
@@ -100,7 +101,7 @@ def test_lora_trains_the_decoder_and_the_loss_hears(engine):
 
     omni, requests = Omni(engine), requests_of(engine.family, 2)
     ids, mask = completions(omni.rollouts(requests))
-    model = get_peft_model(engine.model, lora(4, omni))
+    model = get_peft_model(engine.model, lora(TrainRecipe(lora_rank=4), omni))
     try:
         trained = [n for n, p in model.named_parameters() if p.requires_grad]
         assert trained and not any("tower" in n or "visual" in n or "vision" in n for n in trained)
@@ -151,7 +152,7 @@ def test_an_adapter_answers_as_the_merged_model(engine, tmp_path):
 
     omni, requests = Omni(engine), requests_of(engine.family, 1)
     ids, mask = torch.tensor([[5, 6, 7]]), torch.ones(1, 3)
-    model = get_peft_model(engine.model, lora(4, omni))
+    model = get_peft_model(engine.model, lora(TrainRecipe(lora_rank=4), omni))
     try:
         torch.manual_seed(3)
         with torch.no_grad():
