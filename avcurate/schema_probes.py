@@ -101,7 +101,7 @@ PROBES: dict[str, tuple[Column, ...]] = {
         ("seconds", pa.float32()),
     ),
     "sinks": _responses(
-        "Per response: how sinks were told (dims, tau), tokens of the prompt and of each modality, how many places "
+        "Per response: how sinks were found (dims, tau), tokens of the prompt and of each modality, how many places "
         "sinks of any kind took; each sink among the media: position in the prompt and among its modality's tokens "
         "(place, 0 to 1), group (uni- or cross-modal), in how many layers it is one, largest value, modality score "
         "(mds, -1 sound to 1 picture), attention of the response; and what the response pays media and each group.",

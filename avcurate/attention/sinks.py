@@ -17,7 +17,7 @@ NORM_EPS = 1e-6
 
 @dataclass(frozen=True)
 class SinkRule:
-    """How sinks are told from other tokens.
+    """How sinks are identified.
 
     Attributes:
         dims: dimensions of the hidden state in which sinks stand out.
@@ -49,7 +49,7 @@ class Sinks:
     """The sinks of one prompt of L tokens.
 
     Attributes:
-        rule: how they were told.
+        rule: how they were identified.
         kinds: (L,) kinds of the tokens.
         layers: (L,) in how many layers each token is a sink; peak: (L,) largest φ.
         mds: (L,) modality score.

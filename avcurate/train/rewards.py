@@ -125,7 +125,7 @@ def both_beat_either(text: str, answer: str, choices: Sequence[str], alone: floa
     """The right answer earns what the better modality alone lacks of always solving the question.
 
     After OmniVideo-R1 (arXiv 2602.05847), which rewards what both modalities answer and neither alone does; there the
-    comparison is sampled anew, here it is label-pem's.
+    comparison is sampled again; here it is label-pem's.
 
     Args:
         alone: the greater of the two correctness rates under audio only and video only, in [0, 1].

@@ -24,7 +24,7 @@ GOOD = "<mod>Audio</mod><v>a ring</v><a>a bell</a><sum>so bell</sum><ans>bell</a
 def exported(world, tmp_path_factory):
     folder, _ = world
     out = tmp_path_factory.mktemp("swift")
-    changes = {"annotations": folder / "questions.json", "media": folder / "clips", "n": 2, "run.limit": 30}
+    changes = {"annotations": folder / "questions.json", "media": folder / "clips", "n": 2}
     running.run("label-pem", out / "run", changes)
     seen = []
     facts = export_swift(RunDir(out / "run"), out / "shards", 0.3, 0.0, 0, tick=lambda *x: seen.append(x))
@@ -40,7 +40,7 @@ def read(path):
 def test_rows_name_media_that_exist_and_answers_that_rewards_accept(exported):
     out, facts = exported
     rows = read(out / "train.jsonl") + read(out / "validation.jsonl")
-    assert len(rows) == sum(facts["rows"].values()) > 12 and facts["dead"] == 0 and not read(out / "dead.jsonl")
+    assert len(rows) == sum(facts["rows"].values()) > 30 and facts["dead"] == 0 and not read(out / "dead.jsonl")
     for row in rows:
         (message,) = row["messages"]
         assert message["role"] == "user" and message["content"].startswith("<video><audio>")

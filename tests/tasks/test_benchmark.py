@@ -216,7 +216,7 @@ def built(tmp_path_factory):
     from avcurate.demo.build import build_world
 
     folder = tmp_path_factory.mktemp("bench")
-    build_world(folder / "world", 28, seed=SEED, workers=2, hard=True)
+    build_world(folder / "world", 45, seed=SEED, workers=2, hard=True)
     changes = {"evidence": folder / "world/evidence.jsonl", "media": folder / "world/clips"}
     running.run("benchmark-hallucination", folder / "run", changes)
     return folder / "world", folder / "run"
@@ -295,7 +295,7 @@ def test_every_row_comes_out_and_the_folder_is_what_others_take(built):
         assert stage["in"] == stage["kept"] + sum(stage["filtered"].values()) + sum(stage["dead"].values())
     folder = run / "benchmark"
     questions = [json.loads(x) for x in (folder / "questions.jsonl").open()]
-    assert len(questions) == record["stages"]["make"]["kept"] > 60
+    assert len(questions) == record["stages"]["make"]["kept"] > 100
     assert all((folder / q["media"]).is_file() for q in questions)
     # no name of a file tells what was done to it, and no clip lies there that nobody asks about
     assert {p.name for p in (folder / "clips").iterdir()} == {q["media"].removeprefix("clips/") for q in questions}
@@ -430,9 +430,7 @@ def test_a_deaf_and_a_blind_model_score_as_they_must(built, tmp_path):
     assert deaf["selection"]["picture"]["rate"] == blind["selection"]["sound"]["rate"] == 1.0
     assert 0 < whole["selection"]["sound"]["rate"] < 1 and whole["selection"]["neither"]["rate"] == 0
     for model, edit in ((deaf, "swap_sound"), (blind, "swap_picture")):
-        changed = model["sensitivity_by_edit"][edit]["changed_where_it_should"]
-        # a handful of pairs: one may be decided by what the other modality suggests
-        assert changed["rate"] < 0.5 < whole["sensitivity_by_edit"][edit]["changed_where_it_should"]["rate"]
+        assert model["sensitivity_by_edit"][edit]["changed_where_it_should"]["rate"] < 0.2
     assert deaf["sensitivity_by_edit"]["swap_picture"]["changed_where_it_should"]["rate"] > 0.7
     printed = CliRunner().invoke(app, ["benchmark", "score", str(tmp_path / "eval")])
     assert printed.exit_code == 0 and "answers under conflict follow" in " ".join(printed.stdout.split())

@@ -14,7 +14,7 @@ from avcurate.tasks.swap.audit_page import write_audit_page
 from tests import running
 from tests.conftest import LONG
 
-EFFECTS = 42 if LONG else 8
+EFFECTS = 42 if LONG else 16
 
 
 def captions(shared):
@@ -63,15 +63,14 @@ def test_real_clips_become_a_benchmark(shared, tmp_path):
     tallies = running.run("pair", tmp_path / "pairs", {"captions": tmp_path / "captions.jsonl", "media": media})
     assert tallies["captioned"].total == len(rows) and tallies["captioned"].dead == {}
     pairs = [json.loads(x) for x in (tmp_path / "pairs/pairs.jsonl").open()]
-    # effects have no picture; nearly all of the clips find a donor
-    clips = len(rows) - EFFECTS
-    assert tallies["pair"].filtered["no_picture"] == EFFECTS and len(pairs) >= 0.8 * clips
+    # effects have no picture; of the 31 clips nearly all find a donor
+    assert tallies["pair"].filtered["no_picture"] == EFFECTS and len(pairs) >= 27
     for p in pairs:
         assert max(p["audio_similarity"] or -1, p["video_similarity"] or -1) < 0.3 and p["margin"] > 0
-    made = {"pairs": tmp_path / "pairs/pairs.jsonl", "media": media, "run.limit": 0 if LONG else 6}
+    made = {"pairs": tmp_path / "pairs/pairs.jsonl", "media": media, "run.limit": 0 if LONG else 10}
     running.run("swap", tmp_path / "swap", made)
     swapped = [r for t in RunDir(tmp_path / "swap").parts("swap").rows() for r in t.to_pylist()]
-    assert len(swapped) == (len(pairs) if LONG else 6)
+    assert len(swapped) == (len(pairs) if LONG else 10)
     for row in swapped:
         new = tmp_path / "swap" / row["counterfactual"]
         files = [new, *([tmp_path / "swap" / row["factual"]] if row["factual"] else [])]

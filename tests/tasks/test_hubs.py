@@ -147,7 +147,7 @@ def test_tokens_one_by_one_and_planted_sinks(engine, world, tmp_path):
         assert all(-1 <= s["mds"] <= 1 and 0 <= s["place"] < 1 for s in entry["sinks"])
         assert entry["to_uni"] + entry["to_cross"] <= entry["to_media"] + 1e-6
     summary = ProbeSinks().summarise(low)
-    assert {t["title"] for t in summary["tables"]} == {"Sinks by group", "How sinks were told"}
+    assert {t["title"] for t in summary["tables"]} == {"Sinks by group", "How sinks were identified"}
     options = {"run.limit": 2, "tau": 0.5, "divide": 1, "sets": "sinks,rest", "each": 16}
     traced = probe(engine, world, tmp_path / "t", "trace", **options)
     rows = running.rows_of(traced, "probe_trace")

@@ -27,7 +27,7 @@ def label_pem(*words):
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("held-out")
-    build_world(folder / "world", 60, seed=202, workers=2)
+    build_world(folder / "world", 90, seed=202, workers=2)
     summary = label_pem(
         folder / "world/questions.json", "--media", folder / "world/clips", "-o", folder / "run", "--part-size", 50
     )
@@ -56,7 +56,7 @@ def test_every_row_is_accounted_for_and_early_exit_saves(labelled):
 def test_exhaustive_sampling_gives_the_same_labels_and_costs_more(labelled, tmp_path):
     folder, _ = labelled
     label_pem(
-        folder / "world/questions.json", "--media", folder / "world/clips", "-o", tmp_path / "full", "--limit", 24,
+        folder / "world/questions.json", "--media", folder / "world/clips", "-o", tmp_path / "full", "--limit", 60,
         "--exhaustive",
     )  # fmt: skip
     rows = [
@@ -64,12 +64,9 @@ def test_exhaustive_sampling_gives_the_same_labels_and_costs_more(labelled, tmp_
         for run in (folder / "run", tmp_path / "full")
     ]
     lazy, full = ({i: r for i, r in x.items() if i in rows[1]} for x in rows)
-    assert len(full) == 24 and {i: r["pem"] for i, r in lazy.items()} == {i: r["pem"] for i, r in full.items()}
+    assert len(full) == 60 and {i: r["pem"] for i, r in lazy.items()} == {i: r["pem"] for i, r in full.items()}
     asked = [sum(len(r[f"{s}_responses"]) for r in x.values() for s in ("a", "v", "av")) for x in (lazy, full)]
-    assert asked[0] <= asked[1] == 24 * 3 * 8
-    # of these few it may have been needed to ask for everything; of all of them it is not
-    all_rows = [r for t in RunDir(folder / "run").parts("label").rows() for r in t.to_pylist()]
-    assert sum(len(r[f"{s}_responses"]) for r in all_rows for s in ("a", "v", "av")) < len(all_rows) * 3 * 8
+    assert asked[0] < asked[1] == 60 * 3 * 8
 
 
 @pytest.mark.slow
@@ -97,7 +94,7 @@ def test_exported_shards_open_everywhere_and_split_by_video(labelled):
 
 @pytest.mark.slow
 def test_real_questions_on_real_clips(shared, tmp_path):
-    limit = 51 if LONG else 10
+    limit = 51 if LONG else 20
     real = shared / "annotations/avqa_real.json"
     summary = label_pem(real, "--media", shared / "clips", "-o", tmp_path / "r", "--limit", limit)
     sample = summary["stages"]["sample"]

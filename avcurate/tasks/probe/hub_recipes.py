@@ -13,7 +13,7 @@ SETS = ("all", "audio", "video", "text", "sinks", "uni", "cross", "random", "res
 
 
 class HubRecipe(ProbeRecipe):
-    """How sinks are told from other tokens."""
+    """How sinks are identified."""
 
     conditions: tuple[Literal["av"], ...] = Field(("av",), description="Always both modalities.")
     layout: Annotated[

@@ -28,7 +28,7 @@ class ProbeSinks(ProbeTask[SinksRecipe]):
     summary = "avcurate.tasks.probe.summaries_hubs:SinksSummary"
 
     def options(self, recipe: SinksRecipe) -> dict[str, Any]:
-        """How sinks are told."""
+        """How sinks are identified."""
         return {"sinks": _sinks(recipe)}
 
 

@@ -143,5 +143,5 @@ class SinksSummary(Summary):
         rules = [[rule, str(n)] for rule, n in self._rules.items()]
         return [
             {"title": "Sinks by group", "columns": columns, "rows": rows},
-            {"title": "How sinks were told", "columns": ["rule", "responses"], "rows": rules},
+            {"title": "How sinks were identified", "columns": ["rule", "responses"], "rows": rules},
         ]
