@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -58,14 +58,14 @@ class Branch:
 
 
 class Guide(ABC):
-    """A second pass along the same responses.
+    """Further passes along the same responses.
 
     Args:
-        branch: its model, cache and plan; logits: (R, V) after its prompts.
+        branches: the model, cache and plan of each; logits: of each (R, V) after its prompts.
     """
 
-    def __init__(self, branch: Branch, logits: Tensor) -> None:
-        self.branch, self.logits = branch, logits
+    def __init__(self, branches: Sequence[Branch], logits: Sequence[Tensor]) -> None:
+        self.branches, self.logits = list(branches), list(logits)
 
     @abstractmethod
     def combined(self, logits: Tensor) -> Tensor:
@@ -73,12 +73,13 @@ class Guide(ABC):
 
     def keep(self, index: Tensor) -> None:
         """Go on with these rows only."""
-        self.branch.keep(index)
-        self.logits = self.logits[index]
+        for branch in self.branches:
+            branch.keep(index)
+        self.logits = [x[index] for x in self.logits]
 
     def step(self, tokens: Tensor) -> None:
         """Take one more token per row."""
-        self.logits = self.branch.step(tokens)
+        self.logits = [branch.step(tokens) for branch in self.branches]
 
 
 def decode_responses(
@@ -103,7 +104,7 @@ def decode_responses(
         axes: axes of a position (3 for time, height and width); 0 where a position is one number.
         rows: which keys each new token reads (MAAM); ``None``: all of them.
         plan: cuts and edits that the prompts were read under; follows the responses as they end.
-        guide: a second pass whose logits change ours before a token is drawn.
+        guide: further passes whose logits change ours before a token is drawn.
         watch: is given the rows that are still written and their logits (rows, V), before each token is drawn.
     """
     cache, logits, mask, position = start

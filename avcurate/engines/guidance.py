@@ -22,11 +22,19 @@ DECODERS: dict[str, tuple[str, dict[str, float]]] = {
         "attention to media raised, contrast with the question alone (arXiv 2407.21771)",
         {"alpha": 0.2, "gamma": 1.1, "beta": 0.1, "first": 2.0},
     ),
+    "avcd": (
+        "contrast with passes that do not read the most read tokens of the two weaker modalities (arXiv 2505.20862)",
+        {"alpha": 0.5, "beta": 0.2, "gate": 0.6, "share": 0.5},
+    ),
+    "fmd": (
+        "sound and picture read apart in the first layers, then merged (arXiv 2505.20873; its weights are ours)",
+        {"fork": 0.2, "audio": 0.5, "strength": 1.0},
+    ),
     "asd": ("adaptive sink-guided decoding by the paper's Eq. 6 to 9 (arXiv 2605.10815)", _SINKS),
     "asd-released": ("the same with the gates and momentum of its release", _SINKS | _RELEASED),
     "reverse-asd": ("the paper's ablation: uni-modal sinks raised, cross-modal ones lowered", _SINKS),
 }
-EDITING = frozenset({"pai", "asd", "asd-released", "reverse-asd"})
+EDITING = frozenset(DECODERS) - {"vcd"}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -24,8 +23,10 @@ from avcurate.attention.plan import Plan
 from avcurate.attention.read import Columns, Latest
 from avcurate.attention.sinks import SinkOptions, Sinks, find_sinks, rule_for
 from avcurate.engines.base import Request
+from avcurate.engines.branches import Reads, branch_of
 from avcurate.engines.decoding import Branch, Guide
 from avcurate.engines.guidance import Guidance
+from avcurate.engines.guided_both import forked, without_the_weaker
 from avcurate.engines.prefill import Prefill
 from avcurate.engines.watched import InProcess, kinds_of
 from avcurate.errors import UserError
@@ -36,15 +37,8 @@ METRIC = (18 / 28, 26 / 28)
 EPS = 1e-8
 
 
-class Reads(InProcess, Protocol):
-    """An engine that reads prompts."""
-
-    def prefill(self, batch: list[Request], cuts: Any = None, planned_by: Any = None) -> Prefill:
-        """Read the prompts."""
-
-
 def guided_prefill(engine: Reads, request: Request, guidance: Guidance) -> tuple[Prefill, Guide | None]:
-    """The prompt as the first pass reads it, and the second pass; ``None`` for sinks where one modality is shown alone.
+    """The prompt as the first pass reads it, and the passes beside it; ``None`` where a decoder needs both modalities.
 
     Raises:
         UserError: sinks are to guide and sound does not stand inside the video.
@@ -61,12 +55,11 @@ def guided_prefill(engine: Reads, request: Request, guidance: Guidance) -> tuple
         return start, Contrast(branch_of(engine, blind), blind.logits, strength, guidance["beta"])
     if request.audio is None or request.frames is None:
         return engine.prefill([request]), None
+    if guidance.name == "avcd":
+        return without_the_weaker(engine, request, guidance)
+    if guidance.name == "fmd":
+        return forked(engine, request, guidance)
     return _by_sinks(engine, request, guidance)
-
-
-def branch_of(engine: InProcess, start: Prefill) -> Branch:
-    """A pass that goes on from a prompt."""
-    return Branch(engine.model, start.cache, start.mask, start.next_position, start.axes, start.plan)
 
 
 class Contrast(Guide):
@@ -76,14 +69,14 @@ class Contrast(Guide):
     """
 
     def __init__(self, branch: Branch, logits: Tensor, strength: float, floor: float) -> None:
-        super().__init__(branch, logits)
+        super().__init__([branch], [logits])
         self.strength, self.floor = strength, floor
 
     def combined(self, logits: Tensor) -> Tensor:
         """Contrast them."""
         if self.strength == 0:
             return logits
-        ours, theirs = logits.float(), self.logits.float()
+        ours, theirs = logits.float(), self.logits[0].float()
         unlikely = ours < ours.amax(-1, keepdim=True) + math.log(self.floor) if self.floor else ours != ours
         return ((1 + self.strength) * ours - self.strength * theirs).masked_fill(unlikely, -torch.inf)
 
@@ -108,7 +101,7 @@ class SinkGuide(Guide):
         after: int,
         guidance: Guidance,
     ) -> None:
-        super().__init__(branch, logits)
+        super().__init__([branch], [logits])
         self.latest, self.groups, self.after, self.guidance = latest, groups, after, guidance
         self._lambda: Tensor | None = None
         self.weights: list[list[float]] = []
@@ -121,7 +114,7 @@ class SinkGuide(Guide):
             return logits
         self._lambda = weight(*self._attention(), self._lambda, self.guidance)
         self.weights.append(self._lambda[:, 0].tolist())
-        ours, theirs = (x.float().log_softmax(-1) for x in (logits, self.logits))
+        ours, theirs = (x.float().log_softmax(-1) for x in (logits, self.logits[0]))
         mixed = ours + self._lambda * (theirs - ours)
         return torch.where(self._lambda > 0, mixed, logits.float())
 

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from avcurate.attention.cut import Cut, Unread
+from avcurate.attention.hidden import Decoder
 from avcurate.attention.kinds import Kind
 from avcurate.engines.base import ListSource, Request, Sampling
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.engines.guidance import DECODERS, Guidance
 from avcurate.engines.guided import distorted, guided_prefill, noise_of, weight
+from avcurate.engines.guided_both import most_read, weaker_of
 from avcurate.engines.transformers_engine import TransformersEngine
 from avcurate.errors import UserError
 from tests.conftest import LONG
@@ -23,6 +26,8 @@ KINDS = (
 NEUTRAL = {
     "vcd": {"alpha": 0.0},
     "pai": {"alpha": 0.0, "gamma": 1.0},
+    "avcd": {"share": 0.0, "beta": 0.0, "gate": 0.0},
+    "fmd": {"strength": 0.0},
     "asd": {"alpha": 0.0, "tau": 0.1, "divide": 1.0},
     "asd-released": {"strength": 0.0, "tau": 0.1, "divide": 1.0},
     "reverse-asd": {"alpha": 0.0, "tau": 0.1, "divide": 1.0},
@@ -82,7 +87,7 @@ def test_no_strength_is_plain_greedy_decoding(engine, asked, name):
 @pytest.mark.parametrize("name", list(DECODERS))
 def test_strength_changes_what_is_drawn_from_and_responses_of_one_request_stay_apart(engine, asked, name):
     _, steps = greedy(engine, asked, None)
-    strong = {"tau": 0.1, "divide": 1.0} if "asd" in name else {"beta": 0.0}
+    strong = {"tau": 0.1, "divide": 1.0} if "asd" in name else {} if name == "fmd" else {"beta": 0.0}
     written, theirs = greedy(engine, asked, of_values(name, **strong))
     changed = [not torch.allclose(a.softmax(-1), b.softmax(-1), atol=1e-6) for a, b in zip(steps, theirs, strict=False)]
     # the first token of a response guided by sinks is the first pass's own
@@ -124,11 +129,87 @@ def test_the_second_pass_with_its_cache_equals_one_pass_without(engine, asked):
         from avcurate.attention.plan import Plan
         from avcurate.train.omni import Omni
 
-        edits = guide.branch.plan.edits
+        edits = guide.branches[0].plan.edits
         omni = Omni(engine)
         inputs = omni.batch([asked], torch.tensor([[5, 5, 5]]), torch.ones(1, 3))
         whole = omni.run(engine.model, inputs, start.ids.shape[1], Plan(edits=edits))
-    assert torch.allclose(whole[0, 2], guide.logits[0], atol=2e-4)
+    assert torch.allclose(whole[0, 2], guide.logits[0][0], atol=2e-4)
+
+
+def cut_prefill(engine, request, rules):
+    from avcurate.attention.plan import Plan
+    from avcurate.engines.watched import kinds_of
+
+    return engine.prefill([request], None, lambda ids, mask: Plan(kinds_of(engine, [request], ids, mask), rules))
+
+
+@pytest.mark.slow
+def test_avcd_by_hand(engine, asked):
+    engine.guidance = None
+    with torch.inference_mode():
+        start, guide = guided_prefill(engine, asked, of_values("avcd", beta=0.0, gate=0.0, alpha=0.7))
+        both, one, other = guide.branches
+        hidden = [b.plan.cuts[0].numbers for b in (both, one, other)]
+        assert hidden[0] == hidden[1] | hidden[2] and not hidden[1] & hidden[2] and all(hidden)
+        kinds = start.plan.kinds[0]
+        names = {m: {int(kinds[p]) for p in h} for m, h in zip("bcd", hidden, strict=True)}
+        assert len(names["c"]) and not names["c"] & names["d"]
+        logits = [cut_prefill(engine, asked, [Unread("all", h)]).logits for h in hidden]
+        plain = engine.prefill([asked]).logits.float()
+    expected = (3.4 * plain - 1.4 * logits[0] + logits[1] + logits[2]) / 4
+    assert torch.allclose(guide.combined(plain), expected, atol=1e-4)
+    # a first pass that is sure is left alone
+    guide.gate = 100.0
+    assert torch.equal(guide.combined(plain), plain)
+
+
+def test_which_modality_is_weaker_and_what_is_read_most():
+    kinds = torch.tensor([1, 4, 4, 3, 3, 2, 5])
+    row = torch.tensor([0.5, 0.1, 0.02, 0.2, 0.01, 0.05, 0.12])
+    assert weaker_of(row, kinds) == ("language", "video")
+    assert weaker_of(row.flip(0), kinds) == ("video", "audio")
+    assert weaker_of(row + 5 * (kinds == 4), kinds) == ("language", "audio")
+    # the median is 0.1; what stands before the media is nobody's
+    assert most_read(row, kinds, "language", 0.5) == {6}
+    assert most_read(row, kinds, "audio", 0.5) == {3} and most_read(row, kinds, "video", 0.6) == {1}
+    assert most_read(row, kinds, "video", 0.0) == frozenset()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("audio", "cut"), [(1.0, "video"), (0.0, "audio")])
+def test_a_fork_that_takes_one_side_is_a_knockout_below_it(engine, asked, audio, cut):
+    fork = round(0.5 * engine.text_config.num_hidden_layers)
+    forked, steps = greedy(engine, asked, of_values("fmd", fork=0.5, audio=audio))
+    engine.guidance, engine.cuts = None, (Cut("rest", cut, 0, fork),)
+    try:
+        seen = Steps()
+        assert engine.sample([asked], None, seen).written == forked
+    finally:
+        engine.cuts = ()
+    for ours, theirs in zip(steps, seen.logits, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_fork_merges_both_sides(engine, asked):
+    decoder = Decoder(engine.model)
+    with torch.inference_mode(), decoder.inputs() as states:
+        _, guide = guided_prefill(engine, asked, of_values("fmd", fork=0.5, audio=0.3))
+        fork = guide.merge.layer
+        sides = []
+        for keys in ("video", "audio"):
+            states.clear()
+            cut_prefill(engine, asked, [Cut("rest", keys, 0, fork)])
+            sides.append(states[fork][0].clone())
+        states.clear()
+        with guide.merge.on():
+            guide.branches[0].plan.length = guide.branches[0].plan.kinds.shape[1]
+            engine.prefill([asked, asked], None, lambda ids, mask: guide.branches[0].plan)
+        # hooks run in the order they were made, so the merged state is what the next layer's input comes from
+        heard, seen = states[fork]
+    assert torch.allclose(heard, sides[0], atol=1e-5) and torch.allclose(seen, sides[1], atol=1e-5)
+    assert not torch.allclose(heard, seen, atol=1e-3)
+    assert torch.equal(guide.logits[0][0], guide.logits[0][1])
 
 
 def test_weights_by_hand():
