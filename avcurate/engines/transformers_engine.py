@@ -233,7 +233,8 @@ class TransformersEngine(Engine):
         videos = [r.frames for r in batch if r.frames is not None]
         shown: dict[str, Any] = {"audio": audios} if audios else {}
         shown |= {"videos": videos} if videos else {}
-        arguments = self._family.processor_arguments(videos, batch[0].fps, any(r.interleaved for r in batch))
+        interleaved = any(r.interleaved for r in batch)
+        arguments = self._family.processor_arguments(audios, videos, batch[0].fps, interleaved)
         inputs = self.processor(text=texts, **shown, **arguments, return_tensors="pt")
         moved = {k: v.to(self._device) if hasattr(v, "to") else v for k, v in inputs.items()}
         # not every tower casts what it hears and sees to its own number format

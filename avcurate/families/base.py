@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Config = Mapping[str, Any]
+Sound = NDArray[np.float32]
 Of = Literal["text", "audio", "video"]
 Unit = Literal["item", "patches", "frames", "windows"]
 
@@ -126,8 +127,10 @@ class Family(ABC):
         size = self.description.profile.get("video_size")
         return {"size": size} if size else {}
 
-    def processor_arguments(self, videos: Sequence[NDArray[np.uint8]], fps: float, interleaved: bool) -> dict[str, Any]:
-        """Arguments of the processor in transformers, beside texts, sounds and videos (each (T, H, W, 3))."""
+    def processor_arguments(
+        self, audios: Sequence[Sound], videos: Sequence[NDArray[np.uint8]], fps: float, interleaved: bool
+    ) -> dict[str, Any]:
+        """Arguments of the processor in transformers, beside texts, sounds (each (S,)) and videos ((T, H, W, 3))."""
         return {
             "text_kwargs": {"padding": True, "padding_side": "left", "add_special_tokens": False},
             "audio_kwargs": {"sampling_rate": 16_000},

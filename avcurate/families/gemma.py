@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from avcurate.families.base import Family, Feature
+from avcurate.families.base import Family, Feature, Sound
 
 
 class Gemma(Family):
@@ -46,9 +46,11 @@ class Gemma(Family):
             rows, columns = min(height // width, budget), 1
         return frames * rows * columns
 
-    def processor_arguments(self, videos: Sequence[NDArray[np.uint8]], fps: float, interleaved: bool) -> dict[str, Any]:
+    def processor_arguments(
+        self, audios: Sequence[Sound], videos: Sequence[NDArray[np.uint8]], fps: float, interleaved: bool
+    ) -> dict[str, Any]:
         """Each video's frame rate: without it the processor assumes 24 frames a second and stamps them so."""
-        arguments = super().processor_arguments(videos, fps, interleaved)
+        arguments = super().processor_arguments(audios, videos, fps, interleaved)
         # sound over the limit never gets here; a tokenizer saved after use would take the limit's place with none
         arguments["audio_kwargs"]["truncation"] = False
         if videos:

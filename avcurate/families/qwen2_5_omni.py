@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avcurate.families.base import Sound
 from avcurate.families.qwen_omni import QWEN_TOKENS, QwenOmni
+
+RATE = 16_000
 
 
 class Qwen25Omni(QwenOmni):
@@ -25,3 +34,15 @@ class Qwen25Omni(QwenOmni):
         hop = int(self.description.extractor["hop_length"])
         frames = -(-samples // hop)
         return ((frames - 1) // 2 + 1 - 2) // 2 + 1
+
+    def processor_arguments(
+        self, audios: Sequence[Sound], videos: Sequence[NDArray[np.uint8]], fps: float, interleaved: bool
+    ) -> dict[str, Any]:
+        """Silence for a second or two after the sound instead of up to 300 s: the same features, bit for bit.
+
+        A frame's window reaches 200 samples ahead, and loudness is measured against the loudest frame.
+        """
+        arguments = super().processor_arguments(audios, videos, fps, interleaved)
+        if audios:
+            arguments["audio_kwargs"]["max_length"] = (max(map(len, audios)) // RATE + 2) * RATE
+        return arguments

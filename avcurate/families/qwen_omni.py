@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from avcurate.families.base import Family, Feature, smart_resize
+from avcurate.families.base import Family, Feature, Sound, smart_resize
 
 QWEN_TOKENS = frozenset(
     {
@@ -46,9 +46,11 @@ class QwenOmni(Family):
         pairs = math.ceil(frames / vision["temporal_patch_size"])
         return int(pairs * (h // unit) * (w // unit))
 
-    def processor_arguments(self, videos: Sequence[NDArray[np.uint8]], fps: float, interleaved: bool) -> dict[str, Any]:
+    def processor_arguments(
+        self, audios: Sequence[Sound], videos: Sequence[NDArray[np.uint8]], fps: float, interleaved: bool
+    ) -> dict[str, Any]:
         """The frame rate always, for without it time positions are stretched; never sampled again, never cut."""
-        arguments = super().processor_arguments(videos, fps, interleaved)
+        arguments = super().processor_arguments(audios, videos, fps, interleaved)
         shown = {"do_sample_frames": False, "fps": fps, **self.video_size}
         if interleaved:
             shown["use_audio_in_video"] = True

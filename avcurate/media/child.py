@@ -12,7 +12,7 @@ import resource
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 
@@ -53,15 +53,48 @@ def die_with_parent(number: int = signal.SIGKILL) -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, number)
 
 
-def _limiter(memory_mb: int, cpu_s: int, file_mb: int) -> Callable[[], None]:
-    def apply() -> None:
-        die_with_parent()
-        resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
-        resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (file_mb << 20, file_mb << 20))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+Limits = dict[int, tuple[int, int]]
 
-    return apply
+
+def _limits(memory_mb: int, cpu_s: int, file_mb: int) -> Limits:
+    return {
+        resource.RLIMIT_AS: (memory_mb << 20, memory_mb << 20),
+        resource.RLIMIT_CPU: (cpu_s, cpu_s + 1),
+        resource.RLIMIT_FSIZE: (file_mb << 20, file_mb << 20),
+        resource.RLIMIT_CORE: (0, 0),
+    }
+
+
+@cache
+def _mortal() -> tuple[str, ...]:
+    """A command that has the kernel kill the command after it with its parent; empty where there is none."""
+    setpriv = shutil.which("setpriv")
+    if setpriv is None or not hasattr(resource, "prlimit"):
+        return ()
+    works = subprocess.run([setpriv, "--pdeathsig", "KILL", "--", setpriv, "--version"], capture_output=True)
+    return () if works.returncode else (setpriv, "--pdeathsig", "KILL", "--")
+
+
+def _spawn(command: Sequence[str], stdin: int, limits: Limits) -> subprocess.Popen[bytes]:
+    """Start a child under limits.
+
+    Code of ours between fork and exec would make Python copy this process's page tables, which under a loaded model
+    costs more than ffmpeg's own start; so the limits are set from here, before the child has opened anything.
+    """
+    pipe = subprocess.PIPE
+    if not (mortal := _mortal()):
+
+        def prepare() -> None:
+            die_with_parent()
+            for limit, values in limits.items():
+                resource.setrlimit(limit, values)
+
+        return subprocess.Popen(list(command), stdin=stdin, stdout=pipe, stderr=pipe, preexec_fn=prepare)
+    child = subprocess.Popen([*mortal, *command], stdin=stdin, stdout=pipe, stderr=pipe)
+    with suppress(ProcessLookupError):
+        for limit, values in limits.items():
+            resource.prlimit(child.pid, limit, values)
+    return child
 
 
 def run(
@@ -77,13 +110,8 @@ def run(
     Raises:
         MediaError: ``media_timeout`` when it ran past ``timeout_s`` and was killed.
     """
-    child = subprocess.Popen(
-        list(command),
-        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        preexec_fn=_limiter(memory_mb, int(timeout_s * 4) + 1, file_mb),
-    )
+    source = subprocess.DEVNULL if stdin is None else subprocess.PIPE
+    child = _spawn(command, source, _limits(memory_mb, int(timeout_s * 4) + 1, file_mb))
     _running.add(child)
     try:
         out, err = child.communicate(stdin, timeout=timeout_s)

@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import pytest
+import torch
 
 from avcurate.engines.base import ListSource, Reply, Request, Sampling
 from avcurate.engines.canary import check_hearing
@@ -58,6 +59,22 @@ def test_audio_tokens_are_counted_right_alone_and_beside_a_longer_clip(engine):
             wrong.append((samples, expected, counts))
     assert not wrong, wrong[:5]
     print(f"\n{checkpoint.model_type}: {len(lengths(family))} lengths, alone and mixed")
+
+
+def test_less_silence_after_a_sound_leaves_its_features_as_they_are(engine):
+    """Qwen2.5-Omni's processor pads every sound to 300 s, which is most of what a short clip costs."""
+    if engine.checkpoint.model_type != "qwen2_5_omni":
+        pytest.skip("its processor pads to no fixed length")
+    sounds = [sound(n, n) for n in (160_125, 64_000, 400, 79_999)]
+    for some in ([sounds[0]], sounds):
+        ours = engine.inputs([Request(str(i), "what", s, None, 2.0, 1, 0, GREEDY) for i, s in enumerate(some)])
+        texts = [engine.processor.audio_token] * len(some)
+        whole = engine.processor(text=texts, audio=some, sampling_rate=16_000, return_tensors="pt", padding=True)
+        assert whole["input_features"].shape[-1] == 30_000 > 2 * ours["input_features"].shape[-1]
+        for i in range(len(some)):
+            length = int(whole["feature_attention_mask"][i].sum())
+            assert length == int(ours["feature_attention_mask"][i].sum())
+            assert torch.equal(ours["input_features"][i, :, :length], whole["input_features"][i, :, :length])
 
 
 def test_video_tokens_are_counted_right(engine):
