@@ -7,6 +7,7 @@ import os
 import platform
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -180,7 +181,9 @@ def located(path: Path, run: Path) -> dict[str, str]:
     return {"path": str(whole), "from_run": os.path.relpath(whole, run.resolve())}
 
 
+@cache
 def _versions() -> dict[str, str]:
+    """Of watched packages, read once: looking one up takes milliseconds, and a record is saved with every part."""
     versions = {}
     for name in WATCHED_PACKAGES:
         try:

@@ -3,8 +3,10 @@
 import json
 import multiprocessing
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from avcurate.engines.base import Engine, Failure, Perception, Reply, Response
@@ -93,9 +95,17 @@ def clips(folder: Path, names=("a", "b", "c", "d")) -> Path:
     media = folder / "clips"
     media.mkdir(parents=True)
     for i, name in enumerate(names):
-        picture, tone = f"testsrc=s=64x48:r=4:d=1,hue=h={i * 60}", f"sine={300 + 100 * i}:d=1"
-        ffmpeg("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", tone, str(media / f"{name}.mp4"))
+        (media / f"{name}.mp4").write_bytes(_clip(i))
     return media
+
+
+@cache
+def _clip(number: int) -> bytes:
+    picture, tone = f"testsrc=s=64x48:r=4:d=1,hue=h={number * 60}", f"sine={300 + 100 * number}:d=1"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "clip.mp4")
+        ffmpeg("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", tone, str(path))
+        return path.read_bytes()
 
 
 def lines(path: Path, rows) -> Path:
