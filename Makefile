@@ -109,8 +109,18 @@ test: setup-test setup-train
 train-test: setup-train
 	$(TRAIN)/python -m pytest tests/train
 
+# lmms-eval stands apart: it pins what the others need newer. Only what loading and scoring a task takes is installed
+LMMS_VENV := .venv-lmms
+$(LMMS_VENV)/.setup:
+	$(PYTHON) -m venv $(LMMS_VENV)
+	$(LMMS_VENV)/bin/python -m pip install -q --upgrade pip
+	$(LMMS_VENV)/bin/python -m pip install -q "torch==2.13.0"
+	$(LMMS_VENV)/bin/python -m pip install -q --no-deps "torchvision==0.28.0" "lmms-eval==0.7.3"
+	$(LMMS_VENV)/bin/python -m pip install -q -r $(PINS)/lmms.txt
+	touch $@
+
 # every generated case instead of a seeded sample of them
-test-long: setup-test setup-train
+test-long: setup-test setup-train $(LMMS_VENV)/.setup
 	AVCURATE_LONG=1 $(BIN)/python -m pytest
 	AVCURATE_LONG=1 $(TRAIN)/python -m pytest tests/train
 
@@ -140,4 +150,4 @@ reference: setup-test
 	$(BIN)/python -m avcurate.reference docs
 
 clean:
-	rm -rf $(VENV) $(TRAIN_VENV) build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(TRAIN_VENV) $(LMMS_VENV) build .pytest_cache .mypy_cache .ruff_cache
