@@ -104,7 +104,8 @@ PROBES: dict[str, tuple[Column, ...]] = {
         "Per response: how sinks were found (dims, tau), tokens of the prompt and of each modality, how many places "
         "sinks of any kind took; each sink among the media: position in the prompt and among its modality's tokens "
         "(place, 0 to 1), group (uni- or cross-modal), in how many layers it is one, largest value, modality score "
-        "(mds, -1 sound to 1 picture), attention of the response; and what the response pays media and each group.",
+        "(mds, -1 sound to 1 picture), attention of the response, whether something known is there "
+        "(object); what the response pays media and each group; object tokens and what they are paid.",
         ("dims", pa.list_(pa.int32())),
         ("tau", pa.float64()),
         ("length", pa.int32()),
@@ -123,6 +124,7 @@ PROBES: dict[str, tuple[Column, ...]] = {
                         ("peak", pa.float32()),
                         ("mds", pa.float32()),
                         ("attention", pa.float32()),
+                        ("object", pa.bool_()),
                     ]
                 )
             ),
@@ -130,6 +132,8 @@ PROBES: dict[str, tuple[Column, ...]] = {
         ("to_media", pa.float64()),
         ("to_uni", pa.float64()),
         ("to_cross", pa.float64()),
+        ("objects", pa.int32()),
+        ("to_objects", pa.float64()),
     ),
     "trace": _responses(
         "Per token set and window of layers: the answer with clean states there. Probabilities are pairs: of the clean "

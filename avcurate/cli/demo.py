@@ -218,6 +218,23 @@ def train_model(
     typer.echo(f"Checkpoint: {out}; log and curve: {work}")
 
 
+@app.command("train-detector")
+def train_detector(
+    out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the checkpoint.")],
+    seed: Annotated[int, typer.Option("--seed", help="Seed for data, weights and batches.")] = 0,
+) -> None:
+    """Train the embedded detector from scratch, on CPU: a small DETR that finds only the shapes of the demo world.
+
+    Example: avcurate demo train-detector -o my-detector
+    """
+    from avcurate.demo.detector_model import DetectorSpec
+    from avcurate.demo.detector_model import train_detector as train
+
+    with bar("detector", DetectorSpec().steps, "steps") as progress:
+        train(out, seed=seed, report=lambda n, total, values: progress(n, total, f"loss {values['loss']:.3f}"))
+    typer.echo(f"Checkpoint: {out}.  Next: avcurate objects --media clips -m {out} -o runs/objects")
+
+
 @app.command("train-judge")
 def train_judge(
     out: Annotated[Path, typer.Option("--out", "-o", help="New folder for the checkpoint.")],

@@ -6,6 +6,8 @@ drawn from one seeded generator per clip, with noise on both, so that no two cli
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,10 @@ from avcurate.demo.world import CLEAN, CLEAR, CLIP_SECONDS, SLOTS, Hearing, Pict
 SIZE = 112
 FPS = 8
 SAMPLE_RATE = 16_000
+SLIVER = 6.0
+"""Pixels of a shape's part at an edge that make it a thing to be found."""
+
+Box = tuple[float, float, float, float]
 
 _RGB = {
     "red": (215, 40, 40),
@@ -32,23 +38,16 @@ def render_picture(picture: Picture, seed: int, seconds: int = CLIP_SECONDS, sig
     Returns:
         uint8 array (seconds * FPS, SIZE, SIZE, 3), RGB. Shapes drift and re-enter at the other edge.
     """
-    rng = np.random.default_rng([seed, 1])
     n_frames = seconds * FPS
-    level = rng.uniform(70, 180)
-    texture = rng.normal(0, 7, (SIZE, SIZE, 1))
+    background, place, rng = _laid_out(picture, seed, n_frames)
     frames = np.empty((n_frames, SIZE, SIZE, 3), np.float32)
-    frames[:] = level + texture + rng.normal(0, 4, (n_frames, SIZE, SIZE, 1))
-
-    centers = _centers(picture.count, rng)
-    radius = rng.uniform(19, 24, picture.count)
-    speed = rng.uniform(14, 22)
+    frames[:] = background
     shade = rng.uniform(0.8, 1.1)
-    step = np.array(_STEP[picture.motion]) * speed / FPS
     yy, xx = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32) + 0.5
     for t in range(n_frames):
         color = np.array(_RGB[picture.colors[t * SLOTS // n_frames]]) * shade
-        for center, r in zip(centers, radius, strict=True):
-            cx, cy = (center + step * t) % SIZE
+        for center, r in zip(place.centers, place.radius, strict=True):
+            cx, cy = (center + place.step * t) % SIZE
             near = np.ix_(_near(cy, r), _near(cx, r))
             dx = (xx[near] - cx + SIZE / 2) % SIZE - SIZE / 2
             dy = (yy[near] - cy + SIZE / 2) % SIZE - SIZE / 2
@@ -57,6 +56,58 @@ def render_picture(picture: Picture, seed: int, seconds: int = CLIP_SECONDS, sig
     if sight != CLEAR:
         cover(frames, sight, seed, FPS)
     return np.clip(frames, 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where shapes are in the first frame, how large they are, and how far they move in each; pixels."""
+
+    centers: NDArray[np.float64]
+    radius: NDArray[np.float64]
+    step: NDArray[np.float64]
+
+
+def _laid_out(picture: Picture, seed: int, n_frames: int) -> tuple[NDArray[np.float64], _Places, np.random.Generator]:
+    """The background (T, SIZE, SIZE, 1), the shapes' places, and the generator as it stands then."""
+    rng = np.random.default_rng([seed, 1])
+    level = rng.uniform(70, 180)
+    texture = rng.normal(0, 7, (SIZE, SIZE, 1))
+    background = level + texture + rng.normal(0, 4, (n_frames, SIZE, SIZE, 1))
+    centers = _centers(picture.count, rng)
+    radius = rng.uniform(19, 24, picture.count)
+    speed = rng.uniform(14, 22)
+    return background, _Places(centers, radius, np.array(_STEP[picture.motion]) * speed / FPS), rng
+
+
+def boxes(picture: Picture, seed: int, seconds: int = CLIP_SECONDS) -> list[list[Box]]:
+    """The boxes of the shapes in each frame of :func:`render_picture`, (x0, y0, x1, y1) in pixels.
+
+    A shape that leaves at one edge and enters at the other has a box for each part; slivers have none.
+    """
+    _, place, _ = _laid_out(picture, seed, seconds * FPS)
+    grid = (np.arange(2 * SIZE) - SIZE + 0.5).astype(np.float32) / 2
+    dx, dy = (a.astype(np.float32) for a in np.meshgrid(grid, grid))
+    found: list[list[Box]] = [[] for _ in range(seconds * FPS)]
+    for center, r in zip(place.centers, place.radius, strict=True):
+        inside = distance(picture.shape, dx, dy, r) <= 0
+        reach = [float(x) for x in (dx[inside].min(), dy[inside].min(), dx[inside].max(), dy[inside].max())]
+        for t, parts in enumerate(found):
+            cx, cy = (center + place.step * t) % SIZE
+            whole = (cx + reach[0], cy + reach[1], cx + reach[2], cy + reach[3])
+            parts += _within(whole)
+    return found
+
+
+def _within(box: Box) -> list[Box]:
+    """The parts of a box on the torus that lie in the frame."""
+    parts = []
+    for right in (-SIZE, 0, SIZE):
+        for down in (-SIZE, 0, SIZE):
+            x0, y0 = max(0.0, box[0] + right), max(0.0, box[1] + down)
+            x1, y1 = min(float(SIZE), box[2] + right), min(float(SIZE), box[3] + down)
+            if x1 - x0 >= SLIVER and y1 - y0 >= SLIVER:
+                parts.append((x0, y0, x1, y1))
+    return parts
 
 
 def _near(center: float, r: float) -> NDArray[np.int64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,11 +53,16 @@ class Detector(ABC):
 
 
 class DetrDetector(Detector):
-    """DETR, or any ``AutoModelForObjectDetection``, by name or folder; safetensors only, no remote code."""
+    """DETR, or any ``AutoModelForObjectDetection``, by name or folder; safetensors only, no remote code.
 
-    def __init__(self, model: str = "facebook/detr-resnet-50", revision: str | None = None) -> None:
+    ``folder`` is where a model that ships with the package lies."""
+
+    def __init__(
+        self, model: str = "facebook/detr-resnet-50", revision: str | None = None, folder: Path | None = None
+    ) -> None:
         self.name = model
         self.revision = revision
+        self._place = model if folder is None else str(folder)
 
     def identity(self) -> dict[str, Any]:
         """Model and revision."""
@@ -82,8 +88,10 @@ class DetrDetector(Detector):
             "revision no_timm."
         )
         with loading(f"the detector {self.name}", hint):
-            self._processor = transformers.AutoImageProcessor.from_pretrained(self.name, **options)
-            model = transformers.AutoModelForObjectDetection.from_pretrained(self.name, use_safetensors=True, **options)
+            self._processor = transformers.AutoImageProcessor.from_pretrained(self._place, **options)
+            model = transformers.AutoModelForObjectDetection.from_pretrained(
+                self._place, use_safetensors=True, **options
+            )
         self._model = model.to(self._device).eval()
         self._labels: dict[int, str] = {int(k): v for k, v in model.config.id2label.items()}
 

@@ -11,6 +11,8 @@ from avcurate.errors import UserError
 from avcurate.recipe import ModelSpec
 from avcurate.registry import Registry
 
+EMBEDDED_DETECTOR = Path(__file__).parent.parent / "demo" / "detector"
+
 if TYPE_CHECKING:
     from avcurate.engines.detector import Detector
 
@@ -92,4 +94,4 @@ def open_detector(model: str, revision: str | None = None) -> Detector:
         return NanoDetDetector(Path(model))
     from avcurate.engines.detector import DetrDetector
 
-    return DetrDetector(model, revision)
+    return DetrDetector(model, revision, EMBEDDED_DETECTOR if model == "embedded-detector" else None)

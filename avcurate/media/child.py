@@ -65,14 +65,19 @@ def _limits(memory_mb: int, cpu_s: int, file_mb: int) -> Limits:
     }
 
 
+# a parent that died before the signal was asked for sends none: then the command is not begun
+_IF_ALIVE = '[ "$PPID" = "$0" ] && exec "$@"'
+
+
 @cache
-def _mortal() -> tuple[str, ...]:
+def _mortal(parent: int) -> tuple[str, ...]:
     """A command that has the kernel kill the command after it with its parent; empty where there is none."""
-    setpriv = shutil.which("setpriv")
-    if setpriv is None or not hasattr(resource, "prlimit"):
+    setpriv, shell = shutil.which("setpriv"), shutil.which("sh")
+    if setpriv is None or shell is None or not hasattr(resource, "prlimit"):
         return ()
-    works = subprocess.run([setpriv, "--pdeathsig", "KILL", "--", setpriv, "--version"], capture_output=True)
-    return () if works.returncode else (setpriv, "--pdeathsig", "KILL", "--")
+    words = (setpriv, "--pdeathsig", "KILL", "--", shell, "-c", _IF_ALIVE, str(parent))
+    works = subprocess.run([*words, setpriv, "--version"], capture_output=True)
+    return () if works.returncode else words
 
 
 def _spawn(command: Sequence[str], stdin: int, limits: Limits) -> subprocess.Popen[bytes]:
@@ -82,10 +87,13 @@ def _spawn(command: Sequence[str], stdin: int, limits: Limits) -> subprocess.Pop
     costs more than ffmpeg's own start; so the limits are set from here, before the child has opened anything.
     """
     pipe = subprocess.PIPE
-    if not (mortal := _mortal()):
+    if not (mortal := _mortal(os.getpid())):
+        parent = os.getpid()
 
         def prepare() -> None:
             die_with_parent()
+            if os.getppid() != parent:
+                os._exit(1)
             for limit, values in limits.items():
                 resource.setrlimit(limit, values)
 

@@ -66,14 +66,14 @@ def aloha(
         candidates: objects of the caption.
         references: objects that are present.
         embed: texts to vectors of any length.
-        as_released: see :func:`match`.
+        as_released: see :func:`match`; and a caption without objects then scores 0, as in the released code.
 
     Returns:
         (the minimum object score, every object's score in [-1, 1]); (``None``, []) for a caption without objects,
         which says nothing wrong and nothing right.
     """
     if not candidates:
-        return None, []
+        return (0.0 if as_released else None), []
     if not references:
         return 0.0, [0.0] * len(candidates)
     words = list(dict.fromkeys(w for o in (*candidates, *references) for w in o))

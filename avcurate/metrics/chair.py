@@ -60,9 +60,9 @@ def measures(counts: NDArray[np.int64]) -> dict[str, float]:
 
     Returns:
         ``chair_i`` = invented mentions / mentions; ``chair_s`` = captions with an invented object / captions;
-        ``precision`` and ``recall`` over distinct objects, summed over captions (micro), and their ``f1``. Precision
-        counts types and CHAIR-i mentions, so one is not the complement of the other. NaN where there is nothing
-        to divide by.
+        ``precision`` and ``recall`` over distinct objects, summed over captions (micro), and their ``f1``, 0 where
+        both are 0. Precision counts types and CHAIR-i mentions, so one is not the complement of the other. NaN
+        where there is nothing to divide by.
     """
     return {k: float(v[0]) for k, v in _ratios(counts.sum(0)[None], len(counts)).items()}
 
@@ -76,7 +76,7 @@ def _ratios(sums: NDArray[np.int64], captions: int) -> dict[str, NDArray[np.floa
             "chair_s": flagged / captions if captions else np.full(len(sums), np.nan),
             "precision": precision,
             "recall": recall,
-            "f1": 2 * precision * recall / (precision + recall),
+            "f1": np.where(precision + recall == 0, 0.0, 2 * precision * recall / (precision + recall)),
         }
 
 

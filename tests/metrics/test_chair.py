@@ -28,6 +28,11 @@ def test_mentions_count_for_chair_and_types_for_f1():
     assert result["f1"] == pytest.approx(2 * 0.75 * 0.6 / 1.35)
 
 
+def test_f1_of_nothing_right_is_zero():
+    result = measures(as_counts([score("a cat", "dog")]))
+    assert (result["precision"], result["recall"], result["f1"]) == (0.0, 0.0, 0.0)
+
+
 def test_precision_is_not_the_complement_of_chair():
     result = measures(as_counts([score("a cat and a cat and a cat beside a dog", "dog")]))
     assert result["chair_i"] == 0.75 and result["precision"] == 0.5
@@ -69,6 +74,7 @@ def test_aloha_by_hand():
     assert aloha([("cat",), ("table",)], [("dog",)], embed)[0] == 0.0
     assert aloha([("cat",), ("table",)], [("dog",)], embed, as_released=True)[0] == pytest.approx(0.6)
     assert aloha([("table", "puppy")], [("dog",)], embed)[0] == pytest.approx(1.0)
+    assert aloha([], [("dog",)], embed, as_released=True) == (0.0, [])
     assert aloha([], [("dog",)], embed) == (None, []) and aloha([("cat",)], [], embed)[0] == 0.0
 
 

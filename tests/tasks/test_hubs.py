@@ -148,7 +148,21 @@ def test_tokens_one_by_one_and_planted_sinks(engine, world, tmp_path):
         assert entry["to_uni"] + entry["to_cross"] <= entry["to_media"] + 1e-6
     summary = ProbeSinks().summarise(low)
     assert {t["title"] for t in summary["tables"]} == {"Sinks by group", "How sinks were identified"}
-    options = {"run.limit": 2, "tau": 0.5, "divide": 1, "sets": "sinks,rest", "each": 16}
+    # something is seen in the left half of the frame, and heard in the second half of the clip
+    clips = sorted({r["media"] for r in running.rows_of(low, "probe_sinks")} | {f"{i.clip.name}.mp4" for i in world[1]})
+    known = {"boxes": [{"at": 0, "box": [0, 0, 0.5, 1]}], "seconds": [[2, 4]]}
+    table = tmp_path / "things.jsonl"
+    table.write_text("".join(json.dumps({"clip": c, **known}) + "\n" for c in clips))
+    things = probe(engine, world, tmp_path / "o", "sinks", **{"run.limit": 4, "tau": 0.5, "objects": table})
+    for row in running.rows_of(things, "probe_sinks"):
+        (entry,) = row["probed"]
+        assert entry["objects"] == (entry["media"]["audio"] + entry["media"]["video"]) // 2
+        assert 0 < entry["to_objects"] < entry["to_media"]
+        heard = [s for s in entry["sinks"] if s["of"] == "audio"]
+        assert all(s["object"] == (s["place"] >= 0.5) for s in heard)
+    assert "object tokens" in str(ProbeSinks().summarise(things)["measures"])
+    options = {"run.limit": 2, "tau": 0.5, "divide": 1, "sets": "sinks,rest,seen,heard,objects", "each": 16}
+    options["objects"] = table
     traced = probe(engine, world, tmp_path / "t", "trace", **options)
     rows = running.rows_of(traced, "probe_trace")
     for row in rows:
@@ -156,6 +170,8 @@ def test_tokens_one_by_one_and_planted_sinks(engine, world, tmp_path):
         positions = [p for t in each["tokens"] for p in t["positions"]]
         assert len(positions) == len(set(positions))
         assert all(len(t["positions"]) == len(t["groups"]) for t in each["tokens"])
-        assert {g for t in each["tokens"] for g in t["groups"]} <= {"uni", "cross", "rest"}
+        assert {g for t in each["tokens"] for g in t["groups"]} <= {"uni", "cross", "object", "rest"}
+        patched = {e["set"]: e["patched"] for e in row["probed"]}
+        assert patched["seen"] == 8 and patched["heard"] == 16 and patched["objects"] == 24
     assert rows
     assert {t["title"] for t in ProbeTrace().summarise(traced)["tables"]} >= {"Who holds the single effects"}

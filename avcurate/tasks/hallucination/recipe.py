@@ -47,7 +47,7 @@ class HallucinationRecipe(TaskRecipe):
         False, description="Also match objects by meaning (ALOHa)."
     )
     as_released: Annotated[bool, Flag("--aloha-as-released", sets=True)] = Field(
-        False, description="Do not penalize surplus objects, as in ALOHa's released code."
+        False, description="As ALOHa's released code: surplus objects cost nothing, a caption without objects scores 0."
     )
     embedder: Annotated[str, Flag("--embedder")] = Field(
         "embedded", description="For ALOHa: `embedded`, a model name, or http://host/v1#model."

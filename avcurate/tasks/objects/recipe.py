@@ -28,7 +28,7 @@ class ObjectsRecipe(TaskRecipe):
     input: ObjectsInput = ObjectsInput()
     model: Annotated[str, Flag("--model", "-m")] = Field(
         "facebook/detr-resnet-50",
-        description="Object detection model, by name or folder, or a NanoDet .onnx file.",
+        description="Object detector: a name, a folder, a NanoDet .onnx file, or `embedded-detector` (demo world).",
     )
     revision: Annotated[str | None, Flag("--revision")] = Field(None, description="Revision on the model hub.")
     threshold: Annotated[float, Flag("--threshold")] = Field(

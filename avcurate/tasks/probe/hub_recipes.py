@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
@@ -10,6 +11,8 @@ from avcurate.recipe import Flag
 from avcurate.tasks.probe.recipe import ProbeRecipe, split
 
 SETS = ("all", "audio", "video", "text", "sinks", "uni", "cross", "random", "rest")
+OBJECT_SETS = ("objects", "seen", "heard")
+"""Sets that need --objects: object tokens of both modalities, of the picture, of the sound."""
 
 
 class HubRecipe(ProbeRecipe):
@@ -28,6 +31,12 @@ class HubRecipe(ProbeRecipe):
     )
     divide: Annotated[float, Flag("--divide")] = Field(
         3.0, ge=1, description="The prompt's length over this is how many sinks are kept (the paper's N: 2, 3 or 4)."
+    )
+
+    objects: Annotated[Path | None, Flag("--objects")] = Field(
+        None,
+        description="Where things are seen and heard: a run of `avcurate objects`, or a table with clip, boxes, masks, "
+        "seconds.",
     )
 
     @field_validator("dims", mode="before")
@@ -57,10 +66,13 @@ class TraceRecipe(HubRecipe):
     site: Annotated[Literal["input_layernorm", "self_attn", "mlp"], Flag("--site")] = Field(
         "input_layernorm", description="Module whose output is patched; the first is the released code's."
     )
-    sets: Annotated[tuple[str, ...], Flag("--sets", help=f"Comma-separated, of {', '.join(SETS)}.")] = Field(
-        SETS,
+    sets: Annotated[
+        tuple[str, ...], Flag("--sets", help=f"Comma-separated, of {', '.join((*SETS, *OBJECT_SETS))}.")
+    ] = Field(
+        (*SETS, *OBJECT_SETS),
         min_length=1,
-        description="Token sets patched; random: as many media tokens as sinks, rest: media tokens that are no sinks.",
+        description="Token sets patched; random: as many media tokens as sinks, rest: media tokens that are no sinks. "
+        "Without --objects the last three are empty.",
     )
     window: Annotated[int, Flag("--window")] = Field(
         0, ge=0, description="Layers patched at a time, besides all of them (the paper: 10); 0: only all."
@@ -74,6 +86,6 @@ class TraceRecipe(HubRecipe):
     @classmethod
     def _split_sets(cls, value: object) -> object:
         words = split(value)
-        if isinstance(words, tuple) and (unknown := [w for w in words if w not in SETS]):
-            raise ValueError(f"there is no token set {unknown[0]!r}; sets are {', '.join(SETS)}")
+        if isinstance(words, tuple) and (unknown := [w for w in words if w not in (*SETS, *OBJECT_SETS)]):
+            raise ValueError(f"there is no token set {unknown[0]!r}; sets are {', '.join((*SETS, *OBJECT_SETS))}")
         return words

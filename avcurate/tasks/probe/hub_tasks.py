@@ -29,7 +29,7 @@ class ProbeSinks(ProbeTask[SinksRecipe]):
 
     def options(self, recipe: SinksRecipe) -> dict[str, Any]:
         """How sinks are identified."""
-        return {"sinks": _sinks(recipe)}
+        return {"sinks": _sinks(recipe), "objects": recipe.objects}
 
 
 class ProbeTrace(ProbeTask[TraceRecipe]):
@@ -48,4 +48,4 @@ class ProbeTrace(ProbeTask[TraceRecipe]):
     def options(self, recipe: TraceRecipe) -> dict[str, Any]:
         """What is corrupted and patched."""
         named = ("corrupt", "how", "site", "sets", "window", "step", "each")
-        return {name: getattr(recipe, name) for name in named} | {"sinks": _sinks(recipe)}
+        return {name: getattr(recipe, name) for name in named} | {"sinks": _sinks(recipe), "objects": recipe.objects}

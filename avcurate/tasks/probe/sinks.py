@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,9 +15,10 @@ from avcurate.attention.locate import members
 from avcurate.attention.plan import Plan
 from avcurate.attention.read import Columns
 from avcurate.attention.sinks import SinkOptions, Sinks, find_sinks, rule_for
-from avcurate.errors import UserError
-from avcurate.media.decode import DecodedClip
+from avcurate.errors import RowError, UserError
+from avcurate.media.decode import SAMPLE_RATE, DecodedClip
 from avcurate.runner.stage import Row
+from avcurate.tasks.probe.objects import Objects, sound_blocks, video_cells
 from avcurate.tasks.probe.reading import Reading
 from avcurate.tasks.probe.stage import ProbeStage
 
@@ -66,14 +68,15 @@ class SinksStage(ProbeStage):
 
     probe = "sinks"
 
-    def __init__(self, *arguments: Any, sinks: SinkOptions, **options: Any) -> None:
+    def __init__(self, *arguments: Any, sinks: SinkOptions, objects: Path | None, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.objects = None if objects is None else Objects(objects)
         refuse_separate(self.spec.interleaved, "probe sinks")
         self.sinks = sinks
 
     def depends(self) -> dict[str, Any]:
         """How sinks are found."""
-        return self.sinks.identity()
+        return self.sinks.identity() | ({} if self.objects is None else self.objects.identity())
 
     def setup(self) -> None:
         """Find the decoder's layers."""
@@ -85,8 +88,10 @@ class SinksStage(ProbeStage):
         entries = []
         for answered in self.answers(row, clip):
             kind = str(self.model.model.config.model_type)
-            found, response = sinks_of(self.reading(answered), self.decoder, self.sinks, kind)
-            entries.append(answered.row() | described(found, response))
+            reading = self.reading(answered)
+            found, response = sinks_of(reading, self.decoder, self.sinks, kind)
+            things = object_tokens(self.objects, row, clip, reading)["objects"]
+            entries.append(answered.row() | described(found, response, things))
         return entries
 
 
@@ -99,8 +104,35 @@ def places_of(kinds: Tensor) -> dict[int, float]:
     return places
 
 
-def described(found: Sinks, response: Tensor) -> dict[str, Any]:
-    """Columns of one prompt's sinks."""
+def object_tokens(objects: Objects | None, row: Row, clip: DecodedClip, reading: Reading) -> dict[str, frozenset[int]]:
+    """Positions of ``seen``, ``heard`` and both (``objects``) in a prompt; none where nothing is known of the clip.
+
+    Raises:
+        RowError: ``tokens_differ``: the prompt has not one token for each cell of the picture's grid.
+    """
+    located = None if objects is None else objects.of(row["media"], clip.duration)
+    if located is None:
+        return dict.fromkeys(("objects", "seen", "heard"), frozenset())
+    kinds = reading.plain_kinds[0, : reading.prompt]
+    at = {k: members(kinds, (k,)).nonzero()[:, 0].cpu().numpy() for k in MEDIA}
+    grid = reading.inputs["video_grid_thw"][0].tolist()
+    merge = int(reading.omni.engine.model.config.vision_config.spatial_merge_size)
+    cells = video_cells(located, (grid[0], grid[1] // merge, grid[2] // merge), reading.request.fps)
+    if len(cells) != len(at[Kind.VIDEO]):
+        raise RowError(
+            "tokens_differ",
+            f"the grid has {len(cells)} cells, the prompt {len(at[Kind.VIDEO])} video tokens.",
+            "Leave --objects out for this model.",
+        )
+    audio = reading.request.audio
+    heard_seconds = 0.0 if audio is None else len(audio) / SAMPLE_RATE
+    blocks = sound_blocks(located, len(at[Kind.AUDIO]), heard_seconds)
+    seen, heard = (frozenset(at[k][chosen].tolist()) for k, chosen in ((Kind.VIDEO, cells), (Kind.AUDIO, blocks)))
+    return {"objects": seen | heard, "seen": seen, "heard": heard}
+
+
+def described(found: Sinks, response: Tensor, things: frozenset[int] = frozenset()) -> dict[str, Any]:
+    """Columns of one prompt's sinks; ``things``: positions of object tokens."""
     places = places_of(found.kinds)
 
     def mass(positions: Sequence[int]) -> float:
@@ -123,10 +155,13 @@ def described(found: Sinks, response: Tensor) -> dict[str, Any]:
                 "peak": float(found.peak[p]),
                 "mds": float(found.mds[p]),
                 "attention": float(response[p]),
+                "object": p in things,
             }
             for p in found.chosen
         ],
         "to_media": mass(media),
         "to_uni": mass(sorted(found.uni)),
         "to_cross": mass(sorted(found.cross)),
+        "objects": len(things),
+        "to_objects": mass(sorted(things)),
     }

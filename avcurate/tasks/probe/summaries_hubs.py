@@ -10,7 +10,8 @@ import numpy as np
 from avcurate.metrics.statistics import mean_interval
 from avcurate.tasks.probe.summary import Summary, Table
 
-GROUPS = {"uni": "uni-modal sinks", "cross": "cross-modal sinks", "rest": "neither"}
+SINKS = {"uni": "uni-modal sinks", "cross": "cross-modal sinks"}
+GROUPS = SINKS | {"object": "object tokens that are no sinks", "rest": "neither"}
 TOPS = (0.01, 0.05, 0.1, 0.25, 0.5)
 CELLS = 20
 
@@ -117,6 +118,13 @@ class SinksSummary(Summary):
             self.measure("places that sinks of any kind took", row, float(entry["places"]))
             for name, key in (("media", "to_media"), ("uni-modal sinks", "to_uni"), ("cross-modal sinks", "to_cross")):
                 self.measure(f"attention of the response to {name}", row, entry[key])
+            # runs made before object tokens were known have none
+            if entry.get("objects"):
+                self.measure("object tokens", row, float(entry["objects"]))
+                self.measure("attention of the response to object tokens", row, entry["to_objects"])
+                if entry["sinks"]:
+                    share = float(np.mean([s["object"] for s in entry["sinks"]]))
+                    self.measure("share of the sinks that are object tokens", row, share)
             for of in ("audio", "video"):
                 for group in ("uni", "cross"):
                     ours = [s for s in entry["sinks"] if s["of"] == of and s["group"] == group]
@@ -127,7 +135,7 @@ class SinksSummary(Summary):
                     places = np.array([s["place"] for s in ours], dtype=np.float64)
                     cells = np.bincount((places * CELLS).astype(int).clip(0, CELLS - 1), minlength=CELLS)
                     for i, count in enumerate(cells):
-                        curves.add(GROUPS[group], (i + 0.5) * 100 / CELLS, float(count))
+                        curves.add(SINKS[group], (i + 0.5) * 100 / CELLS, float(count))
 
     def tables(self) -> list[Table]:
         """Sinks by modality and group, and the rule that found them."""
@@ -138,7 +146,7 @@ class SinksSummary(Summary):
             score = f"{scored.mean():+.3f}" if len(scored) else "–"
             shared = share[np.isfinite(share)]
             of_tokens = f"{shared.mean():.1%}" if len(shared) else "–"
-            rows.append([of, GROUPS[group], str(len(count)), f"{count.mean():.1f}", of_tokens, score])
+            rows.append([of, SINKS[group], str(len(count)), f"{count.mean():.1f}", of_tokens, score])
         columns = ["tokens", "group", "questions", "sinks", "of the modality's tokens", "mean modality score"]
         rules = [[rule, str(n)] for rule, n in self._rules.items()]
         return [

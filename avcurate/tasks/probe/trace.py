@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,11 @@ from avcurate.metrics.pem import pem_of
 from avcurate.runner.stage import Filtered, Row
 from avcurate.schema import PEM
 from avcurate.seeds import derive_seed
+from avcurate.tasks.probe.objects import Objects
 from avcurate.tasks.probe.patching import Odds, Patch, Site, averaged, kept, patched
 from avcurate.tasks.probe.preference import forms, place_of_answer
 from avcurate.tasks.probe.reading import Answered, Reading
-from avcurate.tasks.probe.sinks import refuse_separate, sinks_of
+from avcurate.tasks.probe.sinks import object_tokens, refuse_separate, sinks_of
 from avcurate.tasks.probe.stage import ProbeStage
 
 TOGETHER = 16
@@ -45,6 +47,7 @@ class TraceStage(ProbeStage):
         sets: token sets; see ``hub_recipes.SETS``.
         window: layers patched at a time, ``step`` apart; 0: all at once and nothing else.
         each: media tokens that are patched alone, in blocks of so many; 0: none.
+        objects: where things are seen and heard, for the sets ``objects``, ``seen`` and ``heard``.
     """
 
     probe = "trace"
@@ -60,10 +63,12 @@ class TraceStage(ProbeStage):
         step: int,
         each: int,
         sinks: SinkOptions,
+        objects: Path | None,
         **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
         refuse_separate(self.spec.interleaved, "probe trace")
+        self.objects = None if objects is None else Objects(objects)
         self.corrupt, self.how, self.site = corrupt, how, site
         self.sets, self.window, self.step, self.each, self.sinks = tuple(sets), window, step, each, sinks
 
@@ -78,6 +83,7 @@ class TraceStage(ProbeStage):
             "step": self.step,
             "each": self.each,
             "sinks": self.sinks.identity(),
+            **({} if self.objects is None else self.objects.identity()),
         }
 
     def setup(self) -> None:
@@ -101,10 +107,16 @@ class TraceStage(ProbeStage):
         options = self._options(row, clean, corrupted)
         if isinstance(options, Filtered):
             return options
-        return self._entries(row, run, reading, corrupted, options)
+        return self._entries(row, run, reading, corrupted, options, object_tokens(self.objects, row, clip, reading))
 
     def _entries(
-        self, row: Row, run: CorruptedRun, reading: Reading, corrupted: Answered, options: list[list[int]]
+        self,
+        row: Row,
+        run: CorruptedRun,
+        reading: Reading,
+        corrupted: Answered,
+        options: list[list[int]],
+        things: dict[str, frozenset[int]],
     ) -> list[dict[str, Any]]:
         whole = Odds(options)
         self.model.sample([run.clean.request], (), whole)
@@ -116,7 +128,7 @@ class TraceStage(ProbeStage):
         count = len(self.decoder.layers)
         wanted = [
             (name, Patch(positions, layers))
-            for name, positions in self._chosen(row, run.kinds, found)
+            for name, positions in self._chosen(row, run.kinds, found, things)
             for layers in [(0, count), *spans(count, self.window, self.step)]
         ]
         answers = run.answers([patch for _, patch in wanted], options)
@@ -124,7 +136,7 @@ class TraceStage(ProbeStage):
             said = _patch(name, *patch.layers, int(patch.positions.sum())) | base | {"restored": restored}
             entries.append(answered.row() | said)
         if self.each:
-            effects = self._each(run, options, group_names(found))
+            effects = self._each(run, options, group_names(found, things))
             entries.append(run.clean.row() | _patch("each", 0, count, 1) | base | effects)
         return entries
 
@@ -166,7 +178,9 @@ class TraceStage(ProbeStage):
             return Filtered("same_first_token", f"{written[0]!r} and {written[1]!r} begin with one token.")
         return options
 
-    def _chosen(self, row: Row, kinds: Tensor, found: Sinks) -> Iterator[tuple[str, Tensor]]:
+    def _chosen(
+        self, row: Row, kinds: Tensor, found: Sinks, things: dict[str, frozenset[int]]
+    ) -> Iterator[tuple[str, Tensor]]:
         """Token sets by name, empty ones left out."""
         media = members(kinds, (Kind.AUDIO, Kind.VIDEO))
         rng = random.Random(derive_seed(self.spec.seed, "trace", self.row_id(row)))
@@ -180,7 +194,7 @@ class TraceStage(ProbeStage):
             elif name == "rest":
                 positions = media & ~_at(found.chosen, media)
             else:
-                chosen = {"sinks": found.chosen, "uni": found.uni, "cross": found.cross}[name]
+                chosen = {"sinks": found.chosen, "uni": found.uni, "cross": found.cross, **things}[name]
                 positions = _at(sorted(chosen), media)
             if positions.any():
                 yield name, positions
@@ -285,9 +299,10 @@ def spans(layers: int, window: int, step: int) -> list[tuple[int, int]]:
     return [(s, s + window) for s in starts]
 
 
-def group_names(found: Sinks) -> dict[int, str]:
-    """``uni`` or ``cross`` of each sink."""
-    return {p: "uni" for p in found.uni} | {p: "cross" for p in found.cross}
+def group_names(found: Sinks, things: dict[str, frozenset[int]]) -> dict[int, str]:
+    """``uni`` or ``cross`` of each sink, ``object`` of other tokens at which something known is."""
+    objects = {p: "object" for p in things["objects"]}
+    return objects | {p: "uni" for p in found.uni} | {p: "cross" for p in found.cross}
 
 
 def _at(positions: Sequence[int], like: Tensor) -> Tensor:

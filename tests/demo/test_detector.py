@@ -1,0 +1,70 @@
+"""Boxes are where shapes are, and the embedded detector finds those of clips that it was not trained on."""
+
+import random
+
+import numpy as np
+import pytest
+
+from avcurate.demo.render import SIZE, SLIVER, boxes, render_picture
+from avcurate.demo.world import COLORS, FORMS, Picture, draw_picture
+
+
+def still_colors(shape, count, motion="left"):
+    return Picture("group", shape, motion, count, (COLORS[0],) * 4)
+
+
+@pytest.mark.parametrize("shape", FORMS)
+def test_boxes_hold_every_coloured_pixel_and_little_else(shape):
+    for count in (1, 3):
+        seed = 100 + count
+        frames = render_picture(still_colors(shape, count), seed).astype(int)
+        for frame, found in list(zip(frames, boxes(still_colors(shape, count), seed), strict=True))[::9]:
+            red = frame[..., 0] - frame[..., 1:].max(-1) > 60
+            held = np.zeros_like(red)
+            for x0, y0, x1, y1 in found:
+                part = red[int(y0) : int(np.ceil(y1)), int(x0) : int(np.ceil(x1))]
+                # an outline is a pixel wide
+                held[max(0, int(y0) - 1) : int(np.ceil(y1)) + 1, max(0, int(x0) - 1) : int(np.ceil(x1)) + 1] = True
+                if min(x0, y0) > 0 and max(x1, y1) < SIZE:
+                    # whole, and so touched on all sides
+                    rows, columns = np.nonzero(part)
+                    assert rows.min() <= 2 and part.shape[0] - rows.max() <= 3
+                    assert columns.min() <= 2 and part.shape[1] - columns.max() <= 3
+            # what is outside any box is a sliver at an edge
+            outside = np.argwhere(red & ~held)
+            edge = np.minimum(outside, SIZE - 1 - outside).min(1) if len(outside) else np.array([0])
+            assert (edge <= SLIVER + 1).all()
+
+
+def iou(a, b):
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(0.0, width) * max(0.0, height)
+    area = sum((x[2] - x[0]) * (x[3] - x[1]) for x in (a, b))
+    return shared / (area - shared)
+
+
+@pytest.mark.slow
+def test_shapes_are_found_where_they_are():
+    from avcurate.engines.open import open_detector
+
+    detector = open_detector("embedded-detector")
+    detector.setup()
+    rng = random.Random(90_001)
+    wanted = found = claimed = right = 0
+    sets = []
+    for number in range(40):
+        picture = draw_picture(rng, rng.choice(["group", "sequence"]), FORMS)
+        frames, places = render_picture(picture, 5_000_000 + number), boxes(picture, 5_000_000 + number)
+        times = range(0, len(frames), 8)
+        names = set()
+        detected = detector.detect([frames[t] for t in times], 0.7)
+        for detections, true in zip(detected, (places[t] for t in times), strict=True):
+            names |= {d.label for d in detections if d.score >= 0.9}
+            hits = [[d.label == picture.shape and iou(d.box, box) > 0.5 for box in true] for d in detections]
+            claimed, wanted = claimed + len(detections), wanted + len(true)
+            right += sum(any(h) for h in hits)
+            found += sum(any(h[i] for h in hits) for i in range(len(true)))
+        sets.append(names == {picture.shape})
+    print(f"\nprecision {right / claimed:.3f}, recall {found / wanted:.3f}, object sets right {np.mean(sets):.3f}")
+    assert right / claimed > 0.9 and found / wanted > 0.8 and np.mean(sets) > 0.9
