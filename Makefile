@@ -93,10 +93,10 @@ curate-train: setup setup-train
 
 # each paper's chain at demo size on the embedded model; docs/papers.md says what the same costs on a real one
 PAPERS ?= runs
-.PHONY: paper-sffl paper-mapo paper-seehear
+.PHONY: paper-sffl paper-mapo paper-seehear paper-hubs
 paper-sffl paper-mapo: setup setup-train
 	$(BIN)/avcurate run $@ -o $(PAPERS)/$@ --jobs 2 --set python.train=$(TRAIN)/python
-paper-seehear: setup
+paper-seehear paper-hubs: setup
 	$(BIN)/avcurate run $@ -o $(PAPERS)/$@
 
 test: setup-test setup-train

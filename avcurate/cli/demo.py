@@ -230,7 +230,7 @@ def train_detector(
     from avcurate.demo.detector_model import DetectorSpec
     from avcurate.demo.detector_model import train_detector as train
 
-    with bar("detector", DetectorSpec().steps, "steps") as progress:
+    with bar("detector", DetectorSpec().backbone_steps + DetectorSpec().steps, "steps") as progress:
         train(out, seed=seed, report=lambda n, total, values: progress(n, total, f"loss {values['loss']:.3f}"))
     typer.echo(f"Checkpoint: {out}.  Next: avcurate objects --media clips -m {out} -o runs/objects")
 

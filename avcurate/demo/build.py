@@ -153,7 +153,7 @@ def build_world(
     hard: bool = False,
 ) -> list[Item]:
     """Write the world: ``questions.json``, ``benchmark.json`` (with PEMs), ``captions.jsonl``,
-    ``evidence.jsonl``, ``truth.jsonl``, ``clips/`` and ``world.json``.
+    ``evidence.jsonl``, ``clips.csv`` (what sounds), ``truth.jsonl``, ``clips/`` and ``world.json``.
 
     Existing clips are kept, so an interrupted build resumes.
 
@@ -179,8 +179,13 @@ def build_world(
     write_text(out / "benchmark.json", json.dumps([_with_pem(i) for i in items], indent=1) + "\n")
     write_text(out / "captions.jsonl", "".join(json.dumps(c) + "\n" for c in _captions(items)))
     write_text(out / "evidence.jsonl", "".join(json.dumps(e) + "\n" for e in _evidence(items)))
+    write_text(out / "clips.csv", "clip,label\n" + "".join(f"{c.name}.mp4,{t}\n" for c in clips for t in _heard(c)))
     write_text(out / "truth.jsonl", "".join(json.dumps(i.truth()) + "\n" for i in items))
     return items
+
+
+def _heard(clip: Clip) -> list[str]:
+    return list(dict.fromkeys(clip.sound.timbres))
 
 
 def _with_pem(item: Item) -> dict[str, Any]:

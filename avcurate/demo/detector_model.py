@@ -27,13 +27,15 @@ LABELS = {i: form for i, form in enumerate(FORMS)}
 
 @dataclass(frozen=True)
 class DetectorSpec:
-    """Training: how many pictures are drawn, how many frames of each are kept, steps, batch and learning rate."""
+    """Training: pictures drawn, frames kept of each, steps of either phase, batch and learning rates."""
 
     pictures: int = 2400
     frames: int = 4
-    steps: int = 5000
+    backbone_steps: int = 1000
+    backbone_rate: float = 3e-3
+    steps: int = 4000
     batch: int = 24
-    rate: float = 6e-4
+    rate: float = 5e-4
 
 
 @dataclass(frozen=True)
@@ -105,22 +107,71 @@ def train_detector(
     rng = random.Random(seed)
     frames = draw_frames(spec.pictures, spec.frames, seed + 1)
     model, processor = make_detector()
-    optimiser = torch.optim.AdamW(model.parameters(), lr=spec.rate, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, spec.rate, total_steps=spec.steps, pct_start=0.05)
     model.train()
-    for step in range(1, spec.steps + 1):
+    total = spec.backbone_steps + spec.steps
+
+    def drawn() -> tuple[torch.Tensor, list[Seen]]:
         batch = [_mirrored(rng.choice(frames), rng) for _ in range(spec.batch)]
         pixels = torch.tensor(np.stack([b.frame for b in batch])).permute(0, 3, 1, 2).float() / 255
-        loss = model(pixel_values=(pixels - 0.5) / 0.25, labels=[_target(b) for b in batch]).loss
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
-        report(step, spec.steps, {"loss": loss.item()})
+        return (pixels - 0.5) / 0.25, batch
+
+    backbone = hf.ResNetBackbone(model.config.backbone_config)
+    head = torch.nn.Conv2d(backbone.channels[-1], len(FORMS) + 1, 1)
+
+    def cells_told_apart() -> torch.Tensor:
+        pixels, batch = drawn()
+        scores = head(backbone(pixels).feature_maps[-1])
+        targets = torch.stack([_cells(b, scores.shape[-1]) for b in batch])
+        return torch.nn.functional.cross_entropy(scores, targets)
+
+    def boxes_found() -> torch.Tensor:
+        pixels, batch = drawn()
+        loss: torch.Tensor = model(pixel_values=pixels, labels=[_target(b) for b in batch]).loss
+        return loss
+
+    def later(step: int, values: dict[str, float]) -> None:
+        report(spec.backbone_steps + step, total, values)
+
+    weights = [*backbone.parameters(), *head.parameters()]
+    _optimise(cells_told_apart, weights, spec.backbone_rate, spec.backbone_steps, lambda n, v: report(n, total, v))
+    # DETR freezes batch statistics, and expects a backbone that has been trained: from random ones it learns nothing
+    learnt = {k: v for k, v in backbone.state_dict().items() if not k.endswith("num_batches_tracked")}
+    model.model.backbone.model.load_state_dict(learnt)
+    model.requires_grad_(True)
+    _optimise(boxes_found, list(model.parameters()), spec.rate, spec.steps, later)
     model.config.auxiliary_loss = False
     model.eval().save_pretrained(out, safe_serialization=True)
     processor.save_pretrained(out)
+
+
+def _optimise(
+    loss_of: Callable[[], torch.Tensor],
+    weights: list[Any],
+    rate: float,
+    steps: int,
+    report: Callable[[int, dict[str, float]], None],
+) -> None:
+    """AdamW with a learning rate that rises and falls once."""
+    optimiser = torch.optim.AdamW(weights, lr=rate, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.05)
+    for step in range(1, steps + 1):
+        loss = loss_of()
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimiser.step()
+        schedule.step()
+        report(step, {"loss": loss.item()})
+
+
+def _cells(seen: Seen, side: int) -> torch.Tensor:
+    """The class of each cell of a grid whose middle lies in a box, one past the last class elsewhere: (side, side)."""
+    cells = torch.full((side, side), len(FORMS))
+    middle = (torch.arange(side) + 0.5) * SIZE / side
+    for x0, y0, x1, y1 in seen.boxes:
+        inside = ((middle > y0) & (middle < y1))[:, None] & ((middle > x0) & (middle < x1))[None]
+        cells[inside] = seen.label
+    return cells
 
 
 def _mirrored(seen: Seen, rng: random.Random) -> Seen:

@@ -25,7 +25,11 @@ from avcurate.store.digest import file_digest
 
 EMBEDDED = "embedded"
 EMBEDDED_FOLDER = Path(__file__).parent.parent / "demo" / "checkpoint"
-SHIPPED = {EMBEDDED: EMBEDDED_FOLDER, "embedded-judge": EMBEDDED_FOLDER.with_name("judge")}
+SHIPPED = {
+    EMBEDDED: EMBEDDED_FOLDER,
+    "embedded-hard": EMBEDDED_FOLDER.with_name("checkpoint-hard"),
+    "embedded-judge": EMBEDDED_FOLDER.with_name("judge"),
+}
 _OUT_OF_REACH: set[tuple[str, str | None]] = set()
 _MEDIA = ("audio", "vision", "image", "video", "thinker", "sound")
 

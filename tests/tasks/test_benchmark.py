@@ -24,6 +24,7 @@ from avcurate.tasks.benchmark.recipe import HallucinationBenchmarkRecipe
 from avcurate.tasks.benchmark.score import score
 from avcurate.tasks.benchmark.summary import unbalanced
 from tests import running
+from tests.running import recipe_for
 
 SEED = 977
 """Of the world on which answers are checked; used nowhere else."""
@@ -289,7 +290,7 @@ def test_a_manifest_that_others_wrote_cannot_reach_out(tmp_path):
 
 @pytest.mark.slow
 def test_every_row_comes_out_and_the_folder_is_what_others_take(built):
-    _, run = built
+    world, run = built
     record = RunDir(run).record()
     for stage in record["stages"].values():
         assert stage["in"] == stage["kept"] + sum(stage["filtered"].values()) + sum(stage["dead"].values())
@@ -303,6 +304,16 @@ def test_every_row_comes_out_and_the_folder_is_what_others_take(built):
     assert {x["task"] for x in old} == {
         "Audio-driven Video Hallucination", "Video-driven Audio Hallucination", "AV Matching", "AV Captioning",
     }  # fmt: skip
+    # what is heard and seen in each file, that of the donor where its sound or picture was put in
+    said = {c["clip"]: c for c in map(json.loads, (world / "evidence.jsonl").open())}
+    shown = {c["clip"]: c for c in map(json.loads, (folder / "captions.jsonl").open())}
+    swapped = [q for q in questions if q["edit"] in ("plain", "swap_sound", "swap_picture")]
+    assert {q["media"] for q in swapped} <= shown.keys() <= {q["media"] for q in questions}
+    for q in swapped:
+        heard, seen = (q["donor"] if q["edit"] == e else q["video"] for e in ("swap_sound", "swap_picture"))
+        assert shown[q["media"]]["audio_caption"] == [said[heard]["audio_caption"]]
+        assert shown[q["media"]]["video_caption"] == [said[seen]["video_caption"]]
+    assert recipe_for("judge", {"captions": "c.jsonl", "truth": folder}).input.truth == folder / "captions.jsonl"
     card = (folder / "README.md").read_text()
     assert card.startswith("---\nlicense: unknown") and f"{len(questions):,} questions" in card
     page = (run / "report.html").read_text() if (run / "report.html").exists() else ""

@@ -13,7 +13,7 @@ from typing import Any
 
 from avcurate.runner.rundir import RunDir
 from avcurate.runner.stage import Row
-from avcurate.sources.benchmark_folder import CLIP_LIST, MANIFEST, QUESTIONS
+from avcurate.sources.benchmark_folder import CAPTIONS, CLIP_LIST, MANIFEST, QUESTIONS
 from avcurate.store.atomic import write_json, write_text
 from avcurate.tasks.benchmark.card import card_of
 from avcurate.tasks.benchmark.lmms import write_lmms
@@ -21,8 +21,10 @@ from avcurate.tasks.benchmark.phrases import AVHBENCH, DESCRIBE
 from avcurate.tasks.benchmark.recipe import HallucinationBenchmarkRecipe
 from avcurate.tasks.benchmark.stages import FOLDER, MADE_VERSION
 
-AVH, CAPTIONS = "avhbench.json", "captions.jsonl"
+AVH = "avhbench.json"
 FORMAT = 1
+UNCHANGED, SWAPS = ("plain", "sound", "picture"), ("swap_sound", "swap_picture")
+"""Edits that leave what is heard and seen, and those that replace one of both."""
 KEPT = (
     *("task", "object", "negative", "edit", "pair", "side", "changes", "donor"),
     *("by_sound", "by_picture", "evidence"),
@@ -36,7 +38,7 @@ def publish(run: RunDir, recipe: HallucinationBenchmarkRecipe) -> None:
     rows = list(_rows(run, "make"))
     lines = [json.dumps(question_of(row), ensure_ascii=False) for row in rows]
     write_text(folder / QUESTIONS, "".join(f"{line}\n" for line in lines))
-    captions = list(_captions(run)) if "describe" in recipe.tasks else []
+    captions = list(_captions(run, rows)) if "describe" in recipe.tasks else []
     write_text(folder / CAPTIONS, "".join(json.dumps(c, ensure_ascii=False) + "\n" for c in captions))
     write_json(folder / AVH, list(_avhbench(rows, captions)))
     write_text(folder / CLIP_LIST, _clip_list(rows))
@@ -97,16 +99,27 @@ def files_of(rows: list[Row]) -> dict[str, dict[str, Any]]:
     return files
 
 
-def _captions(run: RunDir) -> Iterator[dict[str, Any]]:
-    """Clips with what is heard and seen in them, as ``avcurate judge`` takes references."""
-    for row in _rows(run, "looked"):
-        if row["audio_captions"] or row["video_captions"]:
-            yield {
-                "clip": row["media"] or row["clip"],
-                "prompt": DESCRIBE,
-                "audio_caption": row["audio_captions"],
-                "video_caption": row["video_captions"],
-            }
+def _captions(run: RunDir, rows: list[Row]) -> Iterator[dict[str, Any]]:
+    """Files with what is heard and seen in them, as ``avcurate judge`` takes references.
+
+    Of a file with another clip's sound or picture it is that clip's; other edits are left out, since no caption tells
+    what they changed. Where nothing was made, the clips themselves.
+    """
+    said = {r["clip"]: r for r in _rows(run, "looked")}
+    shown = {
+        (r["file"], r["donor"] if r["edit"] == "swap_sound" else r["clip"], _seen_of(r))
+        for r in rows
+        if r["file"] and r["edit"] in (*UNCHANGED, *SWAPS)
+    }
+    whole = sorted(shown) or [(r["media"] or name, name, name) for name, r in said.items()]
+    for file, heard, seen in whole:
+        captions = {"audio_caption": said[heard]["audio_captions"], "video_caption": said[seen]["video_captions"]}
+        if any(captions.values()):
+            yield {"clip": file, "prompt": DESCRIBE, **captions}
+
+
+def _seen_of(row: Row) -> str:
+    return str(row["donor"] if row["edit"] == "swap_picture" else row["clip"])
 
 
 def _avhbench(rows: list[Row], captions: list[dict[str, Any]]) -> Iterator[dict[str, str]]:

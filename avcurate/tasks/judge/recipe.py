@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from avcurate.recipe import Argument, Flag, ModelSpec, Required, SamplingSpec, Strict, TaskRecipe
+from avcurate.sources.benchmark_folder import CAPTIONS, opened
 from avcurate.tasks.salvage import SALVAGE, Salvage
 
 FIELDS = ("clip", "caption", "audio_caption", "video_caption", "human_audio", "human_video")
@@ -20,7 +21,7 @@ class JudgeInput(Strict):
         None, description="Table with clip and caption, and audio_caption and video_caption (or --truth)."
     )
     truth: Annotated[Path | None, Flag("--truth")] = Field(
-        None, description="Another table with clip, audio_caption and video_caption."
+        None, description="Another table with clip, audio_caption and video_caption, or a benchmark folder."
     )
     columns: Annotated[
         dict[str, str], Flag("--map", help="FIELD=COLUMN; also human_audio and human_video; repeatable.")
@@ -29,6 +30,11 @@ class JudgeInput(Strict):
     against: Annotated[Path | None, Flag("--against")] = Field(
         None, description="Another judge run on the same clips to compare with: the drop per modality."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _benchmark(cls, data: Any) -> Any:
+        return opened(data, "truth", CAPTIONS, brings_media=False)
 
 
 class JudgeModel(ModelSpec):
