@@ -9,6 +9,7 @@ QUESTIONS ?= 300
 SEED ?= 1
 # three workers for two cores, since tests wait for servers and children; tests of one file share models
 PARALLEL := -n 3 --dist loadscope --no-loadscope-reorder
+TRAIN_PARALLEL := -n 2 --dist loadscope --no-loadscope-reorder
 # the versions that CI runs
 PINS := docs/constraints
 
@@ -46,7 +47,7 @@ $(TRAIN_VENV)/.setup: pyproject.toml
 	$(TRAIN)/python -m pip install -q --upgrade pip
 	$(TRAIN)/python -m pip install -q "torch==2.13.0"
 	$(TRAIN)/python -m pip install -q --no-deps "torchvision==0.28.0"
-	$(TRAIN)/python -m pip install -q -c $(PINS)/train.txt -e ".[train]" pytest soundfile soxr tensorboard
+	$(TRAIN)/python -m pip install -q -c $(PINS)/train.txt -e ".[train]" pytest pytest-xdist soundfile soxr tensorboard
 	echo "import avcurate.engines.torchvision_cpu" > $$($(TRAIN)/python -c "import site; print(site.getsitepackages()[0])")/zz_avcurate_torchvision.pth
 	touch $@
 
@@ -104,10 +105,10 @@ test: setup-test setup-train
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
-	$(TRAIN)/python -m pytest tests/train
+	OMP_NUM_THREADS=1 $(TRAIN)/python -m pytest $(TRAIN_PARALLEL) tests/train
 
 train-test: setup-train
-	$(TRAIN)/python -m pytest tests/train
+	OMP_NUM_THREADS=1 $(TRAIN)/python -m pytest $(TRAIN_PARALLEL) tests/train
 
 # lmms-eval stands apart: it pins what the others need newer. Only what loading and scoring a task takes is installed
 LMMS_VENV := .venv-lmms

@@ -35,6 +35,10 @@ LONGEST = (
     "cli/test_label_pem_command.py",
     "attack/test_interrupts.py",
     "runner/test_kill.py",
+    "train/test_kills.py",
+    "train/test_served.py",
+    "train/test_damages.py",
+    "train/test_trainer.py",
 )
 
 

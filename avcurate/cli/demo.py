@@ -185,7 +185,7 @@ def train_model(
     ] = None,
     workers: Workers = 2,
 ) -> None:
-    """Train the embedded model from scratch, on CPU, in well under an hour. Resumes where it stopped.
+    """Train the model of the hard world (`embedded-hard`) from scratch, on CPU, in an hour or two. Resumes.
 
     Writes the checkpoint, a log of every step (log.jsonl) and a loss curve (loss.svg).
 

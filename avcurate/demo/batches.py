@@ -12,7 +12,7 @@ from typing import Any
 
 from avcurate.demo.bank import Bank
 from avcurate.demo.hard_questions import HARD_BY_NAME
-from avcurate.demo.questions import TYPE_BY_NAME, Draft, describe_picture, describe_sound, draft, reasoning
+from avcurate.demo.questions import COMPARED, TYPE_BY_NAME, Draft, describe_picture, describe_sound, draft, reasoning
 from avcurate.demo.world import THINGS, TOGETHER, Picture, Sound
 from avcurate.prompts import CAPTION, COT, HEAR, SEE, SEPARATE_THEN_FUSE
 from avcurate.schema import PEM
@@ -47,6 +47,8 @@ HARD_WEIGHTS = {
 }
 FUSE_SHARE = 0.15
 CAPTION_SHARE = 0.08
+COMPARING_SHARE = 0.75
+YES_NO_WEIGHT = 8.0
 DECIDING_WEIGHT = 4.0
 LOOKUP_PAIRS = 4
 # asked of sequences too, now and then
@@ -90,6 +92,7 @@ class Lessons:
         self.tokenizer, self.bank = tokenizer, bank
         self.types = HARD_BY_NAME if bank.hard else TYPE_BY_NAME
         self.weights = HARD_WEIGHTS if bank.hard else WEIGHTS
+        self._yes_no = {t for word in (" Yes", " No") for t in tokenizer.encode(word)}
         self.pictures = _by_kind(bank.pictures)
         self.sounds = _by_kind(bank.sounds)
         self.voices: dict[str, list[int]] = {}
@@ -97,11 +100,14 @@ class Lessons:
             if sound.kind == "group":
                 self.voices.setdefault(sound.timbres[0], []).append(i)
 
-    def make(self, setting: Settings, rng: random.Random) -> Sequence:
-        """One sequence under a setting, with its target."""
+    def make(self, setting: Settings, rng: random.Random, comparing: bool = False) -> Sequence:
+        """One sequence under a setting, with its target; ``comparing``: most are yes/no questions, on which Yes or No
+        counts most."""
         if rng.random() < CAPTION_SHARE:
             return self._caption(setting, rng)
         name = rng.choices(tuple(self.weights), tuple(self.weights.values()))[0]
+        if comparing and self.bank.hard and rng.random() < COMPARING_SHARE:
+            name = rng.choice(COMPARED)
         kind = self.types[name]
         family = "sequence" if name in ("color_when", "sound_when", "order", "order_both") else "group"
         if name in MIXED and rng.random() < 0.3:
@@ -115,7 +121,10 @@ class Lessons:
         prompt = (SEPARATE_THEN_FUSE if fuse else COT).render(q.text, q.choices)
         perceived, decided, known = write_target(q, *self._shown(i, k, setting), rng, fuse)
         head, body, tail = self._tokens(prompt, perceived, f"{decided}<|im_end|>")
-        weights = [0.0] * len(head) + [1.0] * len(body) + [DECIDING_WEIGHT if known else 1.0] * len(tail)
+        deciding = [DECIDING_WEIGHT if known else 1.0] * len(tail)
+        if comparing and known and name in COMPARED:
+            deciding = [w * (YES_NO_WEIGHT if t in self._yes_no else 1) for w, t in zip(deciding, tail, strict=True)]
+        weights = [0.0] * len(head) + [1.0] * len(body) + deciding
         return Sequence(i, k, head + body + tail, weights)
 
     def _caption(self, setting: Settings, rng: random.Random) -> Sequence:

@@ -454,6 +454,20 @@ def test_a_deaf_and_a_blind_model_score_as_they_must(built, tmp_path):
         score(RunDir(tmp_path / "other"))
 
 
+@pytest.mark.slow
+def test_the_embedded_model_scores_as_what_it_was_shown_allows(built, tmp_path):
+    """Asked of what one modality decides, it is right more often where it is shown that one; shown both, of either."""
+    changes = {"annotations": built[1] / "benchmark", "conditions": "a,v,av", "n": 1, "run.limit": 200}
+    running.run("eval", tmp_path / "eval", changes | {"model.model": "embedded-hard", "sampling.temperature": 0})
+    blind, deaf, whole = (score(RunDir(tmp_path / "eval"))["conditions"][c]["groups"] for c in ("a", "v", "av"))
+    print("\n" + str({t: [round(m[t]["accuracy"], 2) for m in (blind, deaf, whole)] for t in ("visible", "audible")}))
+    assert blind["audible"]["accuracy"] > deaf["audible"]["accuracy"] + 0.1
+    assert deaf["visible"]["accuracy"] > blind["visible"]["accuracy"] + 0.1
+    assert whole["all"]["accuracy"] > max(blind["all"]["accuracy"], deaf["all"]["accuracy"])
+    # it hears well, and tells faint forms apart less than half the time
+    assert whole["audible"]["accuracy"] > 0.65 and whole["visible"]["accuracy"] > 0.5
+
+
 class Silent(Perceives):
     """Answers nothing that can be read."""
 
