@@ -68,3 +68,17 @@ def test_shapes_are_found_where_they_are():
     print(f"\nright class and place {named / claimed:.3f}, found {found / wanted:.3f}, sets right {np.mean(sets):.3f}")
     # classes are learnt, boxes are rough: a longer training would leave out the second box of a shape
     assert named / claimed > 0.75 and found / wanted > 0.65 and np.mean(sets) > 0.9
+
+
+@pytest.mark.slow
+def test_it_is_trained_from_scratch_in_both_phases_and_loads(tmp_path):
+    from avcurate.demo.detector_model import DetectorSpec, train_detector
+    from avcurate.engines.open import open_detector
+
+    spec, seen = DetectorSpec(pictures=4, frames=2, backbone_steps=2, steps=2, batch=2), []
+    train_detector(tmp_path / "d", spec, 3, lambda step, total, values: seen.append((step, total, values["loss"])))
+    assert [s[:2] for s in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)] and all(np.isfinite(s[2]) for s in seen)
+    detector = open_detector(str(tmp_path / "d"))
+    detector.setup()
+    (detections,) = detector.detect([np.zeros((SIZE, SIZE, 3), np.uint8)], 0.01)
+    assert {d.label for d in detections} <= set(FORMS)

@@ -13,7 +13,7 @@ from avcurate.errors import UserError  # noqa: E402
 
 SPEC = TrainSpec(
     seed=5, clips=20, hard_clips=20, encoder_steps=3, encoder_batch=4, hard_batch=2, lookup_steps=3, lookup_batch=4,
-    lm_steps=4, lm_batch=4,
+    lm_steps=4, lm_batch=4, compare_steps=4,
     warmup=2, checkpoint_every=2,
 )  # fmt: skip
 
