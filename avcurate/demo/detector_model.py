@@ -175,7 +175,7 @@ def _cells(seen: Seen, side: int) -> torch.Tensor:
 
 
 def _mirrored(seen: Seen, rng: random.Random) -> Seen:
-    """The frame, or with left and right exchanged; no class is told apart by its side."""
+    """The frame, or with left and right exchanged; no class depends on its side."""
     if rng.random() < 0.5:
         return seen
     flipped = [(SIZE - x1, y0, SIZE - x0, y1) for x0, y0, x1, y1 in seen.boxes]
