@@ -2,7 +2,7 @@
 
 Phase one trains the vision and audio towers with linear heads on what each clip holds; they are then
 frozen. Phase two teaches the language model to look up a pair in its own text, phase three to reason
-and answer, with the picture or the sound left out of half the sequences. All are seeded,
+and answer, with the picture or the sound left out of half the sequences, phase four to compare. All are seeded,
 checkpointed and resumable: every step draws its batch from a seed made of its number.
 """
 

@@ -86,9 +86,8 @@ def _spawn(command: Sequence[str], stdin: int, limits: Limits) -> subprocess.Pop
     Code of ours between fork and exec would make Python copy this process's page tables, which under a loaded model
     costs more than ffmpeg's own start; so the limits are set from here, before the child has opened anything.
     """
-    pipe = subprocess.PIPE
-    if not (mortal := _mortal(os.getpid())):
-        parent = os.getpid()
+    pipe, parent = subprocess.PIPE, os.getpid()
+    if not (mortal := _mortal(parent)):
 
         def prepare() -> None:
             die_with_parent()
