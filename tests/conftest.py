@@ -6,6 +6,7 @@ import json
 import os
 import random
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,18 @@ from avcurate.engines.embedder import Embedder
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def _rebuild_threads() -> None:
+    """A forked child's torch rebuilds its thread pool before two threads of the child can race for it.
+
+    The first to ask after a fork takes the old pool away; one that asks meanwhile finds none ("Invalid thread pool!").
+    """
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+
+
+os.register_at_fork(after_in_child=_rebuild_threads)
 
 REPO = Path(__file__).parent.parent
 LONG = bool(os.environ.get("AVCURATE_LONG"))

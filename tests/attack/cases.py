@@ -276,6 +276,8 @@ def probe(folder: Path) -> Case:
             return super().sample(batch, cuts)
 
     engine = Watched(Checkpoint("embedded"))
+    # before any fork, so that children share the loaded model
+    engine.setup()
 
     def fix():
         engine.broken = False
