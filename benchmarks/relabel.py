@@ -56,6 +56,9 @@ def build(folder: Path, rows: int) -> RunDir:
     run = RunDir(folder)
     record = run.begin("label-pem")
     record["recipe"] = LabelPemRecipe().model_dump(mode="json")
+    # stored with the sample's columns, as older runs are
+    counts = {"in": rows, "kept": rows, "filtered": {}, "dead": {}}
+    record["stages"] = {name: {"table": "score", "complete": True, **counts} for name in ("sample", "score")}
     run.save(record)
     parts = Parts(folder, "score")
     for part, first in enumerate(range(0, rows, PART)):

@@ -38,6 +38,7 @@ OTHERS = {
     "sweep": ("avcurate.cli.label:sweep", "Label over a grid of thresholds, from stored responses."),
     "status": ("avcurate.cli.run_cmds:status", "Show the progress of a run, and why rows died."),
     "retry": ("avcurate.cli.run_cmds:retry", "Retry dead rows, all or those with given reasons."),
+    "view": ("avcurate.cli.view:view", "Look at rows: search, filter, play, see how each label came to be."),
     "report": ("avcurate.cli.run_cmds:report", "Rewrite the page of a run."),
     "verify": ("avcurate.cli.run_cmds:verify", "Check every file of a run against its checksum."),
     "export": ("avcurate.cli.publish:export", "Write labelled rows as training shards."),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from avcurate.errors import UserError
 from avcurate.recipe import Required, Strict, TaskRecipe
 from avcurate.runner.rundir import RunDir
+from avcurate.viewer.view import View
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,11 +46,13 @@ class Task(ABC, Generic[R]):
         name: name of the command, and ``kind`` in its recipes.
         recipe: all of its options; the field ``input`` holds what it reads.
         default: the recipe used when none is named; empty: the model's own defaults.
+        view: how `avcurate view` shows its rows.
     """
 
     name: ClassVar[str]
     recipe: ClassVar[type[TaskRecipe]]
     default: ClassVar[str] = ""
+    view: ClassVar[View] = View()
 
     @abstractmethod
     def plan(self, recipe: R, context: Context) -> Job:

@@ -16,6 +16,7 @@ from avcurate.tasks.benchmark.gather import EvidenceSource, LookStage, MergeStag
 from avcurate.tasks.benchmark.publish import publish
 from avcurate.tasks.benchmark.recipe import HallucinationBenchmarkRecipe
 from avcurate.tasks.benchmark.stages import FOLDER, MakeStage, PlanStage
+from avcurate.viewer.view import View
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,6 +35,7 @@ class HallucinationBenchmark(Task[HallucinationBenchmarkRecipe]):
     name = "benchmark-hallucination"
     recipe = HallucinationBenchmarkRecipe
     default = "benchmark-hallucination"
+    view = View(label="task")
 
     def plan(self, recipe: HallucinationBenchmarkRecipe, context: Context) -> Job:
         """Evidence, merged; files, looked at; questions, planned; clips, made."""

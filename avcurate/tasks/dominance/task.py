@@ -14,6 +14,7 @@ from avcurate.tasks.base import Context, Task
 from avcurate.tasks.dominance.recipe import DominanceRecipe, load_pool
 from avcurate.tasks.dominance.stages import DominanceStage, PredictionSource, ReplayStage
 from avcurate.tasks.sampling import SampleStage
+from avcurate.viewer.view import View
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,6 +36,7 @@ class Dominance(Task[DominanceRecipe]):
     name = "dominance"
     recipe = DominanceRecipe
     default = "dominance"
+    view = View(label="dominance", reason="dominance_reason")
 
     def plan(self, recipe: DominanceRecipe, context: Context) -> Job:
         """Clips sampled in full, or published answers; then dominance."""

@@ -17,6 +17,7 @@ from avcurate.tasks.conditions import conditions_of, swapped_folder
 from avcurate.tasks.evaluate.recipe import EvaluateRecipe
 from avcurate.tasks.evaluate.stage import EvalStage
 from avcurate.tasks.partners import PartnerStage
+from avcurate.viewer.view import View
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,6 +36,7 @@ class Evaluate(Task[EvaluateRecipe]):
     name = "eval"
     recipe = EvaluateRecipe
     default = "eval"
+    view = View(label="result")
 
     def plan(self, recipe: EvaluateRecipe, context: Context) -> Job:
         """Questions under every condition."""

@@ -20,6 +20,7 @@ from avcurate.tasks.base import Context, Task
 from avcurate.tasks.label_pem.labels import LabelStage, Thresholds
 from avcurate.tasks.label_pem.recipe import LabelPemRecipe
 from avcurate.tasks.label_pem.score import ScoreStage
+from avcurate.tasks.label_pem.view import LABEL_VIEW
 from avcurate.tasks.partners import PartnerStage
 from avcurate.tasks.sampling import SampleStage
 
@@ -47,6 +48,7 @@ class LabelPem(Task[LabelPemRecipe]):
     name = "label-pem"
     recipe = LabelPemRecipe
     default = "label-pem"
+    view = LABEL_VIEW
 
     def plan(self, recipe: LabelPemRecipe, context: Context) -> Job:
         """Questions, sampled, scored and labelled."""

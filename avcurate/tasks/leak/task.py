@@ -18,6 +18,7 @@ from avcurate.tasks.base import Context, Task
 from avcurate.tasks.evaluate.stage import EvalStage
 from avcurate.tasks.leak.recipe import LeakInput, LeakRecipe
 from avcurate.tasks.leak.stages import CONDITIONS, LeakStage, TextStage
+from avcurate.viewer.view import View
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,6 +41,7 @@ class Leak(Task[LeakRecipe]):
     name = "leak"
     recipe = LeakRecipe
     default = "leak"
+    view = View(label="needs_it")
 
     def plan(self, recipe: LeakRecipe, context: Context) -> Job:
         """Questions, read; answered, unless text only; judged."""
