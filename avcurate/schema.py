@@ -116,6 +116,7 @@ SCORE: tuple[Column, ...] = (
     *_per_setting("k", pa.int32(), "right answers."),
     *_per_setting("cut", pa.int32(), "responses cut off at the maximum length."),
     *_per_setting("consistency", pa.float64(), "mean pairwise cosine of the reasoning texts, in [-1, 1]."),
+    *_per_setting("consistency_se", pa.float64(), "its standard error (jackknife); null with fewer than three texts."),
     Column("n", pa.int32(), "Responses per setting, from the recipe."),
     Column("embedder", pa.string(), "Model that embedded the reasoning."),
 )
@@ -145,13 +146,13 @@ BLIND_LABEL: tuple[Column, ...] = (
 
 LABEL: tuple[Column, ...] = (
     *_per_setting("solved", pa.bool_(), "correct often enough and consistent enough; null where undecided."),
-    *_per_setting("p_solvable", pa.float64(), "probability of reaching tau_acc on a new n, given k (Beta-binomial)."),
+    *_per_setting("p_solvable", pa.float64(), "probability of reaching tau_acc on a new n, given k and the run."),
     Column("pem", pa.string(), "Preferred Evidence Modality: Audio, Visual, Audio-Visual; null where discarded."),
     Column("discard_reason", pa.string(), "Why there is no PEM; null where there is one."),
     Column(
         "confidence",
         pa.float64(),
-        "Probability that an independent sample would give the same label; null without one.",
+        "Probability that a new sample would give the same label; null without one.",
     ),
     Column("tau_acc", pa.float64(), "Correctness threshold of this label."),
     Column("tau_cot", pa.float64(), "Consistency threshold of this label."),

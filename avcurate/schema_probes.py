@@ -105,7 +105,8 @@ PROBES: dict[str, tuple[Column, ...]] = {
         "sinks of any kind took; each sink among the media: position in the prompt and among its modality's tokens "
         "(place, 0 to 1), group (uni- or cross-modal), in how many layers it is one, largest value, modality score "
         "(mds, -1 sound to 1 picture), attention of the response, whether something known is there "
-        "(object); what the response pays media and each group; object tokens and what they are paid.",
+        "(object); what the response pays media and each group; object tokens and what they are paid; the grid of "
+        "the video tokens: pairs of frames, rows, columns.",
         ("dims", pa.list_(pa.int32())),
         ("tau", pa.float64()),
         ("length", pa.int32()),
@@ -134,6 +135,7 @@ PROBES: dict[str, tuple[Column, ...]] = {
         ("to_cross", pa.float64()),
         ("objects", pa.int32()),
         ("to_objects", pa.float64()),
+        ("grid", pa.list_(pa.int32())),
     ),
     "trace": _responses(
         "Per token set and window of layers: the answer with clean states there. Probabilities are pairs: of the clean "

@@ -36,6 +36,7 @@ OTHERS = {
     "run": ("avcurate.cli.run_cmds:run", "Run a recipe of any task, or repeat a recorded run."),
     "label": ("avcurate.cli.label:relabel", "Relabel a run with other thresholds, without a model."),
     "sweep": ("avcurate.cli.label:sweep", "Label over a grid of thresholds, from stored responses."),
+    "retest": ("avcurate.cli.label:retest", "Ask some labelled questions again: does confidence keep its word?"),
     "status": ("avcurate.cli.run_cmds:status", "Show the progress of a run, and why rows died."),
     "retry": ("avcurate.cli.run_cmds:retry", "Retry dead rows, all or those with given reasons."),
     "view": ("avcurate.cli.view:view", "Look at rows: search, filter, play, see how each label came to be."),

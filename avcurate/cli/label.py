@@ -110,22 +110,39 @@ def relabel(
         float | None, typer.Option("--tau-acc", help="Minimum correctness rate.", min=0.001, max=1)
     ] = None,
     tau_cot: Annotated[float | None, typer.Option("--tau-cot", help="Minimum consistency.", min=-1, max=1)] = None,
+    min_confidence: Annotated[
+        float | None, typer.Option("--min-confidence", help="Discard labels less sure than this.", min=0, max=1)
+    ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option("--precision", help="Keep as many labels as repeat this often, by confidence.", min=0.01, max=1),
+    ] = None,
     json_out: Json = False,
 ) -> None:
     """Relabel a run with other thresholds, from stored responses, and print what changed.
 
     No model is loaded. Rows whose stored responses cannot decide a looser threshold are counted as
-    undecided; `avcurate label-pem` with that threshold samples only those.
+    undecided; `avcurate label-pem` with that threshold samples only those. With --precision the least sure labels
+    are discarded until those left are expected to repeat so often, and how many are left is printed; `avcurate retest`
+    checks it.
 
-    Example: avcurate label runs/pem --tau-acc 0.875 --tau-cot 0.75
+    Examples:
+
+      avcurate label runs/pem --tau-acc 0.875 --tau-cot 0.75
+
+      avcurate label runs/pem --precision 0.95
     """
+    from avcurate.errors import UserError
     from avcurate.runner.rundir import RunDir
     from avcurate.tasks.label_pem.relabel import relabel_run
     from avcurate.tasks.label_pem.task import LabelPem
     from avcurate.tasks.label_pem.terminal import print_relabel
 
+    if min_confidence is not None and precision is not None:
+        raise UserError("--min-confidence and --precision exclude each other.", "Give one of them.")
+    chosen = {"min_confidence": min_confidence, "precision": precision}
     with bar("label", 0, "rows") as progress:
-        change = relabel_run(RunDir(run), tau_acc, tau_cot, lambda t, o, r: progress(t.done))
+        change = relabel_run(RunDir(run), tau_acc, tau_cot, lambda t, o, r: progress(t.done), **chosen)
     task = LabelPem()
     task.page(RunDir(run), task.summarise(RunDir(run)))
     print_json(change) if json_out else print_relabel(change)
@@ -161,3 +178,61 @@ def sweep(
     print_sweep(rows)
     if proposal is not None:
         typer.echo(f"tau_cot: {proposal.about}")
+
+
+def retest(
+    run: RunArg,
+    share: Annotated[
+        float, typer.Option("--share", help="Share of the labels asked again; at least 50.", min=0, max=1)
+    ] = 0.05,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Run seed of the second sample; by default the run's + 1.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Run directory of the second sample; by default RUN-retest.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option("--against", help="An existing second run of the same data: nothing is sampled.")
+    ] = None,
+    media: Annotated[Path | None, typer.Option("--media", help="Folder of the clips, if they have moved.")] = None,
+    json_out: Json = False,
+) -> None:
+    """Ask some labelled questions again with other seeds, and compare stated confidence with what repeats.
+
+    Prints the reliability curve, Brier score and what labels became; the run's report shows the curve. The second
+    sample is a run of its own: interrupted, the same command resumes it.
+
+    Examples:
+
+      avcurate retest runs/pem --share 0.05
+
+      avcurate retest runs/pem --against runs/pem-seed-1
+    """
+    from avcurate.cli.console import StageBars
+    from avcurate.errors import UserError
+    from avcurate.runner.rundir import RunDir
+    from avcurate.tasks.base import Context
+    from avcurate.tasks.label_pem.retest import chosen, compare, keep, print_retest
+    from avcurate.tasks.label_pem.task import LabelPem
+    from avcurate.tasks.run import recorded_recipe, run_task
+
+    first = RunDir(run)
+    record = first.require("label", made_by="label-pem")
+    again = RunDir(against or out or run.with_name(f"{run.resolve().name}-retest"))
+    if against is None:
+        changes: dict[str, Any] = {
+            "run.only": chosen(first, share, seed or 0),
+            "run.limit": 0,
+            "seed": record["recipe"]["seed"] + 1 if seed is None else seed,
+            "min_confidence": 0.0,
+            "input.media": str(media) if media else None,
+        }
+        if changes["seed"] == record["recipe"]["seed"]:
+            raise UserError(f"seed {seed} is the run's own: it would repeat by design.", "Give another --seed.")
+        with StageBars() as bars:
+            run_task(LabelPem, recorded_recipe(first, changes), Context(again.root), begin=bars.begin)
+    result = compare(first, again)
+    keep(first, result)
+    task = LabelPem()
+    task.page(first, task.summarise(first))
+    print_json(result) if json_out else print_retest(result)

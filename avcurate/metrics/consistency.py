@@ -1,4 +1,4 @@
-"""How alike several reasonings are: mean pairwise cosine, in closed form."""
+"""How alike several reasonings are: mean pairwise cosine, in closed form, and how sure that mean is."""
 
 from __future__ import annotations
 
@@ -41,3 +41,23 @@ def mean_pairwise_cosine(vectors: NDArray[np.float32], groups: NDArray[np.int64]
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = ((sums**2).sum(1) - sizes) / pairs
     return np.where(pairs > 0, np.clip(mean, -1.0, 1.0), np.nan)
+
+
+def jackknife_error(vectors: NDArray[np.float32]) -> float | None:
+    """Standard error of the mean pairwise cosine of one group, by leaving out one reasoning at a time.
+
+    Args:
+        vectors: float (n, D), any norm but zero.
+
+    Returns:
+        The error over new samples of n reasonings; ``None`` for fewer than three.
+    """
+    n = len(vectors)
+    if n < 3:
+        return None
+    unit = vectors.astype(np.float64) / np.linalg.norm(vectors, axis=1, keepdims=True)
+    total = unit.sum(0)
+    # |S - e|² of the sum without each, as in the closed form above
+    squares = total @ total - 2 * unit @ total + 1
+    without = (squares - (n - 1)) / ((n - 1) * (n - 2))
+    return float(np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum()))

@@ -11,6 +11,7 @@ AMBIGUOUS = "ambiguous_and_contradictory"
 UNSOLVED = "unsolved"
 AV_UNSOLVED = "av_unsolved"
 UNDECIDED = "undecided"
+UNSURE = "unsure"
 
 ABOUT = {
     TRIVIAL: "audio alone and video alone each solve it",
@@ -18,6 +19,7 @@ ABOUT = {
     AMBIGUOUS: "either modality alone solves it, both together do not",
     UNSOLVED: "no setting solves it",
     AV_UNSOLVED: "both together do not solve it; the single modalities were not fully sampled",
+    UNSURE: "its confidence is below the least that was asked for",
     UNDECIDED: "the stored responses cannot decide it at these thresholds; sample again",
 }
 

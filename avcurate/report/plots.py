@@ -6,7 +6,7 @@ Drawn by hand, since a page must stay one offline file and no plotting library i
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -105,7 +105,38 @@ def _is_number(text: str) -> bool:
 
 def drawn(figure: dict[str, Any]) -> dict[str, Any]:
     """A figure with the coordinates a template needs."""
-    return _curves(figure) if figure["kind"] == "curves" else _heat(figure)
+    return {"curves": _curves, "scatter": _scatter, "heat": _heat}[figure["kind"]](figure)
+
+
+def _scatter(figure: dict[str, Any]) -> dict[str, Any]:
+    """Points of some series on common axes; equal ones are drawn once, wider."""
+    points = [p for s in figure["series"] for p in s["points"]]
+    x_ticks, y_ticks = (ticks(min(0.0, *axis), max(axis)) for axis in zip(*points, strict=True))
+    colors = series_colors([s["name"] for s in figure["series"]])
+    drawn_series = []
+    for s, color in zip(figure["series"], colors, strict=True):
+        counts = Counter(
+            (
+                round(LEFT + (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0]) * (WIDTH - LEFT - RIGHT), 1),
+                round(HEIGHT - BOTTOM - (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0]) * (HEIGHT - TOP - BOTTOM), 1),
+            )
+            for x, y in s["points"]
+        )
+        dots = [(x, y, round(2.5 * n**0.5, 1)) for (x, y), n in counts.items()]
+        drawn_series.append({"name": s["name"], "color": color, "dots": dots})
+    return figure | {
+        "width": WIDTH,
+        "height": HEIGHT,
+        "frame": (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM),
+        "x_ticks": [
+            (round(LEFT + i * (WIDTH - LEFT - RIGHT) / (len(x_ticks) - 1), 1), f"{t:g}") for i, t in enumerate(x_ticks)
+        ],
+        "y_ticks": [
+            (round(HEIGHT - BOTTOM - i * (HEIGHT - TOP - BOTTOM) / (len(y_ticks) - 1), 1), f"{t:g}")
+            for i, t in enumerate(y_ticks)
+        ],
+        "drawn": drawn_series,
+    }
 
 
 def _curves(figure: dict[str, Any]) -> dict[str, Any]:

@@ -13,11 +13,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
 from avcurate.schema import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from avcurate.store.parts import Parts
 
 Row = dict[str, Any]
 
@@ -158,6 +161,9 @@ class TableStage(BaseStage):
     """A step that needs no model and adds columns to a whole part at once; every row is kept."""
 
     cheap = True
+
+    def prepare(self, upstream: Parts) -> None:
+        """Read what a part's columns depend on in other parts; called before :meth:`fingerprint` and the first part."""
 
     @abstractmethod
     def table(self, rows: pa.Table) -> pa.Table:

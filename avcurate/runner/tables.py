@@ -22,6 +22,7 @@ def run_table(
     Returns:
         Counts, and the totals of :meth:`TableStage.counts`.
     """
+    stage.prepare(upstream)
     tally, totals, fingerprint = Tally(), dict[str, float](), stage.fingerprint()
     commits = upstream.commits()
     for stale in {c.part for c in output.commits()} - {c.part for c in commits}:

@@ -34,6 +34,7 @@ from avcurate.sources.annotations import digest, read_annotations
 from avcurate.sources.benchmark_folder import CLIP_LIST, QUESTIONS, opened
 from avcurate.sources.format import Format
 from avcurate.sources.formats import by_name, detect
+from avcurate.sources.question import Question
 from avcurate.sources.records import Record
 from avcurate.tasks.salvage import SALVAGE, Salvage
 
@@ -56,8 +57,9 @@ class QuestionInput(Strict):
     media: MediaRoot = Field(None, description="Folder of the clips; a benchmark folder brings its own.")
     format: Annotated[str, Flag("--format")] = Field(
         "auto",
-        description="auto, table, avqa, music-avqa, valor32k-avqa, avhbench, daily-omni, mmau, mmar, mmsu, mmau-pro, "
-        "jointavbench, omnivideobench, cmm, or a plug-in's.",
+        description="auto, table, clips (a list of clips, for prompts that ask for a description), avqa, music-avqa, "
+        "valor32k-avqa, avhbench, daily-omni, mmau, mmar, mmsu, mmau-pro, jointavbench, omnivideobench, cmm, or a "
+        "plug-in's.",
     )
     columns: Annotated[dict[str, str], Flag("--map", help="FIELD=COLUMN for any table; repeatable.")] = Field(
         default_factory=dict, description="Column of each field, for tables."
@@ -191,10 +193,22 @@ class QuestionSource(Source):
         return Kept(question.row(record.row, self.media.find(question.media_name)))
 
 
+def _described(raw: dict[str, Any]) -> Question:
+    clip = str(raw["clip_id"])
+    return Question("clips", clip, str(raw["media"]), "", (), ", ".join(raw["labels"]), None)
+
+
+DESCRIBED = Format("clips", "a list of clips", frozenset({"clip_id", "labels"}), _described)
+"""Clips about which nothing is asked: the prompt alone says what to do."""
+
+
 def question_source(inputs: QuestionInput, media: MediaFolder | None = None) -> QuestionSource:
-    """The questions of a recipe's input."""
+    """The questions of a recipe's input; with format ``clips``, a list of clips to be described."""
     assert inputs.annotations is not None and inputs.media is not None
     folder = media or MediaFolder(inputs.media, inputs.media_pattern)
+    if inputs.format == DESCRIBED.name:
+        listed = ClipInput(clips=inputs.annotations, media=inputs.media, media_pattern=inputs.media_pattern)
+        return clip_source(listed, DESCRIBED, {}, folder)
     return QuestionSource(inputs.annotations, folder, inputs.format, inputs.columns, salvage=inputs.salvage)
 
 

@@ -13,10 +13,8 @@ from avcurate.media.swapped import Variant
 from avcurate.runner.job import Job
 from avcurate.runner.rundir import RunDir
 from avcurate.schema import Setting
-from avcurate.sources.format import Format
-from avcurate.sources.question import Question
 from avcurate.store.atomic import write_atomic, write_text
-from avcurate.tasks.asking import clip_source
+from avcurate.tasks.asking import DESCRIBED, clip_source
 from avcurate.tasks.base import Context, Task
 from avcurate.tasks.caption.recipe import CaptionRecipe
 from avcurate.tasks.conditions import swapped_folder
@@ -25,14 +23,6 @@ from avcurate.tasks.sampling import SampleStage
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-
-def _read(raw: dict[str, Any]) -> Question:
-    clip = str(raw["clip_id"])
-    return Question("clips", clip, str(raw["media"]), "", (), ", ".join(raw["labels"]), None)
-
-
-CAPTION_FORMAT = Format("clips", "a list of clips", frozenset({"clip_id", "labels"}), _read)
 
 
 class Caption(Task[CaptionRecipe]):
@@ -62,7 +52,7 @@ class Caption(Task[CaptionRecipe]):
         model = under_guidance(under_knockout(recipe.model, recipe.knockout), recipe.decode, recipe.guidance)
         engine = context.engine or open_engine(model, recipe.layout == "interleaved")
         stage = SampleStage(engine, recipe.spec(), folder.root, recipe.run.workers, answers=False)
-        source = clip_source(inputs, CAPTION_FORMAT, {"task": "caption"}, folder)
+        source = clip_source(inputs, DESCRIBED, {"task": "caption"}, folder)
         return Job(source, (stage,), lambda run: write_captions(run, inputs.swapped, recipe.variant))
 
     def summarise(self, run: RunDir) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from urllib.parse import quote
 
 from avcurate.metrics.pem import ABOUT
 from avcurate.report.page import write_page
+from avcurate.report.plots import drawn
 from avcurate.report.terminal import SETTING_NAMES
 from avcurate.runner.rundir import RunDir
 from avcurate.schema import PEM, Setting
+from avcurate.tasks.label_pem.retest import figure, kept
 
 EXAMPLES_PER_LABEL = 4
 MAX_POINTS = 1500
@@ -20,6 +22,7 @@ CHART = {"width": 300, "height": 220, "margin": 34}
 
 def write_report(run: RunDir, summary: dict[str, Any]) -> Path:
     """Write ``report.html`` into the run directory; text is escaped, clips are linked in place."""
+    retest = kept(run)
     return write_page(
         run.root / "report.html",
         __package__,
@@ -31,6 +34,8 @@ def write_report(run: RunDir, summary: dict[str, Any]) -> Path:
         charts=[_scatter(run, s, summary["thresholds"]) for s in Setting],
         examples=_examples(run, summary),
         dead=_dead(run),
+        retest=retest,
+        curve=None if retest is None else drawn(figure(retest)),
     )
 
 

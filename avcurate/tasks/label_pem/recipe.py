@@ -33,6 +33,9 @@ class LabelPemRecipe(AnswerRecipe):
     tau_acc: Annotated[float, Flag("--tau-acc")] = Field(
         0.75, gt=0, le=1, description="Minimum correctness rate of a solved setting."
     )
+    min_confidence: Annotated[float, Flag("--min-confidence")] = Field(
+        0.0, ge=0, le=1, description="Least confidence of a label; below it a question is discarded as unsure."
+    )
     blind: Annotated[
         Literal["text", "shuffled"] | None,
         Flag("--blind", help="Ask each question also without its clip (text), or with another's (shuffled)."),

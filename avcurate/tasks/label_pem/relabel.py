@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from avcurate.errors import UserError
+from avcurate.metrics.calibration import Cut, cut_for
 from avcurate.metrics.pem import UNDECIDED
 from avcurate.metrics.threshold import Proposal, propose_threshold
 from avcurate.runner.rundir import RunDir
@@ -19,7 +20,7 @@ from avcurate.runner.tables import run_table
 from avcurate.runner.tally import Watch, no_progress
 from avcurate.schema import PEM, Setting
 from avcurate.store.lock import writer_lock
-from avcurate.tasks.label_pem.labels import LabelStage, Thresholds, label_table
+from avcurate.tasks.label_pem.labels import COLUMNS, LabelStage, Thresholds, label_table
 
 SWEEP_ACC = (0.625, 0.75, 0.875, 1.0)
 SWEEP_COT = (-1.0, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
@@ -27,12 +28,29 @@ SCORE_COLUMNS = ["row", "n", *[f"{s}_{c}" for s in Setting for c in ("k", "asked
 
 
 def relabel_run(
-    run: RunDir, tau_acc: float | None, tau_cot: float | None, watch: Watch = no_progress
+    run: RunDir,
+    tau_acc: float | None,
+    tau_cot: float | None,
+    watch: Watch = no_progress,
+    *,
+    min_confidence: float | None = None,
+    precision: float | None = None,
 ) -> dict[str, Any]:
     """Relabel a run; thresholds that are not given stay as they are.
 
+    Args:
+        run: whose scored rows are labelled.
+        tau_acc: correctness threshold; tau_cot: consistency threshold.
+        watch: called as parts are done.
+        min_confidence: least confidence of a label; precision: instead of it, what share of the labels a new sample
+            should repeat: the least confidence that is expected to give it is used.
+
     Returns:
-        ``before`` and ``after`` thresholds, ``rows``, ``changed``, ``undecided`` and the ``changes`` by kind.
+        ``before`` and ``after`` thresholds, ``rows``, ``changed``, ``undecided`` and the ``changes`` by kind; with a
+        precision also ``cut``: the confidence, the expected precision, and how many labels are kept of how many.
+
+    Raises:
+        UserError: nothing has been scored yet, or no confidence gives the precision.
     """
     with writer_lock(run.root):
         record = run.record()
@@ -42,8 +60,13 @@ def relabel_run(
             run.require("sample", "score", made_by="label-pem")
         before = _thresholds(record)
         after = Thresholds(
-            before.tau_acc if tau_acc is None else tau_acc, before.tau_cot if tau_cot is None else tau_cot
+            before.tau_acc if tau_acc is None else tau_acc,
+            before.tau_cot if tau_cot is None else tau_cot,
+            before.min_confidence if min_confidence is None else min_confidence,
         )
+        cut = None if precision is None else _cut(run, after, precision)
+        if cut is not None:
+            after = replace(after, min_confidence=cut.confidence)
         changes: Counter[tuple[str, str]] = Counter()
         old = {
             c.part: _labels(run.parts("label").read(c.part, columns=["pem", "discard_reason"]))
@@ -61,6 +84,7 @@ def relabel_run(
         # later runs, e.g. `retry`, must not restore the old thresholds
         recipe = record["recipe"]
         recipe["tau_acc"], recipe["embedder"]["tau_cot"] = after.tau_acc, after.tau_cot
+        recipe["min_confidence"] = after.min_confidence
         # completes an interrupted relabel, too: all earlier stages are complete
         record["complete"] = True
         run.save(record)
@@ -74,8 +98,34 @@ def relabel_run(
         "rows": sum(changes.values()),
         "changed": sum(moved.values()),
         "undecided": sum(n for (_, to), n in changes.items() if to == f"none: {UNDECIDED}"),
+        **({} if cut is None else {"cut": asdict(cut)}),
         "changes": [{"before": a, "after": b, "rows": n} for (a, b), n in sorted(moved.items(), key=lambda kv: -kv[1])],
     }
+
+
+def _cut(run: RunDir, thresholds: Thresholds, precision: float) -> Cut:
+    table = _scored(run, COLUMNS)
+    every = label_table(table, replace(thresholds, min_confidence=0.0))
+    cut = cut_for(precision, every.column("confidence").to_numpy(zero_copy_only=False).astype(float))
+    if not cut.kept:
+        raise UserError(
+            f"no label of {run.root} is sure enough for a precision of {precision:g}.",
+            "Ask for less, or sample more responses (--n).",
+        )
+    return cut
+
+
+def _scored(run: RunDir, columns: list[str]) -> pa.Table:
+    """Those of some columns of all scored rows that the run has.
+
+    Raises:
+        UserError: nothing has been scored yet.
+    """
+    present = run.parts("score").columns()
+    tables = list(run.parts("score").rows(columns=[c for c in columns if c in present]))
+    if not tables:
+        raise UserError(f"{run.root} has no scored rows yet.", "Run `avcurate label-pem` first.")
+    return pa.concat_tables(tables)
 
 
 def _labels(table: pa.Table) -> list[str]:
@@ -110,10 +160,7 @@ def agreement(pem: list[str | None], truth: list[str | None]) -> dict[str, float
 
 def sweep_run(run: RunDir, truth_file: Path | None = None) -> list[dict[str, Any]]:
     """Label counts at every pair of thresholds; with a truth file, also precision and recall."""
-    tables = list(run.parts("score").rows(columns=SCORE_COLUMNS))
-    if not tables:
-        raise UserError(f"{run.root} has no scored rows yet.", "Run `avcurate label-pem` first.")
-    table = pa.concat_tables(tables)
+    table = _scored(run, ["row", *COLUMNS])
     truth = None
     if truth_file is not None:
         truth_by_row = load_truth(truth_file)
@@ -153,7 +200,7 @@ def _thresholds(record: dict[str, Any]) -> Thresholds:
         "tau_acc": recipe["tau_acc"],
         "tau_cot": recipe["embedder"]["tau_cot"],
     }
-    return Thresholds(stored["tau_acc"], stored["tau_cot"])
+    return Thresholds(stored["tau_acc"], stored["tau_cot"], stored.get("min_confidence", 0.0))
 
 
 def confusion(run: RunDir, truth_file: Path) -> dict[str, Any]:

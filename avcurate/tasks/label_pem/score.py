@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from avcurate.engines.embedder import Embedder
 from avcurate.metrics.answers import is_correct, parse_answer, reasoning_text
-from avcurate.metrics.consistency import mean_pairwise_cosine
+from avcurate.metrics.consistency import jackknife_error, mean_pairwise_cosine
 from avcurate.prompts import COT, Prompt
 from avcurate.runner.isolate import in_batches
 from avcurate.runner.stage import Kept, Outcome, Row, Stage, WorkLog
@@ -21,7 +21,7 @@ class ScoreStage(Stage):
     """Columns added: ``schema.SCORE``, and ``schema.BLIND_SCORE``. Equal texts of a row are embedded once."""
 
     name = "score"
-    version = 1
+    version = 2
 
     def __init__(self, embedder: Embedder, n: int, prompt: Prompt = COT, *, blind: bool = False) -> None:
         self.embedder, self.n, self.prompt, self.blind = embedder, n, prompt, blind
@@ -45,7 +45,14 @@ class ScoreStage(Stage):
 
     def _score(self, row: Row) -> Outcome:
         texts = [[reasoning_text(self.prompt.read(x["text"])) for x in row[f"{s}_responses"]] for s in Setting]
-        return Kept(self._added(row, self._consistency(texts, self._vectors(texts))))
+        vectors = self._vectors(texts)
+        added = self._added(row, self._consistency(texts, vectors))
+        for setting, said in zip(Setting, texts, strict=True):
+            known = added[f"{setting}_consistency"] is not None
+            added[f"{setting}_consistency_se"] = (
+                jackknife_error(np.stack([vectors[t] for t in said])) if known else None
+            )
+        return Kept(added)
 
     def _vectors(self, texts: list[list[str]]) -> dict[str, NDArray[np.float32]]:
         """A vector for every text of a row.

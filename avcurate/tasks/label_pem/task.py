@@ -59,10 +59,11 @@ class LabelPem(Task[LabelPemRecipe]):
         early_exit = EarlyExit(recipe.tau_acc, engine.keeps_prompts) if recipe.early_exit else None
         embedder = context.embedder or open_embedder(recipe.embedder.model)
         blind = {"text": CONDITIONS[TEXT], "shuffled": CONDITIONS[SHUFFLED], None: None}[recipe.blind]
+        thresholds = Thresholds(recipe.tau_acc, recipe.embedder.tau_cot, recipe.min_confidence)
         stages = (
             SampleStage(engine, spec, inputs.media, workers, early_exit, unreadable, blind=blind),
             ScoreStage(embedder, recipe.n, spec.prompt, blind=blind is not None),
-            LabelStage(Thresholds(recipe.tau_acc, recipe.embedder.tau_cot), blind=blind is not None),
+            LabelStage(thresholds, blind=blind is not None),
         )
         first = (PartnerStage(recipe.seed),) if recipe.blind == "shuffled" else ()
         return Job(question_source(inputs, MediaFolder(inputs.media, inputs.media_pattern)), (*first, *stages))

@@ -70,6 +70,11 @@ def print_relabel(change: dict[str, Any]) -> None:
     out = console()
     old, new = change["before"], change["after"]
     out.print(f"tau_acc {old['tau_acc']:g} → {new['tau_acc']:g}, tau_cot {old['tau_cot']:g} → {new['tau_cot']:g}")
+    if (cut := change.get("cut")) is not None:
+        out.print(
+            f"Labels with confidence of at least {cut['confidence']:.3f}: {cut['kept']:,} of {cut['of']:,} "
+            f"({cut['kept'] / cut['of']:.1%}); of these {cut['precision']:.1%} are expected to repeat."
+        )
     table = Table("before", "after", "questions", title="What changed", title_justify="left")
     for entry in change["changes"]:
         table.add_row(entry["before"], entry["after"], f"{entry['rows']:,}")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from avcurate.recipe import Flag
-from avcurate.tasks.probe.recipe import ProbeRecipe, split
+from avcurate.tasks.probe.recipe import ProbeInput, ProbeRecipe, split
 
 SETS = ("all", "audio", "video", "text", "sinks", "uni", "cross", "random", "rest")
 OBJECT_SETS = ("objects", "seen", "heard")
@@ -46,9 +46,19 @@ class HubRecipe(ProbeRecipe):
         return tuple(int(w) for w in words) if isinstance(words, tuple) else words
 
 
+class SinksInput(ProbeInput):
+    """Questions or clips, and what the captions of those clips were found to invent."""
+
+    invented: Annotated[Path | None, Flag("--invented")] = Field(
+        None,
+        description="A run of `avcurate hallucination` over the same captions, to set attention against.",
+    )
+
+
 class SinksRecipe(HubRecipe):
     """A ``probe sinks`` run."""
 
+    input: SinksInput = SinksInput()
     kind: Literal["probe-sinks"] = "probe-sinks"
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from avcurate.runner.job import Job
+from avcurate.runner.rundir import RunDir
+from avcurate.tasks.base import Context
 from avcurate.tasks.probe.hub_recipes import HubRecipe, SinksRecipe, TraceRecipe
 from avcurate.tasks.probe.task import ProbeTask
+
+if TYPE_CHECKING:
+    from avcurate.tasks.probe.summary import Summary
 
 
 def _sinks(recipe: HubRecipe) -> Any:
@@ -17,9 +24,14 @@ def _sinks(recipe: HubRecipe) -> Any:
 class ProbeSinks(ProbeTask[SinksRecipe]):
     """Find the sink tokens among sound and picture, and which of them gather one modality or both.
 
-    Prints how many there are, how much attention the response pays them, and where they lie.
+    Prints how many there are, how much attention the response pays them, and where they lie; draws the first rows' on
+    frames and waveform. On clips that are described, --invented sets attention against what each caption invents.
 
-    Example: avcurate probe sinks QA.json --media clips -m Qwen/Qwen2.5-Omni-7B --limit 200 -o runs/sinks
+    Examples:
+
+      avcurate probe sinks QA.json --media clips -m Qwen/Qwen2.5-Omni-7B --limit 200 -o runs/sinks
+
+      avcurate probe sinks clips.csv --format clips --prompt caption@2 --media clips --invented runs/inv -o runs/s
     """
 
     name = "probe-sinks"
@@ -30,6 +42,36 @@ class ProbeSinks(ProbeTask[SinksRecipe]):
     def options(self, recipe: SinksRecipe) -> dict[str, Any]:
         """How sinks are identified."""
         return {"sinks": _sinks(recipe), "objects": recipe.objects}
+
+    def plan(self, recipe: SinksRecipe, context: Context) -> Job:
+        """Questions or clips, and the stage that finds sinks."""
+        if recipe.input.invented is not None:
+            RunDir(recipe.input.invented).require("hallucination", made_by="hallucination")
+        return super().plan(recipe, context)
+
+    def _summary(self, run: RunDir, record: dict[str, Any]) -> Summary:
+        from avcurate.tasks.probe.summaries_hubs import SinksSummary
+
+        invented = run.path_of("invented", record)
+        return SinksSummary(record["recipe"], None if invented is None else shares_invented(RunDir(invented)))
+
+    def page(self, run: RunDir, summary: dict[str, Any]) -> Path:
+        """``report.html``, with pictures of where the sinks of the first rows lie."""
+        from avcurate.tasks.probe.page import EXAMPLES
+        from avcurate.tasks.probe.sink_pictures import draw_sinks
+
+        draw_sinks(run, EXAMPLES)
+        return super().page(run, summary)
+
+
+def shares_invented(run: RunDir) -> dict[tuple[str, str], float | None]:
+    """Share of a caption's objects that it invents, by clip and caption; ``None`` where it names none."""
+    shares: dict[tuple[str, str], float | None] = {}
+    for table in run.parts("hallucination").rows(columns=["clip_id", "caption", "named", "right"]):
+        for row in table.to_pylist():
+            share = 1 - row["right"] / row["named"] if row["named"] else None
+            shares[str(row["clip_id"]), row["caption"].strip()] = share
+    return shares
 
 
 class ProbeTrace(ProbeTask[TraceRecipe]):

@@ -74,6 +74,7 @@ def _examples(run: RunDir, stage: str) -> list[dict[str, Any]]:
                 {
                     "media": row["media"],
                     "src": quote(relative),
+                    "picture": _picture(run, row["question_id"]),
                     "question": row["question"],
                     "choices": row["choices"],
                     "answer": row["answer"],
@@ -81,6 +82,14 @@ def _examples(run: RunDir, stage: str) -> list[dict[str, Any]]:
                 }
             )
     return examples
+
+
+def _picture(run: RunDir, question: str) -> str:
+    """The row's picture of sinks, relative to the page; empty without one."""
+    from avcurate.tasks.probe.sink_pictures import picture_of
+
+    path = picture_of(run, question)
+    return quote(path.relative_to(run.root).as_posix()) if path.is_file() else ""
 
 
 def _response(entry: dict[str, Any]) -> dict[str, Any]:

@@ -91,7 +91,7 @@ class SinksStage(ProbeStage):
             reading = self.reading(answered)
             found, response = sinks_of(reading, self.decoder, self.sinks, kind)
             things = object_tokens(self.objects, row, clip, reading)["objects"]
-            entries.append(answered.row() | described(found, response, things))
+            entries.append(answered.row() | described(found, response, things) | {"grid": list(grid_of(reading))})
         return entries
 
 
@@ -102,6 +102,13 @@ def places_of(kinds: Tensor) -> dict[int, float]:
         positions = members(kinds, (kind,)).nonzero()[:, 0].tolist()
         places |= {p: i / len(positions) for i, p in enumerate(positions)}
     return places
+
+
+def grid_of(reading: Reading) -> tuple[int, int, int]:
+    """Pairs of frames, rows and columns of the prompt's video tokens."""
+    pairs, height, width = reading.inputs["video_grid_thw"][0].tolist()
+    merge = int(reading.omni.engine.model.config.vision_config.spatial_merge_size)
+    return pairs, height // merge, width // merge
 
 
 def object_tokens(objects: Objects | None, row: Row, clip: DecodedClip, reading: Reading) -> dict[str, frozenset[int]]:
@@ -115,9 +122,7 @@ def object_tokens(objects: Objects | None, row: Row, clip: DecodedClip, reading:
         return dict.fromkeys(("objects", "seen", "heard"), frozenset())
     kinds = reading.plain_kinds[0, : reading.prompt]
     at = {k: members(kinds, (k,)).nonzero()[:, 0].cpu().numpy() for k in MEDIA}
-    grid = reading.inputs["video_grid_thw"][0].tolist()
-    merge = int(reading.omni.engine.model.config.vision_config.spatial_merge_size)
-    cells = video_cells(located, (grid[0], grid[1] // merge, grid[2] // merge), reading.request.fps)
+    cells = video_cells(located, grid_of(reading), reading.request.fps)
     if len(cells) != len(at[Kind.VIDEO]):
         raise RowError(
             "tokens_differ",

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from avcurate.metrics.statistics import mean_interval
+from avcurate.metrics.statistics import mean_interval, rank_correlations
 from avcurate.tasks.probe.summary import Summary, Table
 
 SINKS = {"uni": "uni-modal sinks", "cross": "cross-modal sinks"}
 GROUPS = SINKS | {"object": "object tokens that are no sinks", "rest": "neither"}
 TOPS = (0.01, 0.05, 0.1, 0.25, 0.5)
 CELLS = 20
+ATTENTION = {"cross-modal sinks": "to_cross", "uni-modal sinks": "to_uni", "object tokens": "to_objects"}
 
 
 class TraceSummary(Summary):
@@ -105,8 +106,11 @@ def _effect(values: Any) -> tuple[str, str]:
 class SinksSummary(Summary):
     """Counts of sinks, attention that responses pay them, and where they lie."""
 
-    def __init__(self, recipe: dict[str, Any]) -> None:
+    def __init__(self, recipe: dict[str, Any], invented: dict[tuple[str, str], float | None] | None = None) -> None:
         super().__init__(recipe)
+        self._invented = invented
+        self._pairs: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        self._unpaired = 0
         self._counts: dict[tuple[str, str], list[tuple[float, float, float]]] = defaultdict(list)
         self._rules: dict[str, int] = defaultdict(int)
 
@@ -116,6 +120,7 @@ class SinksSummary(Summary):
             self._rules[f"dimensions {', '.join(map(str, entry['dims']))}; τ {entry['tau']:.4g}"] += 1
             self.measure("sinks among media tokens", row, float(len(entry["sinks"])))
             self.measure("places that sinks of any kind took", row, float(entry["places"]))
+            self._pair(row, entry)
             for name, key in (("media", "to_media"), ("uni-modal sinks", "to_uni"), ("cross-modal sinks", "to_cross")):
                 self.measure(f"attention of the response to {name}", row, entry[key])
             # runs made before object tokens were known have none
@@ -150,6 +155,51 @@ class SinksSummary(Summary):
         columns = ["tokens", "group", "questions", "sinks", "of the modality's tokens", "mean modality score"]
         rules = [[rule, str(n)] for rule, n in self._rules.items()]
         return [
+            *self._against_invention(),
             {"title": "Sinks by group", "columns": columns, "rows": rows},
             {"title": "How sinks were identified", "columns": ["rule", "responses"], "rows": rules},
         ]
+
+    def _pair(self, row: dict[str, Any], entry: dict[str, Any]) -> None:
+        """A caption's attention beside the share of its objects that it invents; only of the very same caption."""
+        if self._invented is None:
+            return
+        share = self._invented.get((row["video_id"], entry["text"].strip()))
+        if share is None:
+            self._unpaired += 1
+            return
+        for name, key in ATTENTION.items():
+            if entry.get(key) is not None and entry["to_media"]:
+                self._pairs[name].append((entry[key] / entry["to_media"], share))
+
+    def _against_invention(self) -> list[Table]:
+        rows = []
+        for name, pairs in self._pairs.items():
+            paid, invented = np.array(pairs).T
+            ranked = rank_correlations(paid, invented)["spearman"]
+            value, interval = ranked["value"], ranked["interval"]
+            means = [f"{x.mean():.1%}" if len(x) else "–" for x in (paid[invented > 0], paid[invented == 0])]
+            low, high = interval if isinstance(interval, list) else (None, None)
+            rows.append(
+                [
+                    name,
+                    str(len(paid)),
+                    *means,
+                    "–" if not isinstance(value, float) else f"{value:+.3f}",
+                    "–" if low is None or high is None else f"{low:+.3f} to {high:+.3f}",
+                ]
+            )
+        if self._invented is None:
+            return []
+        title = f"Share of the attention to media, against what captions invent ({self._unpaired} without an object)"
+        columns = ["to", "captions", "where some is invented", "where none is", "Spearman", "95 %"]
+        return [{"title": title, "columns": columns, "rows": rows}]
+
+    def figures(self) -> list[dict[str, Any]]:
+        """Curves, and a point for each caption."""
+        points = [
+            {"name": name, "points": [list(p) for p in pairs]} for name, pairs in self._pairs.items() if len(pairs) > 1
+        ]
+        title, x, y = "A point for each caption", "share of the attention to media", "share of its objects invented"
+        scatter = [{"kind": "scatter", "title": title, "x": x, "y": y, "series": points}] if points else []
+        return scatter + super().figures()

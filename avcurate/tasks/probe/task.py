@@ -90,11 +90,15 @@ class ProbeTask(Task[P], Generic[P]):
 
     def _read(self, run: RunDir) -> Summary:
         record = run.require(f"probe_{self.name.removeprefix('probe-')}", made_by=self.name.replace("-", " ", 1))
-        summary: Summary = _imported(self.summary)(record["recipe"])
-        columns = ["question_id", "stated_modality", "probed"]
+        summary = self._summary(run, record)
+        columns = ["question_id", "video_id", "stated_modality", "probed"]
         for table in run.parts(f"probe_{self.name.removeprefix('probe-')}").rows(columns=columns):
             for row in table.to_pylist():
                 summary.add(row)
+        return summary
+
+    def _summary(self, run: RunDir, record: dict[str, Any]) -> Summary:
+        summary: Summary = _imported(self.summary)(record["recipe"])
         return summary
 
     def show(self, summary: dict[str, Any], console: Console) -> None:
