@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from avcurate.cli.console import print_json
+
+
+class Plan(StrEnum):
+    """Which items are reviewed, and in which order."""
+
+    random = "random"
+    stratified = "stratified"
+    lowest = "lowest"
+    disagreements = "disagreements"
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -40,34 +51,57 @@ def audit(
 
 
 def review(
-    run: Annotated[Path, typer.Argument(help="A run of `swap`, `label-pem` or `benchmark hallucination`.")],
+    run: Annotated[
+        Path, typer.Argument(help="A run of `swap`, `label-pem`, `benchmark hallucination`, `objects` or `caption`.")
+    ],
     reviewer: Annotated[str, typer.Option("--reviewer", help="Your name; verdicts are stored per reviewer.")] = "me",
+    plan: Annotated[
+        Plan,
+        typer.Option("--plan", help="random; stratified: groups in turn; lowest confidence first; disagreements."),
+    ] = Plan.stratified,
     limit: Annotated[int, typer.Option("--limit", help="Items to review; 0 for all.", min=0)] = 50,
     seed: Annotated[int, typer.Option("--seed", help="Seed for choosing and ordering items.")] = 0,
-    port: Annotated[int, typer.Option("--port", help="Port of the local page; 0 picks a free one.")] = 0,
+    port: Annotated[
+        int | None, typer.Option("--port", help="Port of the local page; by default 8765, or any if in use.", min=0)
+    ] = None,
     results: Annotated[bool, typer.Option("--results", help="Print agreement only, without serving the page.")] = False,
     json_out: Json = False,
 ) -> None:
-    """Review pairs, PEM labels or a benchmark's answers blind, by keyboard, on a page that only this machine can open.
+    """Review pairs, labels, answers, objects or captions blind, by keyboard, on a page for this machine alone.
 
     The page hides the expected verdict. Verdicts are saved as they are given and become columns of review.parquet;
-    Cohen's κ with the expected verdict, and between reviewers, is printed, and what share is wrong, with its interval.
+    `view` filters by them, and `export --drop-rejected` leaves out what people reject. Printed are Cohen's κ with the
+    expected verdict and between reviewers, Krippendorff's α, and what share of the whole run people would confirm, all
+    with intervals.
 
-    Example: avcurate review runs/swap --reviewer ann --limit 40
+    Examples:
+
+      avcurate review runs/pem --reviewer ann --limit 200
+
+      avcurate review runs/pem --reviewer bob --plan lowest
+
+      avcurate review runs/pem --results
     """
-    from avcurate.review.items import load_items
+    from avcurate.review.items import all_items
+    from avcurate.review.plans import planned
     from avcurate.review.terminal import print_agreement
-    from avcurate.review.verdicts import agreement, export_verdicts
+    from avcurate.review.verdicts import agreement, export_verdicts, read_verdicts
     from avcurate.runner.rundir import RunDir
 
     run_dir = RunDir(run)
-    items = load_items(run_dir, limit, seed)
+    items = all_items(run_dir, seed)
     if not results:
-        from avcurate.review.server import serve
+        from avcurate.review.app import make_review
+        from avcurate.viewer.serve import serve_app
 
-        serve(run_dir, items, reviewer, port, lambda url: typer.echo(f"Open {url} (Ctrl+C ends)", err=True))
+        chosen = planned(items, plan.value, limit, seed, read_verdicts(run_dir))
+        serve_app(
+            lambda token: make_review(run_dir, chosen, reviewer, token),
+            port,
+            lambda url: typer.echo(f"Open {url} (Ctrl+C ends)", err=True),
+        )
     export_verdicts(run_dir)
-    result = agreement(run_dir)
+    result = agreement(run_dir, items)
     if json_out:
         print_json(result)
     else:

@@ -29,6 +29,9 @@ def export(
     drop_blind: Annotated[
         bool, typer.Option("--drop-blind", help="Leave out what was solved without its clip (label-pem --blind).")
     ] = False,
+    drop_rejected: Annotated[
+        bool, typer.Option("--drop-rejected", help="Leave out labels that people rejected (avcurate review).")
+    ] = False,
     unlabelled: Annotated[
         bool, typer.Option("--unlabelled", help="All questions of an eval or ingest run, without PEMs.")
     ] = False,
@@ -48,6 +51,7 @@ def export(
     """
     from avcurate.publish.shards import export_run
     from avcurate.publish.swift import export_swift
+    from avcurate.review.verdicts import rejected_items
     from avcurate.runner.rundir import RunDir
 
     if to == "ms-swift":
@@ -72,6 +76,7 @@ def export(
             media,
             drop_blind=drop_blind,
             unlabelled=unlabelled,
+            dropped=frozenset(rejected_items(RunDir(run))) if drop_rejected else frozenset(),
         )
     if json_out:
         print_json(facts)

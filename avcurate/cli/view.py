@@ -26,10 +26,11 @@ def view(
 
       avcurate view runs/pem runs/pem-other-model
     """
+    from avcurate.review.verdicts import verdict_columns
     from avcurate.runner.rundir import RunDir
     from avcurate.tasks.run import task_of
     from avcurate.viewer.serve import serve
 
     runs = [RunDir(r) for r in (run, other) if r is not None]
     shown = [(r, task_of(r, r.record()).view) for r in runs]
-    serve(shown, port, lambda url: typer.echo(f"Open {url} (Ctrl+C ends)", err=True))
+    serve(shown, port, lambda url: typer.echo(f"Open {url} (Ctrl+C ends)", err=True), verdict_columns)

@@ -7,9 +7,9 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from avcurate.metrics.solvability import needed
+from avcurate.metrics.statistics import binomial_tail, jeffreys_cells, normal_cdf, wilson
 
 GRID = np.linspace(0.0, 1.0, 101)
 PSEUDO, SHARE = 5.0, 0.01
@@ -31,8 +31,7 @@ class RatePrior:
     @staticmethod
     def fit(k: NDArray[np.int64], asked: NDArray[np.int64]) -> RatePrior:
         """From right answers and responses of each question; those without responses say nothing."""
-        edges = stats.beta.cdf(np.linspace(0.0, 1.0, len(GRID) + 1), 0.5, 0.5)
-        base = np.diff(edges)
+        base = jeffreys_cells(len(GRID))
         pairs, counts = np.unique(np.stack([k, asked], 1)[asked > 0], axis=0, return_counts=True)
         weights = base
         if len(pairs):
@@ -48,7 +47,7 @@ class RatePrior:
         """Probability that ``n`` new responses reach ``tau_acc``, given ``k`` right of ``asked``; each (N,)."""
         posterior = _likelihood(k, asked) * self.weights
         posterior /= posterior.sum(1, keepdims=True)
-        reaches = stats.binom.sf(needed(tau_acc, n) - 1, n, GRID)
+        reaches = binomial_tail(needed(tau_acc, n), n, GRID)
         return np.asarray(np.clip(posterior @ reaches, 0.0, 1.0))
 
 
@@ -93,7 +92,7 @@ class SpreadPrior:
         # of the true value given what was seen, and of a new sample around it
         deviation = np.sqrt(share * squared + squared)
         beyond = np.divide(mean - tau_cot, deviation, out=np.zeros_like(mean), where=deviation > 0)
-        return np.where(deviation > 0, stats.norm.cdf(beyond), (consistency >= tau_cot).astype(float))
+        return np.where(deviation > 0, normal_cdf(beyond), (consistency >= tau_cot).astype(float))
 
 
 @dataclass(frozen=True)
@@ -155,8 +154,6 @@ def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_], bins:
         ``n``, ``stated`` and ``observed`` means, ``brier`` score, ``ece`` (mean gap over bins, by their size), and
         ``bins``: of equal width, those with rows: ``n``, ``stated``, ``observed``, Wilson's 95 % ``interval``.
     """
-    from avcurate.metrics.statistics import wilson
-
     n = len(confidence)
     if n == 0:
         return {"n": 0, "stated": None, "observed": None, "brier": None, "ece": None, "bins": []}

@@ -5,8 +5,8 @@ All intervals are 95 %. Bootstrap intervals are seeded, so the same numbers give
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 LEVEL = 0.95
 BATCH_VALUES = 4_000_000
 Interval = tuple[float, float]
+T = TypeVar("T")
 
 
 def wilson(right: int, asked: int) -> Interval:
@@ -112,6 +113,63 @@ def ratio_intervals(
         ]
     )
     return {name: _middle(v[~np.isnan(v)]) for name, v in ratios(sums).items()}
+
+
+def stratified_share(
+    strata: Sequence[tuple[int, int, int]], *, draws: int = 20_000, seed: int = 0
+) -> tuple[float, Interval]:
+    """A share of a whole from samples of its strata, each weighted by its size, and its credible interval.
+
+    Each stratum's share has a posterior under Jeffreys' prior, so that a sample without errors does not say there are
+    none; the interval is that of their weighted sum (Brown, Cai and DasGupta 2001, for one stratum).
+
+    Args:
+        strata: (its size, right ones in its sample, size of the sample) of each; those without a sample are left out.
+
+    Raises:
+        ValueError: no stratum has a sample.
+    """
+    known = [(size, right, n) for size, right, n in strata if n and size]
+    if not known:
+        raise ValueError("no stratum has a sample")
+    sizes, right, n = (np.array(c, np.float64) for c in zip(*known, strict=True))
+    weights = sizes / sizes.sum()
+    rng = np.random.default_rng(seed)
+    drawn = rng.beta(right + 0.5, n - right + 0.5, (draws, len(n))) @ weights
+    return float(weights @ (right / n)), _middle(drawn)
+
+
+def resampled(
+    items: Sequence[T], measure: Callable[[Sequence[T]], float | None], *, draws: int = 500, seed: int = 0
+) -> Interval | None:
+    """Bootstrap interval of a measure of some items that is not a mean; ``None`` where no draw has a value."""
+    rng = np.random.default_rng(seed)
+    values = [
+        measure([items[i] for i in rng.integers(len(items), size=len(items))]) for _ in range(draws if items else 0)
+    ]
+    known = np.array([v for v in values if v is not None], np.float64)
+    return _middle(known) if len(known) else None
+
+
+def binomial_tail(least: int, n: int, rates: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probability of at least so many of n, at each rate."""
+    from scipy.stats import binom
+
+    return np.asarray(binom.sf(least - 1, n, rates))
+
+
+def jeffreys_cells(count: int) -> NDArray[np.float64]:
+    """Mass of Jeffreys' prior of a rate, Beta(1/2, 1/2), in ``count`` equal cells of [0, 1]."""
+    from scipy.stats import beta
+
+    return np.diff(beta.cdf(np.linspace(0.0, 1.0, count + 1), 0.5, 0.5))
+
+
+def normal_cdf(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard normal distribution function."""
+    from scipy.stats import norm
+
+    return np.asarray(norm.cdf(values))
 
 
 def _bootstrap(values: NDArray[np.float64], statistic: Callable[..., Any], draws: int, seed: int) -> Interval:

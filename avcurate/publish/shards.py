@@ -49,6 +49,7 @@ def export_run(
     *,
     drop_blind: bool = False,
     unlabelled: bool = False,
+    dropped: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
     """Write shards ``data/<split>-NNNNN.parquet`` (or ``.jsonl``), a dataset card and ``shards.json``.
 
@@ -57,6 +58,7 @@ def export_run(
 
     Args:
         drop_blind: leave out what a blind condition solved.
+        dropped: ids of questions to leave out, e.g. those that people rejected.
         unlabelled: every question of an ``eval`` or ``ingest`` run, without a PEM: what GRPO and MAPO on answers need.
 
     Raises:
@@ -65,7 +67,7 @@ def export_run(
     if to not in FORMS:
         raise UserError(f"there is no export form {to!r}.", f"Forms are: {', '.join(FORMS)}.")
     record = refuse_export(run, out, unlabelled=unlabelled)
-    choose = Choice(validation, min_confidence, seed, drop_blind, unlabelled)
+    choose = Choice(validation, min_confidence, seed, drop_blind, unlabelled, dropped)
     partial = _partial(out)
     try:
         facts = _write(run, record, partial, to, choose, media)
@@ -173,6 +175,7 @@ class Choice:
     seed: int
     drop_blind: bool = False
     unlabelled: bool = False
+    dropped: frozenset[str] = frozenset()
 
     def of(self, table: pa.Table) -> pa.Array:
         """Whether each row of a table is wanted, in either split.
@@ -186,6 +189,9 @@ class Choice:
             pc.is_valid(table["pem"]),
             pc.fill_null(pc.greater_equal(table["confidence"], self.min_confidence), False),
         )
+        if self.dropped:
+            rejected = pc.is_in(table["question_id"], pa.array(sorted(self.dropped), pa.string()))
+            keep = pc.and_(keep, pc.invert(rejected))
         if not self.drop_blind:
             return keep
         if "solved_blind" not in table.column_names:

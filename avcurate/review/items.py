@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from avcurate.errors import UserError
 from avcurate.runner.rundir import RunDir
@@ -17,6 +17,7 @@ from avcurate.seeds import derive_seed
 CANNOT_TELL = "cannot tell"
 PAIR_KEYS = {"y": "as described", "n": "something else", "u": CANNOT_TELL}
 PEM_KEYS = {"a": "Audio", "v": "Visual", "b": "Audio-Visual", "u": CANNOT_TELL}
+SEEN_KEYS = {"y": "yes", "n": "no", "u": CANNOT_TELL}
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,9 @@ class Item:
         ask: what the reviewer is asked; lines.
         keys: verdict by key.
         expected: the verdict that the run's own data imply.
-        part: which part of the file is played, as a media fragment; empty for all of it.
+        start: of the part that is played, seconds; end likewise.
+        stratum: the group it is drawn from.
+        confidence: how sure the run is of it, in [0, 1]; ``None`` where it does not say.
     """
 
     id: str
@@ -37,34 +40,40 @@ class Item:
     ask: tuple[str, ...]
     keys: dict[str, str]
     expected: str
-    part: str = ""
+    start: float | None = None
+    end: float | None = None
+    stratum: str = ""
+    confidence: float | None = None
 
 
-def load_items(run: RunDir, limit: int, seed: int) -> list[Item]:
-    """Items of a swap, label-pem or benchmark run in an order set by the seed; at most ``limit``, 0 for all.
+def all_items(run: RunDir, seed: int) -> list[Item]:
+    """Everything in a run of swap, label-pem, benchmark, objects or caption that can be judged.
 
-    Those of a benchmark take turns by task, so that a few hundred tell something of each.
+    Args:
+        run: the run.
+        seed: chooses which clip of a pair, and which object of a clip, is asked about.
 
     Raises:
         UserError: the run holds none of these, or one of its clips was changed.
     """
-    stages = run.record()["stages"]
+    record = run.record()
+    stages = record["stages"]
     if stages.get("swap", {}).get("complete"):
         refuse_damaged_files(run, "swap")
-        items = _pairs(run, seed)
-    elif stages.get("label", {}).get("complete"):
-        items = _labels(run)
-    elif stages.get("make", {}).get("complete"):
+        return _pairs(run, seed)
+    if stages.get("label", {}).get("complete"):
+        return _labels(run)
+    if stages.get("make", {}).get("complete"):
         refuse_damaged_files(run, "make")
-        items = in_turns(_questions(run), seed)
-        return items[:limit] if limit else items
-    else:
-        raise UserError(
-            f"{run.root} has neither swapped clips, labels nor questions.",
-            "Give a run of swap, label-pem or benchmark hallucination.",
-        )
-    items.sort(key=lambda i: derive_seed("review", seed, i.id))
-    return items[:limit] if limit else items
+        return _questions(run)
+    if stages.get("objects", {}).get("complete"):
+        return _objects(run, seed)
+    if record.get("task") == "caption" and stages.get("sample", {}).get("complete"):
+        return _captions(run)
+    raise UserError(
+        f"{run.root} has neither swapped clips, labels, questions, objects nor captions.",
+        "Give a run of swap, label-pem, benchmark hallucination, objects or caption.",
+    )
 
 
 def _pairs(run: RunDir, seed: int) -> list[Item]:
@@ -81,13 +90,14 @@ def _pairs(run: RunDir, seed: int) -> list[Item]:
             )
             shown = row["factual"] if twin else row["counterfactual"]
             ask = ("Is what you hear as described?", *([heard] if isinstance(heard, str) else heard))
-            items.append(Item(shown, run.root / shown, ask, PAIR_KEYS, PAIR_KEYS["y" if twin else "n"]))
+            expected = PAIR_KEYS["y" if twin else "n"]
+            items.append(Item(shown, run.root / shown, ask, PAIR_KEYS, expected, stratum=expected))
     return items
 
 
-def _questions(run: RunDir) -> dict[str, list[Item]]:
-    """A benchmark's questions on its clips, by task."""
-    by_task: dict[str, list[Item]] = {}
+def _questions(run: RunDir) -> list[Item]:
+    """A benchmark's questions on its clips."""
+    items = []
     columns = ["item_id", "task", "question", "choices", "answer", "file"]
     for table in run.parts("make").rows(columns=columns):
         for row in table.to_pylist():
@@ -96,26 +106,55 @@ def _questions(run: RunDir) -> dict[str, list[Item]]:
             letters = "yn" if row["choices"] == ["Yes", "No"] else "abcdefgh"
             keys = dict(zip(letters, row["choices"], strict=False)) | {"u": CANNOT_TELL}
             path = run.root / "benchmark" / row["file"]
-            item = Item(row["item_id"], path, (row["question"],), keys, row["answer"])
-            by_task.setdefault(row["task"], []).append(item)
-    return by_task
-
-
-def in_turns(groups: dict[str, list[Item]], seed: int) -> list[Item]:
-    """Items of several groups, each in an order set by the seed, one of each group in turn."""
-    shuffled = [sorted(items, key=lambda i: derive_seed("review", seed, i.id)) for _, items in sorted(groups.items())]
-    turns = itertools.zip_longest(*shuffled)
-    return [item for turn in turns for item in turn if item is not None]
+            items.append(Item(row["item_id"], path, (row["question"],), keys, row["answer"], stratum=row["task"]))
+    return items
 
 
 def _labels(run: RunDir) -> list[Item]:
     folder = run.media(run.record())
     items = []
-    for table in run.parts("label").rows(columns=["question_id", "media", "start", "end", "question", "answer", "pem"]):
+    columns = ["question_id", "media", "start", "end", "question", "answer", "pem", "confidence"]
+    for table in run.parts("label").rows(columns=columns):
         for row in table.to_pylist():
             if row["pem"] in tuple(PEM):
                 ask = (row["question"], f"Answer: {row['answer']}", "Which evidence does it take?")
-                end = "" if row["end"] is None else f",{row['end']:g}"
-                part = f"#t={row['start'] or 0:g}{end}" if end or row["start"] else ""
-                items.append(Item(row["question_id"], folder / row["media"], ask, PEM_KEYS, row["pem"], part))
+                part: dict[str, Any] = {"start": row["start"], "end": row["end"], "confidence": row["confidence"]}
+                item = Item(
+                    row["question_id"], folder / row["media"], ask, PEM_KEYS, row["pem"], stratum=row["pem"], **part
+                )
+                items.append(item)
+    return items
+
+
+def _objects(run: RunDir, seed: int) -> list[Item]:
+    """Of each clip an object of its set or, as often, one that only other clips have."""
+    folder = run.media(run.record())
+    rows = [r for t in run.parts("objects").rows(columns=["clip_id", "media", "objects"]) for r in t.to_pylist()]
+    known = sorted({o for r in rows for o in r["objects"]})
+    items = []
+    for row in rows:
+        rng = random.Random(derive_seed("object", seed, row["clip_id"]))
+        absent = [o for o in known if o not in row["objects"]]
+        there = bool(row["objects"]) and (rng.random() < 0.5 or not absent)
+        if not there and not absent:
+            continue
+        name = rng.choice(sorted(row["objects"]) if there else absent)
+        ask, expected = ("Is this in the picture?", name.split(".")[0].replace("_", " ")), "yes" if there else "no"
+        stratum = "in the set" if there else "not in it"
+        items.append(Item(f"{row['clip_id']}/{name}", folder / row["media"], ask, SEEN_KEYS, expected, stratum=stratum))
+    return items
+
+
+def _captions(run: RunDir) -> list[Item]:
+    """The first caption of each clip under both modalities, or the one there is."""
+    folder = run.media(run.record())
+    items = []
+    for table in run.parts("sample").rows():
+        for row in table.to_pylist():
+            said = next((row[f"{s}_responses"] for s in ("av", "a", "v") if row.get(f"{s}_responses")), None)
+            if said:
+                ask = ("Is the clip as described?", said[0]["text"])
+                part = {"start": row["start"], "end": row["end"]}
+                expected = PAIR_KEYS["y"]
+                items.append(Item(row["question_id"], folder / row["media"], ask, PAIR_KEYS, expected, **part))
     return items

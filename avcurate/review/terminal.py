@@ -9,16 +9,30 @@ from rich.table import Table
 
 
 def print_agreement(found: dict[str, Any]) -> None:
-    """Each reviewer against what is expected, and between reviewers."""
-    table = Table("reviewer", "items", "agree", "Cohen's κ", "rejected", "error rate", "95 %")
-    for name, a in found["reviewers"].items():
-        table.add_row(
-            name, str(a["n"]), _share(a["agree"]), _kappa(a["kappa"]), str(len(a["rejected"])), *_error(a["error"])
-        )
-    for names, a in found["between"].items():
-        table.add_row(names, str(a["n"]), _share(a["agree"]), _kappa(a["kappa"]), "", "", "")
+    """Each reviewer against what is expected, reviewers among each other, and what that says of the whole run."""
     console = Console()
-    console.print(table if found["reviewers"] else "No verdicts yet.")
+    if not found["reviewers"]:
+        console.print("No verdicts yet.")
+        return
+    table = Table("reviewer", "items", "agree", "Cohen's κ", "95 %", "rejected", "error rate", "95 %")
+    for name, a in found["reviewers"].items():
+        table.add_row(name, str(a["n"]), _share(a["agree"]), *_kappa(a), str(len(a["rejected"])), *_error(a["error"]))
+    for names, a in found["between"].items():
+        table.add_row(names, str(a["n"]), _share(a["agree"]), *_kappa(a), "", "", "")
+    console.print(table)
+    alpha, precision = found["alpha"], found["precision"]
+    if alpha["items"]:
+        value, interval = _kappa(alpha | {"kappa": alpha["value"]})
+        console.print(
+            f"Krippendorff's α over {alpha['items']:,} items with two verdicts or more: {value} ({interval})."
+        )
+    if precision["n"]:
+        low, high = precision["interval"]
+        whole = sum(s["size"] for s in precision["strata"].values())
+        console.print(
+            f"Of all {whole:,}, people would confirm {precision['value']:.1%} (95 %: {low:.1%} to {high:.1%}), from "
+            f"{precision['n']:,} that they decided."
+        )
 
 
 def _error(error: dict[str, Any]) -> tuple[str, str]:
@@ -32,5 +46,7 @@ def _share(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
 
 
-def _kappa(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+def _kappa(found: dict[str, Any]) -> tuple[str, str]:
+    value, interval = found["kappa"], found["interval"]
+    text = "–" if value is None else f"{value:.3f}"
+    return text, "" if value is None or interval is None else "{:.3f} to {:.3f}".format(*interval)

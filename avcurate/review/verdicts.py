@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
+from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from avcurate.errors import UserError
-from avcurate.metrics.agreement import cohen_kappa
-from avcurate.metrics.statistics import wilson
+from avcurate.metrics.agreement import cohen_kappa, krippendorff_alpha
+from avcurate.metrics.statistics import resampled, stratified_share, wilson
 from avcurate.review.items import CANNOT_TELL, Item
 from avcurate.runner.rundir import RunDir
 from avcurate.store.atomic import write_atomic
@@ -75,13 +77,21 @@ def export_verdicts(run: RunDir) -> Path | None:
     return target
 
 
-def agreement(run: RunDir) -> dict[str, Any]:
-    """Each reviewer against what is expected, and reviewers against each other; "cannot tell" counts as a verdict.
+def agreement(run: RunDir, items: Sequence[Item]) -> dict[str, Any]:
+    """Each reviewer against what is expected, reviewers against each other, and what the verdicts say of the whole.
+
+    "Cannot tell" counts as a verdict in κ, and as none in α and in the estimate.
+
+    Args:
+        run: whose verdicts are compared.
+        items: all that there are to judge, from which the strata's sizes are counted.
 
     Returns:
-        ``{"reviewers": {name: {n, agree, kappa, rejected, error}}, "between": {"a, b": {n, agree, kappa}}}``;
-        ``rejected`` are the items on which the reviewer disagrees; ``error`` is their share among those that the
-        reviewer could decide, with Wilson's 95 % interval: an estimate of how much of the whole is wrong.
+        ``reviewers`` by name: ``n``, ``agree``, ``kappa``, its ``interval``, ``rejected`` (the items on which the
+        reviewer disagrees) and ``error``: their share among those that the reviewer could decide, with Wilson's 95 %
+        interval. ``between`` pairs of reviewers, likewise. ``alpha``: ``value``, ``interval``, ``items``.
+        ``precision``: the share of the run's own verdicts that people confirm by majority, each stratum weighted by its
+        size: ``value``, ``interval``, ``n``, ``strata``.
     """
     verdicts = read_verdicts(run)
     reviewers = {}
@@ -91,20 +101,95 @@ def agreement(run: RunDir) -> dict[str, Any]:
         reviewers[name] = _agreement(given, expected) | {"rejected": rejected, "error": _error(given, expected)}
     between = {}
     for a, b in combinations(verdicts, 2):
-        items = sorted(verdicts[a].keys() & verdicts[b].keys())
-        ours, theirs = ([verdicts[x][i]["verdict"] for i in items] for x in (a, b))
+        shared = sorted(verdicts[a].keys() & verdicts[b].keys())
+        ours, theirs = ([verdicts[x][i]["verdict"] for i in shared] for x in (a, b))
         between[f"{a}, {b}"] = _agreement(ours, theirs)
-    return {"run": str(run.root), "reviewers": reviewers, "between": between}
+    return {
+        "run": str(run.root),
+        "reviewers": reviewers,
+        "between": between,
+        "alpha": _alpha(verdicts),
+        "precision": _precision(decided(verdicts), items),
+    }
+
+
+Verdicts = dict[str, dict[str, dict[str, Any]]]
+
+
+def decided(verdicts: Verdicts) -> dict[str, tuple[str, str]]:
+    """(majority's verdict, expected one) of each item that somebody could decide; ties are left out."""
+    result = {}
+    for item in {i for held in verdicts.values() for i in held}:
+        entries = [held[item] for held in verdicts.values() if item in held]
+        counts = Counter(e["verdict"] for e in entries if e["verdict"] != CANNOT_TELL).most_common(2)
+        if counts and (len(counts) == 1 or counts[0][1] > counts[1][1]):
+            result[item] = (counts[0][0], entries[0]["expected"])
+    return result
+
+
+def verdict_columns(run: RunDir) -> dict[str, dict[str, str]]:
+    """Columns ``verdict_<reviewer>``, and ``reviewed``: whether the majority confirms or rejects; each by item."""
+    verdicts = read_verdicts(run)
+    columns = {
+        f"verdict_{name}": {item: str(v["verdict"]) for item, v in held.items()} for name, held in verdicts.items()
+    }
+    said = {
+        item: "confirmed" if given == expected else "rejected" for item, (given, expected) in decided(verdicts).items()
+    }
+    return columns | ({"reviewed": said} if said else {})
+
+
+def rejected_items(run: RunDir) -> set[str]:
+    """Items that most reviewers who could decide say are not as the run has them."""
+    return {item for item, (said, expected) in decided(read_verdicts(run)).items() if said != expected}
+
+
+def _alpha(verdicts: Verdicts) -> dict[str, Any]:
+    by_item: dict[str, dict[str, str]] = {}
+    for name, held in verdicts.items():
+        for item, entry in held.items():
+            if entry["verdict"] != CANNOT_TELL:
+                by_item.setdefault(item, {})[name] = entry["verdict"]
+    items = [by_item[i] for i in sorted(by_item) if len(by_item[i]) > 1]
+    interval = resampled(items, krippendorff_alpha)
+    return {
+        "value": krippendorff_alpha(items),
+        "interval": None if interval is None else list(interval),
+        "items": len(items),
+    }
+
+
+def _precision(decisions: dict[str, tuple[str, str]], items: Sequence[Item]) -> dict[str, Any]:
+    sizes = Counter(i.stratum for i in items)
+    strata = {i.id: i.stratum for i in items}
+    counts: dict[str, list[int]] = {s: [0, 0] for s in sizes}
+    for item, (said, expected) in decisions.items():
+        # of a run that was redone, a verdict may be about an item that is gone
+        if item in strata:
+            counts[strata[item]][0] += said == expected
+            counts[strata[item]][1] += 1
+    described = {s: {"size": sizes[s], "right": right, "n": n} for s, (right, n) in counts.items()}
+    if not any(n for _, n in counts.values()):
+        return {"value": None, "interval": None, "n": 0, "strata": described}
+    value, interval = stratified_share([(sizes[s], right, n) for s, (right, n) in counts.items()])
+    return {"value": value, "interval": list(interval), "n": sum(n for _, n in counts.values()), "strata": described}
 
 
 def _error(given: list[str], expected: list[str]) -> dict[str, Any]:
-    decided = [(g, e) for g, e in zip(given, expected, strict=True) if g != CANNOT_TELL]
-    wrong = sum(g != e for g, e in decided)
-    if not decided:
+    answered = [(g, e) for g, e in zip(given, expected, strict=True) if g != CANNOT_TELL]
+    wrong = sum(g != e for g, e in answered)
+    if not answered:
         return {"n": 0, "rate": None, "interval": None}
-    return {"n": len(decided), "rate": wrong / len(decided), "interval": list(wilson(wrong, len(decided)))}
+    return {"n": len(answered), "rate": wrong / len(answered), "interval": list(wilson(wrong, len(answered)))}
 
 
 def _agreement(ours: list[str], theirs: list[str]) -> dict[str, Any]:
-    same = sum(x == y for x, y in zip(ours, theirs, strict=True))
-    return {"n": len(ours), "agree": same / len(ours) if ours else None, "kappa": cohen_kappa(ours, theirs)}
+    pairs = list(zip(ours, theirs, strict=True))
+    same = sum(x == y for x, y in pairs)
+    interval = resampled(pairs, lambda drawn: cohen_kappa([x for x, _ in drawn], [y for _, y in drawn]))
+    return {
+        "n": len(ours),
+        "agree": same / len(ours) if ours else None,
+        "kappa": cohen_kappa(ours, theirs),
+        "interval": None if interval is None else list(interval),
+    }

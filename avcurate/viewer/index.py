@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from avcurate.viewer.view import TITLES, View
 if TYPE_CHECKING:
     import duckdb
 
+Notes = Callable[[RunDir], dict[str, dict[str, str]]]
 STATES = ("kept", "in progress", "filtered", "dead")
 MAX_VALUES = 12
 """A column with more distinct values is not offered as a filter."""
@@ -50,18 +52,22 @@ class Shown:
 class Index:
     """Tables ``run0`` and, with a second run, ``run1``: one row each for every row that came in.
 
+    Args:
+        runs: one or two, each with its task's view.
+        notes: what is known of a run's rows beside its tables, by column and key, e.g. reviewers' verdicts.
+
     Raises:
         UserError: DuckDB is not installed, or a run cannot be read.
     """
 
-    def __init__(self, runs: list[tuple[RunDir, View]]) -> None:
+    def __init__(self, runs: list[tuple[RunDir, View]], notes: Notes | None = None) -> None:
         try:
             import duckdb
         except ImportError:
             raise UserError("avcurate view needs DuckDB.", "Install it: pip install 'avcurate[view]'.") from None
         # nothing outside is read or fetched, whatever a query says
         self._con = duckdb.connect(config={"enable_external_access": False, "autoinstall_known_extensions": False})
-        self._lock = threading.Lock()
+        self._lock, self._notes = threading.Lock(), notes or (lambda _: {})
         self.runs = [Shown(run, view, Tables(run)) for run, view in runs]
         self._looked = 0.0
         self.refresh(force=True)
@@ -77,9 +83,10 @@ class Index:
                 return
             for number, shown in enumerate(self.runs):
                 try:
-                    version = shown.tables.version()
+                    notes = self._notes(shown.run)
+                    version = (shown.tables.version(), notes)
                     if version != shown.version:
-                        self._build(number, shown)
+                        self._build(number, shown, notes)
                         shown.version = version
                 except (OSError, pa.ArrowInvalid):
                     # a part was replaced while it was read: the next look finds the new one
@@ -87,7 +94,7 @@ class Index:
                         raise
             self._looked = time.monotonic()
 
-    def _build(self, number: int, shown: Shown) -> None:
+    def _build(self, number: int, shown: Shown, notes: dict[str, dict[str, str]]) -> None:
         kept, lost = shown.tables.read()
         con, chain = self.cursor(), shown.tables.chain
         if not kept or not len(kept[0]):
@@ -130,6 +137,13 @@ class Index:
             f"CREATE OR REPLACE TABLE run{number} AS SELECT * EXCLUDE (_text{', ' + lists if lists else ''}), "  # noqa: S608
             f'{words}{added} FROM building ORDER BY "row"'
         )
+        for name, values in notes.items():
+            noted = {KEY: pa.array(list(values), pa.string()), "note": pa.array(list(values.values()), pa.string())}
+            con.register("noted", pa.table(noted))
+            con.execute(
+                f"CREATE OR REPLACE TABLE run{number} AS SELECT r.*, noted.note AS {q(name)} FROM run{number} r "  # noqa: S608
+                f'LEFT JOIN noted ON noted.{KEY} = r.{KEY} ORDER BY r."row"'
+            )
         shown.rows = con.execute(f"SELECT count(*) FROM run{number}").fetchall()[0][0]  # noqa: S608
         shown.columns = self._columns(number, con)
         titles = [f"nullif(CAST(r.{q(t)} AS VARCHAR), '')" for t in (*shown.view.titles, KEY) if t in shown.columns]

@@ -1,4 +1,4 @@
-"""Starts the viewer on a port of this machine."""
+"""Serves a page on a port of this machine."""
 
 from __future__ import annotations
 
@@ -6,35 +6,51 @@ import secrets
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from avcurate.errors import Stopped, UserError
 from avcurate.runner.rundir import RunDir
 from avcurate.viewer.app import make_app
-from avcurate.viewer.index import Index
+from avcurate.viewer.index import Index, Notes
 from avcurate.viewer.view import View
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
 
 PORT = 8765
 """Asked for first, so that the address of a row stays the same; another is taken where it is in use."""
 
 
-def serve(runs: list[tuple[RunDir, View]], port: int | None, tell: Callable[[str], None]) -> None:
-    """Serve until interrupted.
+def serve(
+    runs: list[tuple[RunDir, View]], port: int | None, tell: Callable[[str], None], notes: Notes | None = None
+) -> None:
+    """Serve the rows of one or two runs until interrupted.
 
     Args:
-        runs: one or two, each with its task's view.
+        runs: each with its task's view.
         port: to listen on; ``None``: 8765 or, where that is in use, any.
         tell: given the address, once it answers.
+        notes: what is known of rows beside the runs' tables.
 
     Raises:
         UserError: the port is in use, a run cannot be read, or a library is missing.
     """
-    index = Index(runs)
+    index = Index(runs, notes)
+    serve_app(lambda token: make_app(index, token), port, tell)
+
+
+def serve_app(make: Callable[[str], Starlette], port: int | None, tell: Callable[[str], None]) -> None:
+    """Serve an application until interrupted; it is made with the token that its browser has to know.
+
+    Raises:
+        UserError: the port is in use, or a library is missing.
+    """
     token = secrets.token_urlsafe(24)
-    app = make_app(index, token)
+    app = make(token)
     try:
         import uvicorn
     except ImportError:
-        raise UserError("avcurate view needs uvicorn.", "Install it: pip install 'avcurate[view]'.") from None
+        raise UserError("this page needs uvicorn.", "Install it: pip install 'avcurate[view]'.") from None
     with listening(port) as listener:
         tell(f"http://127.0.0.1:{listener.getsockname()[1]}/?token={token}")
         config = uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1)

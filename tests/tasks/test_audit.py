@@ -76,11 +76,11 @@ def test_an_evaluation_of_other_clips_proves_nothing(swapped, tmp_path):
 
 def test_a_replaced_counterfactual_is_refused(swapped, tmp_path):
     from avcurate.errors import UserError
-    from avcurate.review.items import load_items
+    from avcurate.review.items import all_items
 
     run = RunDir(shutil.copytree(swapped.root, tmp_path / "copy"))
     clip = next(run.root.rglob("*.mp4"))
     clip.write_bytes(b"another clip")
-    for look in (lambda: audit(run), lambda: load_items(run, 0, 0)):
+    for look in (lambda: audit(run), lambda: all_items(run, 0)):
         with pytest.raises(UserError, match="verify"):
             look()

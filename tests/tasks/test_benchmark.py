@@ -322,22 +322,24 @@ def test_every_row_comes_out_and_the_folder_is_what_others_take(built):
 
 @pytest.mark.slow
 def test_people_review_a_sample_that_takes_turns_by_task(built, tmp_path):
-    from avcurate.review.items import load_items
+    from avcurate.review.items import all_items
+    from avcurate.review.plans import planned
     from avcurate.review.verdicts import add_verdict, agreement
 
     shutil.copytree(built[1], tmp_path / "run")
     run = RunDir(tmp_path / "run")
-    items = load_items(run, 30, seed=1)
+    every = all_items(run, 1)
+    items = planned(every, "stratified", 30, 1, {})
     tasks = {r["item_id"]: r["task"] for r in running.rows_of(run, "make")}
     turns = [tasks[i.id] for i in items]
     assert len(set(turns[: len(set(tasks.values()))])) == len(set(tasks.values()))
     assert all(i.media.is_file() and i.expected in i.keys.values() for i in items)
-    assert items == load_items(run, 30, seed=1) != load_items(run, 30, seed=2)
+    assert items != planned(every, "stratified", 30, 2, {})
     for n, item in enumerate(items):
         other = next(v for v in item.keys.values() if v != item.expected)
         verdict = "cannot tell" if n < 10 else other if n < 14 else item.expected
         add_verdict(run, "ann", item, verdict, 1.0)
-    ann = agreement(run)["reviewers"]["ann"]
+    ann = agreement(run, every)["reviewers"]["ann"]
     low, high = ann["error"]["interval"]
     assert ann["error"]["n"] == 20 and ann["error"]["rate"] == 0.2 and low < 0.2 < high
     assert len(ann["rejected"]) == 14

@@ -93,6 +93,12 @@ def test_the_modality_that_decides_is_found_and_the_label_plays_no_part(
     assert ingest.dead == {"media_missing": 1, "not_a_clip_row": 1} and ingest.filtered == {"class_not_in_pool": 1}
     summary = summarise_dominance(RunDir(tmp_path / "r"))
     assert summary["dominance"] == {prefers: 4} and summary["disagree"] == 4 and summary["hallucinated"] == 2
+    # the dominant clips are questions that other tasks read
+    running.ingest(tmp_path / "again", {"annotations": tmp_path / "r/dominant.jsonl", "media": clips})
+    questions = running.rows_of(RunDir(tmp_path / "again"), "questions")
+    modality, word = {"audio": ("Audio", "dog"), "video": ("Visual", "cat")}[prefers]
+    assert len(questions) == 4 and all(q["stated_modality"] == modality and q["answer"] == word for q in questions)
+    assert [q["choices"] for q in questions] == [r["choices"] for r in rows]
 
 
 @pytest.mark.slow

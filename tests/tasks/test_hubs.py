@@ -175,3 +175,72 @@ def test_tokens_one_by_one_and_planted_sinks(engine, world, tmp_path):
         assert patched["seen"] == 8 and patched["heard"] == 16 and patched["objects"] == 24
     assert rows
     assert {t["title"] for t in ProbeTrace().summarise(traced)["tables"]} >= {"Who holds the single effects"}
+
+
+@pytest.mark.slow
+def test_attention_is_set_against_what_captions_invent(engine, world, tmp_path):
+    pytest.importorskip("simplemma")
+    pytest.importorskip("PIL")
+    folder, _ = world
+    options = {"annotations": folder / "clips.csv", "format": "clips", "prompt": "caption@2", "run.limit": 6}
+    options |= {"tau": 0.5, "divide": 1, "sampling.max_tokens": 48}
+    run = probe(engine, world, tmp_path / "s", "sinks", **options)
+    rows = running.rows_of(run, "probe_sinks")
+    texts = {r["video_id"]: r["probed"][0]["text"] for r in rows}
+    assert len(texts) == 6 and all("see" in t for t in texts.values())
+    # of every other clip nothing is known that its caption names
+    lines = [
+        {"clip": clip, "caption": text, "references": [text if i % 2 else "A zebra."]}
+        for i, (clip, text) in enumerate(texts.items())
+    ]
+    lines[-1]["caption"] = "A zebra."
+    (tmp_path / "captions.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    running.run("hallucination", tmp_path / "h", {"captions": tmp_path / "captions.jsonl"})
+    scored = {r["clip_id"]: r for r in running.rows_of(RunDir(tmp_path / "h"), "hallucination")}
+    named = [c for c, r in scored.items() if r["named"] and r["caption"] == texts[c]]
+    assert len(named) >= 3
+    run = probe(engine, world, tmp_path / "s", "sinks", **options, invented=tmp_path / "h")
+    summary = ProbeSinks().summarise(run)
+    (scatter,) = [f for f in summary["figures"] if f["kind"] == "scatter"]
+    for series in scatter["series"]:
+        assert len(series["points"]) == len(named)
+        assert sorted(y for _, y in series["points"]) == sorted(float(scored[c]["right"] == 0) for c in named)
+        assert all(0 <= x <= 1 for x, _ in series["points"])
+    table = next(t for t in summary["tables"] if "against what captions invent" in t["title"])
+    assert f"({6 - len(named)} without an object)" in table["title"] and {r[1] for r in table["rows"]} == {
+        str(len(named))
+    }
+    page = ProbeSinks().page(run, summary).read_text()
+    assert "A point for each caption" in page and page.count("Sinks on the frames and the waveform") == 6
+    with pytest.raises(UserError, match="not a run"):
+        probe(engine, world, tmp_path / "x", "sinks", **options, invented=tmp_path)
+
+
+@pytest.mark.slow
+def test_sinks_are_drawn_where_they_lie(tmp_path):
+    from PIL import Image
+
+    from avcurate.media.decode import DecodedClip
+    from avcurate.tasks.probe.sink_pictures import COLORS, TILE, WAVE, draw
+
+    frames = np.full((4, 64, 64, 3), 128, np.uint8)
+    clip = DecodedClip(frames, 2.0, np.zeros(32000, np.float32), 2.0, "")
+    # two pairs of frames of 2 x 2 cells: the last cell of the second pair; and a moment three quarters into the sound
+    place = {"position": 0, "object": False, "layers": 1, "peak": 1.0, "mds": 0.0, "attention": 0.0}
+    sinks = [
+        place | {"of": "video", "place": 7 / 8, "group": "cross"},
+        place | {"of": "audio", "place": 6 / 8, "group": "uni", "object": True},
+    ]
+    draw(tmp_path / "s.jpg", clip, {"grid": [2, 2, 2], "media": {"video": 8, "audio": 8}, "sinks": sinks})
+    picture = np.asarray(Image.open(tmp_path / "s.jpg").convert("RGB")).astype(int)
+    assert picture.shape == (TILE + WAVE, 2 * TILE, 3)
+
+    def near(color):
+        wanted = [int(COLORS[color][i : i + 2], 16) for i in (1, 3, 5)]
+        return np.argwhere(np.abs(picture - wanted).max(2) < 40)
+
+    green, red, dot = near("cross"), near("uni"), near("object")
+    assert green.min(0) == pytest.approx([TILE / 2, TILE * 1.5], abs=3)
+    assert green.max(0) == pytest.approx([TILE - 1, 2 * TILE - 1], abs=3)
+    assert (red[:, 0] >= TILE).all() and red[:, 1].mean() == pytest.approx(2 * TILE * 6.5 / 8, abs=3)
+    assert dot[:, 1].mean() == pytest.approx(2 * TILE * 6.5 / 8, abs=3)

@@ -55,7 +55,7 @@ def test_a_clip_its_poster_and_its_waveform(index):
     for params in ({"key": "none"}, {"key": key, "clip": "7"}, {"key": key, "run": "3"}):
         assert c.get("/media", params=params).status_code == 404
         assert c.get("/poster", params=params).status_code == 404
-        assert c.get("/api/wave", params=params).status_code == 400
+        assert c.get("/api/wave", params=params).status_code == 404
 
 
 def test_faults_are_answered_with_the_next_step(index):

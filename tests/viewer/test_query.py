@@ -113,3 +113,34 @@ def test_no_text_becomes_sql(text):
         return
     con.execute(f"SELECT count(*) FROM run0 r WHERE {where}", parameters).fetchall()
     assert con.execute("SELECT count(*) FROM run0").fetchall() == [(1,)]
+
+
+def test_peoples_verdicts_are_columns_and_what_they_reject_is_left_out(runs, tmp_path):
+    import shutil
+
+    from avcurate.publish.shards import export_run
+    from avcurate.review.items import all_items
+    from avcurate.review.verdicts import add_verdict, rejected_items, verdict_columns
+    from avcurate.runner.rundir import RunDir
+    from avcurate.tasks.label_pem.view import LABEL_VIEW
+    from avcurate.viewer.index import Index
+
+    folder = tmp_path / "viewed"
+    shutil.copytree(runs[0].root, folder / "one")
+    shutil.copytree(runs[0].root.parent / "clips", folder / "clips")
+    run = RunDir(folder / "one")
+    index = Index([(run, LABEL_VIEW)], verdict_columns)
+    items = all_items(run, 0)
+    wrong, right, unsure = items[:3]
+    add_verdict(run, "ann", wrong, next(v for v in wrong.keys.values() if v != wrong.expected), 1.0)
+    add_verdict(run, "ann", right, right.expected, 1.0)
+    add_verdict(run, "ann", unsure, "cannot tell", 1.0)
+    index.refresh(force=True)
+    assert keys(index, "reviewed:rejected") == {wrong.id} == rejected_items(run)
+    assert keys(index, "reviewed:confirmed") == {right.id}
+    assert keys(index, 'verdict_ann:"cannot tell"') == {unsure.id}
+    counts = [
+        sum(export_run(run, tmp_path / name, "parquet", 0.0, 0.0, 0, dropped=dropped)["rows"].values())
+        for name, dropped in (("all", frozenset()), ("rest", frozenset(rejected_items(run))))
+    ]
+    assert counts == [len(items), len(items) - 1]

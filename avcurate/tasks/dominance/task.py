@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from avcurate.errors import UserError
@@ -9,6 +10,7 @@ from avcurate.prompts import get_prompt
 from avcurate.runner.job import Job
 from avcurate.runner.rundir import RunDir
 from avcurate.sources.pool import pool_format
+from avcurate.store.atomic import write_text
 from avcurate.tasks.asking import ClipInput, clip_source
 from avcurate.tasks.base import Context, Task
 from avcurate.tasks.dominance.recipe import DominanceRecipe, load_pool
@@ -20,11 +22,29 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+DOMINANT = "dominant.jsonl"
+_MODALITY = {"audio": "Audio", "video": "Visual"}
+
+
+def write_dominant(run: RunDir) -> None:
+    """Write the questions whose answer one modality decides, with that modality and the answer, for `probe trace`."""
+    columns = ["question_id", "clip_id", "media", "question", "choices", "av_prediction", "dominance", "start", "end"]
+    lines = []
+    for table in run.parts("dominance").rows(columns=columns):
+        for row in table.to_pylist():
+            if row["dominance"] is not None:
+                line = {"id": row["question_id"], "video": row["clip_id"], "answer": row["av_prediction"][0]}
+                line |= {k: row[k] for k in ("media", "question", "choices", "start", "end") if row[k] is not None}
+                lines.append(json.dumps(line | {"modality": _MODALITY[row["dominance"]]}, ensure_ascii=False) + "\n")
+    write_text(run.root / DOMINANT, "".join(lines))
+
+
 class Dominance(Task[DominanceRecipe]):
     """Find clips that one modality decides: audio-dominant (AV = A, not V) and video-dominant (AV = V, not A).
 
     The model assigns each clip a class of a pool under audio only, video only and both; options are shuffled per clip.
-    With --n above 1, the majority decides and its share is stored.
+    With --n above 1, the majority decides and its share is stored. Clips that one modality decides are also written as
+    questions, dominant.jsonl, which `avcurate probe trace` and `eval` read.
 
     Examples:
 
@@ -56,7 +76,7 @@ class Dominance(Task[DominanceRecipe]):
             recipe.run.workers,
             unreadable=recipe.fail_on_unreadable,
         )
-        return Job(source, (sample, DominanceStage(recipe.by, get_prompt(recipe.prompt))))
+        return Job(source, (sample, DominanceStage(recipe.by, get_prompt(recipe.prompt))), write_dominant)
 
     def summarise(self, run: RunDir) -> dict[str, Any]:
         """Counts by dominance and by reason, hits per setting, disagreement."""
