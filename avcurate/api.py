@@ -87,7 +87,8 @@ class Run:
 
     def to_pandas(self, table: str | None = None, columns: list[str] | None = None) -> pd.DataFrame:
         """:meth:`rows` as a data frame; needs pandas."""
-        return self.rows(table, columns).to_pandas()
+        frame: pd.DataFrame = self.rows(table, columns).to_pandas()
+        return frame
 
     def to_datasets(self, table: str | None = None, columns: list[str] | None = None) -> datasets.Dataset:
         """:meth:`rows` as a Hugging Face dataset; needs ``avcurate[hf]``."""

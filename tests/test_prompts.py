@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 from avcurate.cli.app import app
 from avcurate.errors import UserError
 from avcurate.prompts import COT, SEPARATE_THEN_FUSE, OwnPrompt, get_prompt
-from avcurate.publish.shards import export_run
+from avcurate.publish.selection import Selection
+from avcurate.publish.shards import Form, export_run
 from avcurate.runner.rundir import RunDir
 from avcurate.tasks.run import recorded_recipe
 from avcurate.train.scoring import Scorer
@@ -103,7 +104,7 @@ def test_a_run_uses_and_stores_a_prompt_from_a_file(tmp_path):
     file.unlink()
     recipe = recorded_recipe(case.run)
     assert get_prompt(recipe.prompt).name == name
-    facts = export_run(RunDir(case.out), tmp_path / "shards", "parquet", 0.0, 0.0, 0)
+    facts = export_run(RunDir(case.out), tmp_path / "shards", Form("parquet"), Selection(0.0, 0.0, 0))
     assert facts["prompt"] == name and name in (tmp_path / "shards/README.md").read_text()
     case.go(changes={"prompt": OWN})
     with pytest.raises(UserError, match="prompt"):

@@ -43,6 +43,7 @@ OTHERS = {
     "report": ("avcurate.cli.run_cmds:report", "Rewrite the page of a run."),
     "verify": ("avcurate.cli.run_cmds:verify", "Check every file of a run against its checksum."),
     "export": ("avcurate.cli.publish:export", "Write labelled rows as training shards."),
+    "publish": ("avcurate.cli.publish:publish", "Upload exported shards to the Hugging Face Hub."),
     "probe": ("avcurate.cli.probe:app", "Look inside a model: attention, knockout, lens, shift, entropy and more."),
     "attend": ("avcurate.cli.attend:attend", "Measure the attention of responses to sound and picture."),
     "audit": ("avcurate.cli.audit:audit", "Show counterfactual pairs side by side, and what leaked."),

@@ -1,4 +1,4 @@
-"""Labelled rows as training shards: Parquet, JSON Lines or a Hugging Face dataset folder."""
+"""Labelled rows as training shards: Parquet, JSON Lines, WebDataset, or a folder for the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -16,61 +16,76 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from avcurate import __version__
 from avcurate.errors import UserError
 from avcurate.prompts import recorded_prompt
+from avcurate.publish.card import card
+from avcurate.publish.croissant import FILE as CROISSANT
+from avcurate.publish.croissant import croissant
+from avcurate.publish.embed import Embedded, with_clips
+from avcurate.publish.selection import SPLITS, Chosen, Selection, choose
+from avcurate.publish.webdataset import write_webdataset
+from avcurate.review.items import all_items
+from avcurate.review.verdicts import agreement
 from avcurate.runner.rundir import RunDir
-from avcurate.schema import QUESTION, SCHEMA_VERSION
-from avcurate.seeds import derive_seed
+from avcurate.runner.status import stage_counts
+from avcurate.schema import SCHEMA_VERSION
 from avcurate.store.atomic import write_atomic, write_json, write_text
 from avcurate.store.manifest import differences, digests
 from avcurate.store.parts import write_parquet
+from avcurate.tasks.label_pem.retest import kept
 
-SHARD_ROWS = 4096
 SHARDS = "shards.json"
-FORMS = ("parquet", "jsonl", "hf")
+FORMS = ("parquet", "jsonl", "hf", "webdataset")
+EMBEDDED_ROWS = 128
 
 
-def split_of(video_id: str, validation: float, seed: int) -> str:
-    """``train`` or ``validation``: decided by the source video alone, so that none is on both sides."""
-    return "validation" if derive_seed("split", seed, video_id) / 2**31 < validation else "train"
+@dataclass(frozen=True)
+class Form:
+    """How rows are written.
+
+    Attributes:
+        to: one of ``FORMS``.
+        media: folder of the clips, if they have moved.
+        embed: ``audio`` or ``video``: put each row's clip into the shards.
+        licence: under which the exporter says that the export may be shared; an SPDX name, or empty.
+    """
+
+    to: str = "parquet"
+    media: Path | None = None
+    embed: Embedded | None = None
+    licence: str = ""
+
+    @property
+    def ending(self) -> str:
+        """Of the data files."""
+        return {"jsonl": "jsonl", "webdataset": "tar"}.get(self.to, "parquet")
+
+    @property
+    def embedded(self) -> str | None:
+        """What of the clips is in the files."""
+        return "webdataset" if self.to == "webdataset" else self.embed
 
 
-def export_run(
-    run: RunDir,
-    out: Path,
-    to: str,
-    validation: float,
-    min_confidence: float,
-    seed: int,
-    media: Path | None = None,
-    *,
-    drop_blind: bool = False,
-    unlabelled: bool = False,
-    dropped: frozenset[str] = frozenset(),
-) -> dict[str, Any]:
-    """Write shards ``data/<split>-NNNNN.parquet`` (or ``.jsonl``), a dataset card and ``shards.json``.
+def export_run(run: RunDir, out: Path, form: Form, selection: Selection) -> dict[str, Any]:
+    """Write shards ``data/<split>-NNNNN.parquet`` (or ``.jsonl``, ``.tar``), a dataset card and ``shards.json``.
 
     ``out`` appears only once they are complete.
     ``parquet`` and ``hf`` write the same files: Parquet with a card is what the Hugging Face hub reads.
 
-    Args:
-        drop_blind: leave out what a blind condition solved.
-        dropped: ids of questions to leave out, e.g. those that people rejected.
-        unlabelled: every question of an ``eval`` or ``ingest`` run, without a PEM: what GRPO and MAPO on answers need.
-
     Raises:
-        UserError: nothing is labelled, or the folder is not empty.
+        UserError: nothing is labelled, the folder is not empty, or a clip to be included is missing.
     """
-    if to not in FORMS:
-        raise UserError(f"there is no export form {to!r}.", f"Forms are: {', '.join(FORMS)}.")
-    record = refuse_export(run, out, unlabelled=unlabelled)
-    choose = Choice(validation, min_confidence, seed, drop_blind, unlabelled, dropped)
+    if form.to not in FORMS:
+        raise UserError(f"there is no export form {form.to!r}.", f"Forms are: {', '.join(FORMS)}.")
+    if form.embed is not None and form.ending != "parquet":
+        raise UserError(f"clips cannot be a column of {form.to}.", "Use --to parquet, or --to webdataset.")
+    record = refuse_export(run, out, unlabelled=selection.unlabelled)
+    chosen = choose(run, selection)
     partial = _partial(out)
     try:
-        facts = _write(run, record, partial, to, choose, media)
+        facts = _write(run, record, partial, form, chosen)
         partial.rename(out)
     except OSError as e:
         if e.errno not in (errno.ENOTEMPTY, errno.EEXIST):
@@ -93,24 +108,25 @@ def _partial(out: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=out.parent))
 
 
-def _write(
-    run: RunDir,
-    record: dict[str, Any],
-    partial: Path,
-    to: str,
-    choose: Choice,
-    media: Path | None,
-) -> dict[str, Any]:
-    ending = "jsonl" if to == "jsonl" else "parquet"
-    rows: dict[str, int] = {}
-    for split in ("train", "validation"):
-        rows[split] = 0
-        for i, table in enumerate(chosen_rows(run, split, choose)):
-            write = _write_jsonl if to == "jsonl" else write_parquet
-            write_atomic(partial / "data" / f"{split}-{i:05d}.{ending}", lambda p, t=table, w=write: w(t, p))  # type: ignore[misc]
-            rows[split] += table.num_rows
-    if not any(rows.values()):
-        raise UserError("no row has a label at this confidence.", "Lower --min-confidence, or look at the report.")
+def _write(run: RunDir, record: dict[str, Any], partial: Path, form: Form, chosen: Chosen) -> dict[str, Any]:
+    selection = chosen.selection
+    media = (form.media or run.path_of("media", record) or Path()).resolve()
+    rows, confidences, sources = {}, list[float](), set[str]()
+    schema: pa.Schema | None = None
+
+    def seen(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+        nonlocal schema
+        for table in tables:
+            if "confidence" in table.column_names:
+                confidences.extend(c for c in table["confidence"].to_pylist() if c is not None)
+            sources.update(table["source"].to_pylist())
+            schema = table.schema
+            yield table
+
+    for split in SPLITS:
+        rows[split] = _write_split(seen(chosen.rows(run, split)), media, partial / "data", split, form)
+    if schema is None:
+        raise UserError("no row is left.", "Lower --min-confidence, ask for less, or look at the report.")
     recipe, label = record["recipe"], record["stages"].get("label", {})
     # questions that nobody answered were not labelled for a model either
     model = recipe["model"] if "eval" in record["stages"] or label else {}
@@ -118,24 +134,64 @@ def _write(
         "avcurate": __version__,
         "schema_version": SCHEMA_VERSION,
         "rows": rows,
-        "form": to,
-        "split": {"by": "video_id", "validation": choose.validation, "seed": choose.seed},
-        "min_confidence": choose.min_confidence,
-        "labelled": not choose.unlabelled,
+        "form": form.to,
+        "split": {"by": "video_id", "validation": selection.validation, "seed": selection.seed},
+        "min_confidence": selection.min_confidence,
+        "balance": selection.balance,
+        "weights": chosen.weights if selection.balance else {},
+        "groups": chosen.counts,
+        "labelled": not selection.unlabelled,
         "fps": recipe["media"]["fps"],
         "sample_rate": 16_000,
         "prompt": recorded_prompt(recipe).name,
         "processor": {k: model.get(k) for k in ("model", "revision", "family")},
-        "media": str((media or run.path_of("media", record) or Path()).resolve()),
+        "media": str(media),
+        "embedded": form.embedded,
+        "licence": form.licence,
+        "sources": sorted(sources),
         "thresholds": label.get("identity", {}),
         "mix": {k: int(n) for k, n in (label.get("facts") or record.get("mix", {})).items()},
+        "expected": float(np.mean(confidences)) if confidences else None,
+        **_tested(run, selection),
     }
-    write_text(partial / "README.md", _card(facts, recipe, ending))
+    write_text(partial / "README.md", card(facts, recipe, form.ending, stage_counts(record)))
+    if form.ending == "parquet":
+        listed = {p: d for p, d in digests(partial).items() if p.startswith("data/")}
+        about = (
+            "Questions on clips with their Preferred Evidence Modality." if facts["labelled"] else "Questions on clips."
+        )
+        made = str(record.get("updated", ""))[:10]
+        write_json(partial / CROISSANT, croissant("avcurate", about, listed, schema, form.licence, made, "1.0.0"))
     facts["files"] = digests(partial)
     write_json(partial / SHARDS, facts)
     # a temporary folder is private to its creator
     partial.chmod(0o777 & ~_umask())
     return facts
+
+
+def _tested(run: RunDir, selection: Selection) -> dict[str, Any]:
+    """What is known of how sure the labels are: asked again, and judged by people."""
+    if selection.unlabelled:
+        return {"retest": None, "review": None}
+    reviewed = agreement(run, all_items(run, 0))["precision"] if (run.root / "review").is_dir() else None
+    return {"retest": kept(run), "review": reviewed}
+
+
+def _write_split(tables: Iterator[pa.Table], media: Path, folder: Path, split: str, form: Form) -> int:
+    """Write a split's rows; returns how many."""
+    if form.to == "webdataset":
+        return write_webdataset(tables, media, folder, split)
+    rows, number = 0, 0
+    for table in tables:
+        # clips are large: fewer of them to a file
+        step = EMBEDDED_ROWS if form.embed else table.num_rows
+        for first in range(0, table.num_rows, step):
+            piece = table.slice(first, step)
+            piece = piece if form.embed is None else with_clips(piece, media, form.embed)
+            write = _write_jsonl if form.to == "jsonl" else write_parquet
+            write_atomic(folder / f"{split}-{number:05d}.{form.ending}", lambda p, t=piece, w=write: w(t, p))  # type: ignore[misc]
+            rows, number = rows + piece.num_rows, number + 1
+    return rows
 
 
 def _umask() -> int:
@@ -166,39 +222,6 @@ def verify_shards(folder: Path) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Which rows of a run are exported; see :func:`export_run`."""
-
-    validation: float
-    min_confidence: float
-    seed: int
-    drop_blind: bool = False
-    unlabelled: bool = False
-    dropped: frozenset[str] = frozenset()
-
-    def of(self, table: pa.Table) -> pa.Array:
-        """Whether each row of a table is wanted, in either split.
-
-        Raises:
-            UserError: blind answers are to be left out, and none were asked.
-        """
-        if self.unlabelled:
-            return pa.array(np.ones(table.num_rows, bool))
-        keep = pc.and_(
-            pc.is_valid(table["pem"]),
-            pc.fill_null(pc.greater_equal(table["confidence"], self.min_confidence), False),
-        )
-        if self.dropped:
-            rejected = pc.is_in(table["question_id"], pa.array(sorted(self.dropped), pa.string()))
-            keep = pc.and_(keep, pc.invert(rejected))
-        if not self.drop_blind:
-            return keep
-        if "solved_blind" not in table.column_names:
-            raise UserError("the run asked no question without its clip.", "Label with --blind, or export all rows.")
-        return pc.and_(keep, pc.invert(pc.fill_null(table["solved_blind"], False)))
-
-
 def refuse_export(run: RunDir, out: Path, *, unlabelled: bool = False) -> dict[str, Any]:
     """The run's record.
 
@@ -212,86 +235,7 @@ def refuse_export(run: RunDir, out: Path, *, unlabelled: bool = False) -> dict[s
     return run.require("label", made_by="label-pem")
 
 
-def chosen_rows(run: RunDir, split: str, choose: Choice) -> Iterator[pa.Table]:
-    """Tables of about ``SHARD_ROWS`` rows of one split."""
-    pending: list[pa.Table] = []
-    count = 0
-    for table in _tables(run, choose.unlabelled):
-        videos = table["video_id"].to_pylist()
-        in_split = pa.array([split_of(v, choose.validation, choose.seed) == split for v in videos], pa.bool_())
-        chosen = table.filter(pc.and_(choose.of(table), in_split))
-        if chosen.num_rows:
-            pending.append(chosen)
-            count += chosen.num_rows
-        if count >= SHARD_ROWS:
-            yield pa.concat_tables(pending)
-            pending, count = [], 0
-    if pending:
-        yield pa.concat_tables(pending)
-
-
-def _tables(run: RunDir, unlabelled: bool) -> Iterator[pa.Table]:
-    """All rows of a labelled run; of another one, its questions with a PEM of none."""
-    if not unlabelled:
-        yield from run.parts("label").rows()
-        return
-    asked = run.parts("eval").commits()
-    columns = [c.name for c in QUESTION] + (["media_sha256"] if asked else [])
-    for table in run.parts("eval" if asked else "questions").rows(columns=columns):
-        yield table.append_column(pa.field("pem", pa.string()), pa.nulls(table.num_rows, pa.string()))
-
-
 def _write_jsonl(table: pa.Table, path: Path) -> None:
     with path.open("w", encoding="utf-8") as f:
         for row in table.to_pylist():
             f.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-def _card(facts: dict[str, Any], recipe: dict[str, Any], ending: str) -> str:
-    files = "\n".join(
-        f"      - split: {split}\n        path: data/{split}-*.{ending}" for split, n in facts["rows"].items() if n
-    )
-    thresholds, rows = facts["thresholds"], facts["rows"]
-    if not facts["labelled"]:
-        return _plain_card(facts, files)
-    mix = "\n".join(f"| {name} | {n:,} |" for name, n in facts["mix"].items())
-    return f"""---
-configs:
-  - config_name: default
-    data_files:
-{files}
-tags: [audio-visual, preferred-evidence-modality, avcurate]
----
-# Questions with their Preferred Evidence Modality
-
-Made by avcurate {facts["avcurate"]} with {recipe["model"]["model"]} ({recipe["model"]["engine"]}), prompt
-{recorded_prompt(recipe).name}, n = {recipe["n"]}, τ_acc = {thresholds["tau_acc"]}, τ_cot = {thresholds["tau_cot"]}.
-One row per question; its columns are described in the Arrow schema of the files (schema version
-{facts["schema_version"]}). Media are not included: `media` is a path relative to the folder of the clips.
-The labels carry the licence of the questions and clips they were made from; check it before sharing.
-
-| label or reason for none (before selection) | questions |
-|---|---|
-{mix}
-
-Split by source video (seed {facts["split"]["seed"]}): {rows["train"]:,} train, {rows["validation"]:,} validation.
-"""
-
-
-def _plain_card(facts: dict[str, Any], files: str) -> str:
-    """The card of questions without labels."""
-    rows = facts["rows"]
-    return f"""---
-configs:
-  - config_name: default
-    data_files:
-{files}
-tags: [audio-visual, question-answering, avcurate]
----
-# Questions on clips
-
-Exported by avcurate {facts["avcurate"]} without labels: `pem` is empty. Media are not included: `media` is a path
-relative to the folder of the clips. The questions carry the licence of their source; check it before sharing.
-
-Split by source video (seed {facts["split"]["seed"]}): {rows["train"]:,} train, {rows["validation"]:,} validation.
-"""

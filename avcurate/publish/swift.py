@@ -16,11 +16,11 @@ from typing import Any
 from avcurate.errors import MediaError, UserError
 from avcurate.media.extract import extract
 from avcurate.prompts import SEPARATE_THEN_FUSE
-from avcurate.publish.shards import Choice, chosen_rows, refuse_export
+from avcurate.publish.selection import SPLITS, Selection, choose
+from avcurate.publish.shards import refuse_export
 from avcurate.runner.rundir import RunDir
 from avcurate.store.atomic import write_json, write_text
 
-SPLITS = ("train", "validation")
 Row = dict[str, Any]
 
 PLUGIN = '''"""Rewards of avcurate for ms-swift 4: the functions `avcurate train` uses. Written by `avcurate export`.
@@ -102,9 +102,7 @@ Written against ms-swift 4.6; these commands were not run by avcurate's authors.
 def export_swift(
     run: RunDir,
     out: Path,
-    validation: float,
-    min_confidence: float,
-    seed: int,
+    selection: Selection,
     workers: int = 2,
     media: Path | None = None,
     tick: Callable[[int, int], None] = lambda done, total: None,
@@ -115,9 +113,9 @@ def export_swift(
         UserError: nothing is labelled, or the folder is not empty.
     """
     record = refuse_export(run, out)
-    choose = Choice(validation, min_confidence, seed)
+    chosen = choose(run, selection)
     media = run.media(record, media)
-    rows = {split: [r for t in chosen_rows(run, split, choose) for r in t.to_pylist()] for split in SPLITS}
+    rows = {split: [r for t in chosen.rows(run, split) for r in t.to_pylist()] for split in SPLITS}
     total = sum(map(len, rows.values()))
     if not total:
         raise UserError("no row has a label at this confidence.", "Lower --min-confidence, or look at the report.")

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from avcurate.cli.app import app
 from avcurate.errors import AvcurateError, RunLocked, UserError
-from avcurate.publish.shards import export_run, verify_shards
+from avcurate.publish.selection import Selection
+from avcurate.publish.shards import Form, export_run, verify_shards
 from avcurate.recipe import read_recipe, settings_of
 from avcurate.runner.status import run_status
 from avcurate.runner.verify import discard, verify_run
@@ -66,7 +67,7 @@ def test_names_of_files_outside_are_neither_read_nor_removed(labelled, tmp_path)
 def test_an_export_touches_nothing_beside_it(labelled, tmp_path):
     (tmp_path / "sh.partial").mkdir()
     (tmp_path / "sh.partial/mine").write_text("mine")
-    facts = export_run(labelled.run, tmp_path / "sh", "parquet", 0.0, 0.0, 0)
+    facts = export_run(labelled.run, tmp_path / "sh", Form("parquet"), Selection(0.0, 0.0, 0))
     assert facts["rows"]["train"] > 0 and verify_shards(tmp_path / "sh")["damaged"] == []
     assert (tmp_path / "sh.partial/mine").read_text() == "mine"
     assert {p.name for p in tmp_path.iterdir()} == {"all", "sh", "sh.partial"}
@@ -83,12 +84,12 @@ def test_two_exports_to_one_folder_do_not_mix(labelled, tmp_path, monkeypatch):
         facts = write(run, record, partial, *how)
         if not (tmp_path / "sh").exists():
             monkeypatch.setattr(shards, "_write", write)
-            export_run(run, tmp_path / "sh", "jsonl", 0.0, 0.0, 0)
+            export_run(run, tmp_path / "sh", Form("jsonl"), Selection(0.0, 0.0, 0))
         return facts
 
     monkeypatch.setattr(shards, "_write", slow)
     with pytest.raises(UserError, match="by another export"):
-        export_run(labelled.run, tmp_path / "sh", "parquet", 0.0, 0.0, 0)
+        export_run(labelled.run, tmp_path / "sh", Form("parquet"), Selection(0.0, 0.0, 0))
     assert {p.suffix for p in (tmp_path / "sh/data").iterdir()} == {".jsonl"}
 
 
@@ -105,14 +106,14 @@ def test_a_half_redone_run_is_not_exported(labelled, tmp_path, monkeypatch):
     with pytest.raises(Killed):
         case.go(changes=changes, force=True)
     for act in (
-        lambda: export_run(case.run, tmp_path / "sh", "parquet", 0.0, 0.0, 0),
+        lambda: export_run(case.run, tmp_path / "sh", Form("parquet"), Selection(0.0, 0.0, 0)),
         lambda: relabel_run(case.run, 1.0, None),
     ):
         with pytest.raises(UserError, match="not a finished run"):
             act()
     engine.say = answer
     case.go(changes=changes, force=True)
-    assert export_run(case.run, tmp_path / "sh", "parquet", 0.0, 0.0, 0)["rows"]["train"] > 0
+    assert export_run(case.run, tmp_path / "sh", Form("parquet"), Selection(0.0, 0.0, 0))["rows"]["train"] > 0
 
 
 def test_an_interrupted_relabel_is_not_finished_and_resumes(labelled, tmp_path, monkeypatch):
@@ -121,7 +122,7 @@ def test_an_interrupted_relabel_is_not_finished_and_resumes(labelled, tmp_path, 
         relabel_run(labelled.run, 1.0, 0.9)
     assert run_status(labelled.run)["state"] != "finished"
     with pytest.raises(UserError, match="not a finished run"):
-        export_run(labelled.run, tmp_path / "sh", "parquet", 0.0, 0.0, 0)
+        export_run(labelled.run, tmp_path / "sh", Form("parquet"), Selection(0.0, 0.0, 0))
     monkeypatch.undo()
     relabel_run(labelled.run, 1.0, 0.9)
     assert run_status(labelled.run)["state"] == "finished"

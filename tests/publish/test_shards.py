@@ -2,7 +2,7 @@
 
 import pytest
 
-from avcurate.publish.shards import split_of
+from avcurate.publish.selection import split_of
 
 VIDEOS = [f"video-{i}" for i in range(4000)]
 

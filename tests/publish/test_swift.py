@@ -12,6 +12,7 @@ import pytest
 from avcurate.errors import MediaError, UserError
 from avcurate.media.extract import extract
 from avcurate.media.probe import probe
+from avcurate.publish.selection import Selection
 from avcurate.publish.swift import export_swift
 from avcurate.runner.rundir import RunDir
 from avcurate.train.rewards import answer_accuracy, preference_and_structure, structure
@@ -27,7 +28,7 @@ def exported(world, tmp_path_factory):
     changes = {"annotations": folder / "questions.json", "media": folder / "clips", "n": 2}
     running.run("label-pem", out / "run", changes)
     seen = []
-    facts = export_swift(RunDir(out / "run"), out / "shards", 0.3, 0.0, 0, tick=lambda *x: seen.append(x))
+    facts = export_swift(RunDir(out / "run"), out / "shards", Selection(0.3), tick=lambda *x: seen.append(x))
     assert seen[-1][0] == seen[-1][1] == sum(facts["rows"].values())
     return out / "shards", facts
 
@@ -50,7 +51,7 @@ def test_rows_name_media_that_exist_and_answers_that_rewards_accept(exported):
         assert Path(video).exists() and probe(Path(audio)).has_audio and not probe(Path(audio)).has_video
     assert "--external_plugins avcurate_rewards.py" in (out / "README.md").read_text()
     with pytest.raises(UserError, match="not empty"):
-        export_swift(RunDir(out.parent / "run"), out, 0.3, 0.0, 0)
+        export_swift(RunDir(out.parent / "run"), out, Selection(0.3))
 
 
 @pytest.mark.slow

@@ -6,7 +6,8 @@ import pytest
 
 from avcurate.engines.base import Engine, Perception, Reply, Response
 from avcurate.errors import UserError
-from avcurate.publish.shards import export_run
+from avcurate.publish.selection import Selection
+from avcurate.publish.shards import Form, export_run
 from avcurate.runner.rundir import RunDir
 from avcurate.tasks.label_pem.relabel import relabel_run
 from avcurate.tasks.partners import partners_of
@@ -107,7 +108,7 @@ def test_what_is_solved_blind_can_be_left_out_of_an_export_and_survives_other_th
     labelled(tmp_path / "r", inputs, blind="text")
     run = RunDir(tmp_path / "r")
     counts = [
-        sum(export_run(run, tmp_path / name, "parquet", 0.0, 0.0, 0, drop_blind=drop)["rows"].values())
+        sum(export_run(run, tmp_path / name, Form("parquet"), Selection(0.0, 0.0, 0, drop_blind=drop))["rows"].values())
         for name, drop in (("all", False), ("rest", True))
     ]
     assert counts == [2, 1]
@@ -116,7 +117,7 @@ def test_what_is_solved_blind_can_be_left_out_of_an_export_and_survives_other_th
     assert sorted(r["solved_blind"] is True for r in rows) == [False, False, True, True]
     labelled(tmp_path / "plain", inputs)
     with pytest.raises(UserError, match="without its clip"):
-        export_run(RunDir(tmp_path / "plain"), tmp_path / "x", "parquet", 0.0, 0.0, 0, drop_blind=True)
+        export_run(RunDir(tmp_path / "plain"), tmp_path / "x", Form("parquet"), Selection(0.0, 0.0, 0, drop_blind=True))
 
 
 def test_an_evaluation_shows_another_clip(inputs, tmp_path):

@@ -75,10 +75,11 @@ def test_exported_shards_open_everywhere_and_split_by_video(labelled):
     import pandas
     import polars
 
-    from avcurate.publish.shards import export_run
+    from avcurate.publish.selection import Selection
+    from avcurate.publish.shards import Form, export_run
 
     folder, _ = labelled
-    facts = export_run(RunDir(folder / "run"), folder / "shards", "parquet", 0.3, 0.0, 0)
+    facts = export_run(RunDir(folder / "run"), folder / "shards", Form("parquet"), Selection(0.3, 0.0, 0))
     files = str(folder / "shards/data/*.parquet")
     total = sum(facts["rows"].values())
     assert duckdb.sql(f"select count(*) from '{files}'").fetchall()[0][0] == total == polars.read_parquet(files).height

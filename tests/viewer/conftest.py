@@ -30,8 +30,9 @@ def labelled(folder, out, right, dead=frozenset()):
 def runs(tmp_path_factory, tiny_clip):
     folder = tmp_path_factory.mktemp("viewed")
     (folder / "clips").mkdir()
-    shutil.copy(tiny_clip, folder / "clips/clip.mp4")
-    rows = write_questions(folder / "qa.json", 30)
+    for n in range(10):
+        shutil.copy(tiny_clip, folder / f"clips/{n}_clip.mp4")
+    rows = write_questions(folder / "qa.json", 30, per_clip=3)
     rows[4]["question_text"] = HOSTILE
     rows[6]["video_name"] = "gone.mp4"
     rows[7] = dict(rows[8])

@@ -75,7 +75,7 @@ def test_a_row_has_its_responses_and_the_steps_to_its_label(index, runs):
         and "solved" in row["steps"][1]
     )
     assert "needs 6 of 8" in row["steps"][0] and row["steps"][3] == "So the preferred evidence is Visual."
-    assert row["clips"][0]["name"] == "clip.mp4"
+    assert row["clips"][0]["name"] == kept["media"]
     shown = {v["name"]: v["value"] for v in row["values"]}
     assert shown["av_consistency"] == kept["av_consistency"] and "av_responses" not in shown
     with pytest.raises(UserError, match="no row"):

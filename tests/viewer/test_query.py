@@ -118,7 +118,8 @@ def test_no_text_becomes_sql(text):
 def test_peoples_verdicts_are_columns_and_what_they_reject_is_left_out(runs, tmp_path):
     import shutil
 
-    from avcurate.publish.shards import export_run
+    from avcurate.publish.selection import Selection
+    from avcurate.publish.shards import Form, export_run
     from avcurate.review.items import all_items
     from avcurate.review.verdicts import add_verdict, rejected_items, verdict_columns
     from avcurate.runner.rundir import RunDir
@@ -140,7 +141,7 @@ def test_peoples_verdicts_are_columns_and_what_they_reject_is_left_out(runs, tmp
     assert keys(index, "reviewed:confirmed") == {right.id}
     assert keys(index, 'verdict_ann:"cannot tell"') == {unsure.id}
     counts = [
-        sum(export_run(run, tmp_path / name, "parquet", 0.0, 0.0, 0, dropped=dropped)["rows"].values())
+        sum(export_run(run, tmp_path / name, Form("parquet"), Selection(0.0, 0.0, 0, dropped=dropped))["rows"].values())
         for name, dropped in (("all", frozenset()), ("rest", frozenset(rejected_items(run))))
     ]
     assert counts == [len(items), len(items) - 1]
