@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avcurate.errors import AvcurateError
-from avcurate.viewer.media import poster, wave
+from avcurate.media.preview import poster, wave
 
 if TYPE_CHECKING:
     from starlette.requests import Request

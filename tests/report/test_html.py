@@ -52,6 +52,18 @@ def test_the_page_in_a_browser(run):
         assert "no-such-clip" in dead
         assert HOSTILE in browser.find_element(By.ID, "examples").text
 
+        # the picture and the sound are there before anything is played, and what it cost
+        assert all(
+            v.get_attribute("poster").startswith("data:image/jpeg")
+            for v in browser.find_elements(By.CSS_SELECTOR, "#examples video")
+        )
+        assert len(browser.find_elements(By.CSS_SELECTOR, "#examples svg.wave rect")) > 240
+        assert "Questions not asked" in browser.find_element(By.ID, "settings").text
+        assert "By question type" in browser.find_element(By.ID, "labels").text
+        colours = browser.execute_script(
+            "return [...document.querySelectorAll('#labels .bar span')].map(x => getComputedStyle(x).backgroundColor)"
+        )
+        assert len(set(colours)) == len(colours) == len(summary["labels"]) + len(summary["discarded"])
         video = browser.find_element(By.CSS_SELECTOR, "#examples video")
         browser.set_script_timeout(20)
         played = browser.execute_async_script(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from rich.console import Console
 from rich.table import Table
 
+from avcurate.report.clips import shown
 from avcurate.report.page import write_page
 from avcurate.runner.rundir import RunDir
 from avcurate.runner.stage import Row
@@ -98,9 +97,9 @@ def _examples(run: RunDir) -> list[dict[str, Any]]:
     for title, rows in sorted(by_task.items()):
         for row in rng.sample(rows, min(PER_TASK, len(rows))):
             sides = [row, *([other[row["pair"]]] if row["pair"] in other else [])]
-            shown = [
+            described = [
                 {
-                    "src": _src(run, s, folder, originals),
+                    "clip": _clip(run, s, folder, originals),
                     "edit": s["edit"],
                     "donor": s["donor"],
                     "answer": s["answer"],
@@ -114,12 +113,12 @@ def _examples(run: RunDir) -> list[dict[str, Any]]:
                     "clip": row["clip"],
                     "question": row["question"],
                     "choices": row["choices"],
-                    "sides": shown,
+                    "sides": described,
                 }
             )
     return examples
 
 
-def _src(run: RunDir, row: Row, folder: Path, originals: Path | None) -> str | None:
+def _clip(run: RunDir, row: Row, folder: Path, originals: Path | None) -> dict[str, Any] | None:
     path = folder / row["file"] if row["file"] else originals / row["media"] if originals and row["media"] else None
-    return None if path is None else quote(os.path.relpath(path.resolve(), run.root.resolve()))
+    return None if path is None else shown(path, run.root)

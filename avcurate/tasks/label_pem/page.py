@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import os
+from collections import Counter
+from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from avcurate.metrics.pem import ABOUT
+from avcurate.report.clips import shown
 from avcurate.report.page import write_page
 from avcurate.report.plots import drawn
 from avcurate.report.terminal import SETTING_NAMES
 from avcurate.runner.rundir import RunDir
 from avcurate.schema import PEM, Setting
+from avcurate.seeds import derive_seed
 from avcurate.tasks.label_pem.retest import figure, kept
+from avcurate.tasks.label_pem.view import steps
 
-EXAMPLES_PER_LABEL = 4
+EXAMPLES_PER_LABEL, MOST_GROUPS = 4, 12
+# of the reasons for no label, so that they are told apart from each other and from labels
+SHADES = ("#94a3b8", "#64748b", "#cbd5e1", "#475569", "#a8a29e", "#78716c")
 MAX_POINTS = 1500
 CHART = {"width": 300, "height": 220, "margin": 34}
 
@@ -23,6 +31,7 @@ CHART = {"width": 300, "height": 220, "margin": 34}
 def write_report(run: RunDir, summary: dict[str, Any]) -> Path:
     """Write ``report.html`` into the run directory; text is escaped, clips are linked in place."""
     retest = kept(run)
+    shades = {reason: SHADES[i % len(SHADES)] for i, reason in enumerate(summary["discarded"])}
     return write_page(
         run.root / "report.html",
         __package__,
@@ -33,6 +42,10 @@ def write_report(run: RunDir, summary: dict[str, Any]) -> Path:
         setting_names=SETTING_NAMES,
         charts=[_scatter(run, s, summary["thresholds"]) for s in Setting],
         examples=_examples(run, summary),
+        groups=_groups(run),
+        cost=_cost(run),
+        took=_took(run.record()),
+        shades=shades,
         dead=_dead(run),
         retest=retest,
         curve=None if retest is None else drawn(figure(retest)),
@@ -75,25 +88,70 @@ def _scatter(run: RunDir, setting: Setting, thresholds: dict[str, Any]) -> dict[
 
 
 def _examples(run: RunDir, summary: dict[str, Any]) -> list[dict[str, Any]]:
-    media_root = (run.path_of("media") or Path()).resolve()
-    quota = {name: EXAMPLES_PER_LABEL for name in (*summary["labels"], *summary["discarded"])}
-    examples: dict[str, list[dict[str, Any]]] = {name: [] for name in quota}
-    for table in run.parts("label").rows():
+    """Some questions of each label and of each reason for none, drawn by seed."""
+    media_root = run.path_of("media") or Path()
+    seed = summary["recipe"].get("seed", 0)
+    ranked: dict[str, list[tuple[int, str]]] = {name: [] for name in (*summary["labels"], *summary["discarded"])}
+    for table in run.parts("label").rows(columns=["question_id", "pem", "discard_reason"]):
         for row in table.to_pylist():
-            label = row["pem"] or row["discard_reason"]
-            if len(examples[label]) < quota[label]:
-                examples[label].append(_example(row, label, media_root, run.root))
-        if all(len(examples[k]) >= min(v, _count(summary, k)) for k, v in quota.items()):
-            break
-    return [e for group in examples.values() for e in group]
+            key = derive_seed("example", seed, row["question_id"])
+            ranked[row["pem"] or row["discard_reason"]].append((key, row["question_id"]))
+    wanted = {i: name for name, group in ranked.items() for _, i in sorted(group)[:EXAMPLES_PER_LABEL]}
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in ranked}
+    for table in run.parts("label").rows():
+        chosen = table.filter(pc.is_in(table["question_id"], pa.array(list(wanted), pa.string())))
+        for row in chosen.to_pylist():
+            label = wanted[row["question_id"]]
+            found[label].append(_example(row, label, media_root, run.root))
+    return [e for group in found.values() for e in group]
 
 
-def _count(summary: dict[str, Any], label: str) -> int:
-    return int(summary["labels"].get(label, summary["discarded"].get(label, 0)))
+def _groups(run: RunDir) -> list[dict[str, Any]]:
+    """Labels by question type and by source, where there is more than one: a table each, the most frequent first."""
+    counts: dict[str, dict[str, Counter[str]]] = {"question_type": {}, "source": {}}
+    for table in run.parts("label").rows(columns=["question_type", "source", "pem"]):
+        for row in table.to_pylist():
+            for column, groups in counts.items():
+                groups.setdefault(str(row[column] or "–"), Counter())[row["pem"] or "none"] += 1
+    tables = []
+    for column, groups in counts.items():
+        if len(groups) > 1:
+            ordered = sorted(groups.items(), key=lambda g: -g[1].total())[:MOST_GROUPS]
+            names = [*map(str, PEM), "none"]
+            rows = [[name, str(c.total()), *(f"{c[n] / c.total():.0%}" for n in names)] for name, c in ordered]
+            title = f"By {column.replace('_', ' ')}" + (
+                f", {MOST_GROUPS} of {len(groups)}" if len(groups) > MOST_GROUPS else ""
+            )
+            tables.append({"title": title, "columns": [column.replace("_", " "), "questions", *names], "rows": rows})
+    return tables
+
+
+def _cost(run: RunDir) -> list[list[str]]:
+    """Questions that a setting was not asked of, responses, and tokens; by setting."""
+    columns = [f"{s}_{c}" for s in Setting for c in ("asked", "prompt_tokens", "responses")]
+    sums = {str(s): [0, 0, 0, 0] for s in Setting}
+    for table in run.parts("label").rows(columns=columns):
+        for s, total in sums.items():
+            asked = table[f"{s}_asked"].fill_null(0).to_numpy()
+            prompts = table[f"{s}_prompt_tokens"].fill_null(0).to_numpy()
+            tokens = pc.struct_field(pc.list_flatten(table[f"{s}_responses"]), "tokens")
+            total[0] += int((asked == 0).sum())
+            total[1] += int(asked.sum())
+            total[2] += int(prompts[asked > 0].sum())
+            total[3] += int(pc.sum(tokens).as_py() or 0)
+    return [[SETTING_NAMES[s], *(f"{n:,}" for n in total)] for s, total in sums.items()]
+
+
+def _took(record: dict[str, Any]) -> str:
+    """Wall time from the run's first record to its last, pauses included."""
+    try:
+        taken = datetime.fromisoformat(record["updated"]) - datetime.fromisoformat(record["created"])
+    except (KeyError, ValueError, TypeError):
+        return ""
+    return str(taken)
 
 
 def _example(row: dict[str, Any], label: str, media_root: Path, run_root: Path) -> dict[str, Any]:
-    relative = os.path.relpath(media_root / row["media"], run_root.resolve())
     settings = []
     for s in Setting:
         responses = row[f"{s}_responses"] or []
@@ -115,8 +173,8 @@ def _example(row: dict[str, Any], label: str, media_root: Path, run_root: Path) 
         "label": label,
         "is_pem": row["pem"] is not None,
         "id": row["question_id"],
-        "media": row["media"],
-        "src": quote(relative),
+        "clip": shown(media_root / row["media"], run_root, row["start"], row["end"]),
+        "steps": steps(row, {}),
         "question": row["question"],
         "choices": row["choices"],
         "answer": row["answer"],

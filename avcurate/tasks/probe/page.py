@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from avcurate.attention.kinds import Kind
+from avcurate.report.clips import shown
 from avcurate.report.page import write_page
 from avcurate.report.plots import drawn
 from avcurate.runner.rundir import RunDir
@@ -69,11 +69,9 @@ def _examples(run: RunDir, stage: str) -> list[dict[str, Any]]:
         for row in table.to_pylist():
             if len(examples) >= EXAMPLES:
                 return examples
-            relative = os.path.relpath(media_root / row["media"], run.root.resolve())
             examples.append(
                 {
-                    "media": row["media"],
-                    "src": quote(relative),
+                    "clip": shown(media_root / row["media"], run.root, row["start"], row["end"]),
                     "picture": _picture(run, row["question_id"]),
                     "question": row["question"],
                     "choices": row["choices"],

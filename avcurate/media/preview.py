@@ -1,4 +1,4 @@
-"""A clip's poster frame and waveform, made when they are first shown and kept in memory."""
+"""A clip's poster frame and waveform, for people to look at; made once and kept in memory."""
 
 from __future__ import annotations
 
