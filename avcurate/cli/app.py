@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -133,13 +134,22 @@ def options(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error.", envvar="AVCURATE_DEBUG")
     ] = False,
+    log_level: Annotated[
+        str, typer.Option("--log-level", help="debug, info, warning or error.", envvar="AVCURATE_LOG_LEVEL")
+    ] = "info",
+    log_file: Annotated[
+        Path | None, typer.Option("--log-file", help="Also write messages to this file.", envvar="AVCURATE_LOG_FILE")
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Curate and label data for audio-visual LLMs, and train on what was curated."""
+    from avcurate.cli.logs import configure
+
     if debug:
         os.environ["AVCURATE_DEBUG"] = "1"
+    configure(log_level, log_file)
 
 
 def main() -> None:
@@ -183,6 +193,9 @@ def main() -> None:
 def _fail(e: AvcurateError) -> None:
     if os.environ.get("AVCURATE_DEBUG"):
         raise e
+    from avcurate.cli.logs import EVENTS, one_line
+
+    EVENTS.error("%s %s", one_line(e.message), one_line(e.hint or ""))
     typer.secho(f"Error: {e.message}", fg="red", err=True)
     if e.hint:
         typer.echo(e.hint, err=True)

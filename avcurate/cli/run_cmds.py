@@ -14,6 +14,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 MediaNow = Annotated[
     Path | None, typer.Option("--media", help="Folder of the clips, if they have moved since the run.")
 ]
+WATCH_S = 2.0
 Settings = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE for any recipe field; repeatable.")]
 
 
@@ -114,12 +115,21 @@ def _show_chain(status: dict[str, Any], json_out: bool) -> None:
 def status(
     run: RunArg,
     dead: Annotated[bool, typer.Option("--dead", help="List dead rows with reason and next step.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again every two seconds, until the run ends.")
+    ] = False,
     json_out: Json = False,
 ) -> None:
     """Show the progress of a run or a chain, even while it is running, and why rows died.
 
-    Example: avcurate status runs/pem --dead
+    Examples:
+
+      avcurate status runs/pem --dead
+
+      avcurate status runs/pem --watch
     """
+    if watch:
+        _watch(run)
     from avcurate.chain.run import chain_status, is_chain
     from avcurate.report.terminal import print_dead, print_funnel
     from avcurate.runner.rundir import RunDir
@@ -138,6 +148,40 @@ def status(
     print_funnel(result["stages"])
     if dead:
         print_dead(result["dead_rows"])
+
+
+def _watch(run: Path) -> None:
+    """Show states as they change, until nobody writes the run any more."""
+    import time
+
+    from avcurate.chain.run import chain_status, is_chain
+    from avcurate.cli.pace import Pace, eta
+    from avcurate.runner.rundir import RunDir
+    from avcurate.runner.status import run_status
+
+    paces: dict[str, tuple[Pace, int]] = {}
+    last = ""
+    while True:
+        found = chain_status(run) if is_chain(run) else run_status(RunDir(run))
+        lines = []
+        stages = {} if is_chain(run) else found["stages"]
+        for name, counts in stages.items():
+            done = counts["kept"] + sum(counts["filtered"].values()) + sum(counts["dead"].values())
+            pace, before = paces.get(name, (Pace(), done))
+            if done > before:
+                pace.add(done - before)
+            paces[name] = (pace, done)
+            total = max((c["in"] for c in stages.values()), default=0)
+            ends = eta(pace.remaining(total - done))
+            lines.append(f"{name} {done:,} of {total:,}" + (f" (eta {ends})" if ends and done < total else ""))
+        steps = [f"{n} {s['state']}" for n, s in found.get("steps", {}).items()]
+        text = f"{found['state']}: {', '.join(lines or steps)}"
+        if text != last:
+            typer.echo(text)
+            last = text
+        if found["state"] != "running":
+            return
+        time.sleep(WATCH_S)
 
 
 def _steps(run: Path) -> list[Path]:
