@@ -25,9 +25,7 @@ def test_it_copies_and_installs_what_exists():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not LONG or shutil.which("docker") is None, reason="builds an image: make test-long where Docker is"
-)
+@pytest.mark.skipif(not LONG or shutil.which("docker") is None, reason="builds an image: test-long, with Docker")
 def test_it_builds_and_runs():
     subprocess.run(["docker", "build", "-q", "-f", str(FILE), "-t", "avcurate-test", str(REPO)], check=True)
     said = subprocess.run(["docker", "run", "--rm", "avcurate-test", "--version"], capture_output=True, text=True)
