@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from avcurate.viewer.index import Shown
 
@@ -35,24 +37,22 @@ def texts_of(kind: pa.DataType) -> str:
 
 def _keys(table: pa.Table, key: str, words: list[str]) -> pa.Array:
     said = [_said(table.column(n), words) for n in table.column_names if n != key]
-    keep = [all(any(column[w][i] for column in said) for w in range(len(words))) for i in range(len(table))]
+    # in any column, every word
+    keep = np.logical_or.reduce([np.zeros((len(words), len(table)), bool), *said]).all(0)
     keys: pa.Array = table.column(key).cast(pa.string()).combine_chunks().filter(pa.array(keep, pa.bool_()))
     return keys
 
 
-def _said(column: Any, words: list[str]) -> list[list[bool]]:
-    """For each word, whether each row says it in this column."""
+def _said(column: Any, words: list[str]) -> NDArray[np.bool_]:
+    """For each word, whether each row says it in this column: (words, rows)."""
     column = column.combine_chunks()
     field, parents = texts_of(column.type), pc.list_parent_indices(column)
     texts = pc.struct_field(pc.list_flatten(column), field)
     if pa.types.is_list(texts.type):
         inner = pc.list_parent_indices(texts)
         texts, parents = pc.list_flatten(texts), parents.take(inner)
-    result = []
-    for word in words:
+    result = np.zeros((len(words), len(column)), bool)
+    for number, word in enumerate(words):
         hits = pc.match_substring(texts, word, ignore_case=True).fill_null(False)
-        rows = [False] * len(column)
-        for i in pc.unique(parents.filter(hits)).to_pylist():
-            rows[i] = True
-        result.append(rows)
+        result[number, pc.unique(parents.filter(hits)).to_numpy()] = True
     return result
