@@ -107,7 +107,7 @@ def _settings(row: dict[str, Any]) -> list[dict[str, Any]]:
     groups = []
     for setting, name in NAMES.items():
         responses = row.get(f"{setting}_responses")
-        if responses is None and f"{setting}_responses" not in row:
+        if responses is None and (setting == "blind" or f"{setting}_responses" not in row):
             continue
         answers, right = row.get(f"{setting}_answers") or [], row.get(f"{setting}_correct") or []
         facts = {k: row.get(f"{setting}_{k}") for k in ("k", "asked", "consistency", "solved", "cut")}

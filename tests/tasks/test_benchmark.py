@@ -321,6 +321,22 @@ def test_every_row_comes_out_and_the_folder_is_what_others_take(built):
 
 
 @pytest.mark.slow
+def test_the_viewer_takes_the_folder_as_it_is(built, tmp_path):
+    from avcurate.cli.view import _shown
+    from avcurate.viewer.detail import detail
+    from avcurate.viewer.index import Index
+    from avcurate.viewer.search import search
+
+    folder = built[1] / "benchmark"
+    index = Index([_shown(folder, tmp_path / "scratch")])
+    found = search(index, 0, "state:kept")
+    questions = [json.loads(line) for line in (folder / "questions.jsonl").read_text().splitlines()]
+    assert found["total"] == len(questions) and found["rows"][0]["label"]
+    row = detail(index, 0, found["rows"][0]["key"])
+    assert row["clips"] and row["question"] in {q["question"] for q in questions}
+
+
+@pytest.mark.slow
 def test_people_review_a_sample_that_takes_turns_by_task(built, tmp_path):
     from avcurate.review.items import all_items
     from avcurate.review.plans import planned
