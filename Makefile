@@ -116,7 +116,7 @@ $(LMMS_VENV)/.setup:
 	$(PYTHON) -m venv $(LMMS_VENV)
 	$(LMMS_VENV)/bin/python -m pip install -q --upgrade pip
 	$(LMMS_VENV)/bin/python -m pip install -q "torch==2.13.0"
-	$(LMMS_VENV)/bin/python -m pip install -q --no-deps "torchvision==0.28.0" "lmms-eval==0.7.3"
+	$(LMMS_VENV)/bin/python -m pip install -q --no-deps "lmms-eval==0.7.3"
 	$(LMMS_VENV)/bin/python -m pip install -q -r $(PINS)/lmms.txt
 	touch $@
 
