@@ -6,6 +6,8 @@ journaled as unconfirmed, and its row is not passed on.
 
 from __future__ import annotations
 
+import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
@@ -17,6 +19,7 @@ from avcurate.runner.isolate import Isolation
 from avcurate.runner.stage import Dead, Outcome, Row, WorkLog
 from avcurate.scheduler.unit import Unit, parts_of
 
+LOG = logging.getLogger("avcurate.scheduler")
 RECHECK_EVERY = 32
 AHEAD = 8
 
@@ -65,6 +68,7 @@ class Scheduler:
                 # otherwise the engine ran dry only because finished rows wait to be passed on
                 yield from self._confirmed(flight)
                 if done:
+                    LOG.info("%s", flight.busy())
                     return
         except NotHearing:
             raise
@@ -111,6 +115,14 @@ class _Flight:
         self._touched: set[str] = set()
         self._finished: list[tuple[str, Outcome]] = []
         self._ended = False
+        self.idle, self._began = 0.0, time.monotonic()
+
+    def busy(self) -> str:
+        """How much of the time the engine had something to do, in a sentence."""
+        whole = max(time.monotonic() - self._began, 1e-9)
+        return (
+            f"the engine was busy {1 - self.idle / whole:.0%} of {whole:.1f} s, and waited for clips {self.idle:.1f} s"
+        )
 
     @property
     def exhausted(self) -> bool:
@@ -129,7 +141,11 @@ class _Flight:
             waiting = self._ahead[0].waiting_for
             if not (wait or waiting is None or waiting.done()):
                 return None
+            began = time.monotonic()
             self._begin(self._ahead.popleft())
+            if not self._in_flight:
+                # nothing else was out: the engine stood still until this clip was decoded
+                self.idle += time.monotonic() - began
         request = self._ready.popleft()
         self._in_flight[request.key] = request
         return request

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,7 +19,8 @@ from avcurate.runner.rundir import RunDir
 from avcurate.runner.stage import Dead, Kept
 from avcurate.runner.tally import Tally
 from avcurate.store.lock import writer_lock
-from tests.viewer.conftest import runs  # noqa: F401
+from tests.conftest import write_questions
+from tests.viewer.conftest import labelled, runs  # noqa: F401
 
 
 class Clock:
@@ -147,3 +149,14 @@ def test_status_watches_until_the_run_ends(runs):  # noqa: F811
     child.wait(60)
     reader.join(10)
     assert any(line.startswith("finished: ") for line in lines) and child.returncode == 0
+
+
+def test_the_log_says_how_busy_the_engine_was(tmp_path, tiny_clip, caplog):
+    (tmp_path / "clips").mkdir()
+    shutil.copy(tiny_clip, tmp_path / "clips/clip.mp4")
+    write_questions(tmp_path / "qa.json", 4)
+    EVENTS.propagate = True
+    caplog.set_level(logging.INFO, logger="avcurate")
+    labelled(tmp_path, tmp_path / "run", {"a": 0, "v": 8, "av": 8})
+    [said] = [r.getMessage() for r in caplog.records if r.name == "avcurate.scheduler"]
+    assert said.startswith("the engine was busy ") and "waited for clips" in said
