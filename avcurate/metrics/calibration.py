@@ -48,7 +48,8 @@ class RatePrior:
         posterior = _likelihood(k, asked) * self.weights
         posterior /= posterior.sum(1, keepdims=True)
         reaches = binomial_tail(needed(tau_acc, n), n, GRID)
-        return np.asarray(np.clip(posterior @ reaches, 0.0, 1.0))
+        # row by row: the last digits of a matrix product depend on what else is in the matrix
+        return np.asarray(np.clip((posterior * reaches).sum(1), 0.0, 1.0))
 
 
 def _likelihood(k: NDArray[np.int64], asked: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -73,11 +74,12 @@ class SpreadPrior:
     @staticmethod
     def fit(consistency: NDArray[np.float64], error: NDArray[np.float64], tau_cot: float) -> SpreadPrior:
         """From consistencies (NaN: not known) and their standard errors (NaN: not known)."""
-        known = consistency[~np.isnan(consistency)]
+        # sorted, so that the sums have the same last digits whatever the order of the rows
+        known = np.sort(consistency[~np.isnan(consistency)])
         if not len(known):
             return SpreadPrior(0.0, 0.0, 1.0)
         both = ~np.isnan(consistency) & ~np.isnan(error)
-        noise = float((error[both] ** 2).mean()) if both.any() else 0.0
+        noise = float((np.sort(error[both]) ** 2).mean()) if both.any() else 0.0
         variance = max(float(known.var()) - noise, 0.0)
         return SpreadPrior(float(known.mean()), variance, float((known >= tau_cot).mean()))
 
