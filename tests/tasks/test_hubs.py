@@ -12,9 +12,10 @@ from avcurate.engines.checkpoint import Checkpoint
 from avcurate.engines.transformers_engine import TransformersEngine
 from avcurate.errors import UserError
 from avcurate.runner.rundir import RunDir
-from avcurate.tasks.probe.hub_tasks import ProbeSinks, ProbeTrace
+from avcurate.tasks.probe.hub_tasks import ProbeSinks, ProbeTrace, shares_invented
+from avcurate.tasks.probe.page import write_probe
 from avcurate.tasks.probe.patching import Odds
-from avcurate.tasks.probe.summaries_hubs import effects
+from avcurate.tasks.probe.summaries_hubs import SinksSummary, effects
 from avcurate.tasks.probe.trace import corrupted_request, mixed, spans
 from tests import running
 
@@ -184,34 +185,32 @@ def test_attention_is_set_against_what_captions_invent(engine, world, tmp_path):
     folder, _ = world
     options = {"annotations": folder / "clips.csv", "format": "clips", "prompt": "caption@2", "run.limit": 6}
     options |= {"tau": 0.5, "divide": 1, "sampling.max_tokens": 48}
-    run = probe(engine, world, tmp_path / "s", "sinks", **options)
-    rows = running.rows_of(run, "probe_sinks")
-    texts = {r["video_id"]: r["probed"][0]["text"] for r in rows}
-    assert len(texts) == 6 and all("see" in t for t in texts.values())
-    # of every other clip nothing is known that its caption names
-    lines = [
-        {"clip": clip, "caption": text, "references": [text if i % 2 else "A zebra."]}
-        for i, (clip, text) in enumerate(texts.items())
-    ]
-    lines[-1]["caption"] = "A zebra."
+    # of the first clip something else is said than what the model says here
+    lines = [{"clip": "demo_101_00000", "caption": "A dog and a cat.", "objects": ["dog"]}]
     (tmp_path / "captions.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
     running.run("hallucination", tmp_path / "h", {"captions": tmp_path / "captions.jsonl"})
-    scored = {r["clip_id"]: r for r in running.rows_of(RunDir(tmp_path / "h"), "hallucination")}
-    named = [c for c, r in scored.items() if r["named"] and r["caption"] == texts[c]]
-    assert len(named) >= 3
     run = probe(engine, world, tmp_path / "s", "sinks", **options, invented=tmp_path / "h")
     summary = ProbeSinks().summarise(run)
-    (scatter,) = [f for f in summary["figures"] if f["kind"] == "scatter"]
-    for series in scatter["series"]:
-        assert len(series["points"]) == len(named)
-        assert sorted(y for _, y in series["points"]) == sorted(float(scored[c]["right"] == 0) for c in named)
-        assert all(0 <= x <= 1 for x, _ in series["points"])
-    table = next(t for t in summary["tables"] if "against what captions invent" in t["title"])
-    assert f"({6 - len(named)} without an object)" in table["title"] and {r[1] for r in table["rows"]} == {
-        str(len(named))
-    }
+    assert any("(6 without an object)" in t["title"] for t in summary["tables"])
     page = ProbeSinks().page(run, summary).read_text()
-    assert "A point for each caption" in page and page.count("Sinks on the frames and the waveform") == 6
+    assert page.count('alt="Sinks on the frames and the waveform"') == 6
+    assert shares_invented(RunDir(tmp_path / "h")) == {("demo_101_00000", "A dog and a cat."): 0.5}
+    # the model's own captions, of which every other one invents all it names
+    rows = running.rows_of(run, "probe_sinks")
+    said = {(r["video_id"], r["probed"][0]["text"].strip()): float(i % 2) for i, r in enumerate(rows)}
+    drawn = SinksSummary(run.record()["recipe"], said)
+    for row in rows:
+        drawn.add(row)
+    (scatter,) = [f for f in drawn.figures() if f["kind"] == "scatter"]
+    for series in scatter["series"]:
+        key = {"cross-modal sinks": "to_cross", "uni-modal sinks": "to_uni", "object tokens": "to_objects"}[
+            series["name"]
+        ]
+        entries = [r["probed"][0] for r in rows]
+        assert series["points"] == [[e[key] / e["to_media"], float(i % 2)] for i, e in enumerate(entries)]
+    table = drawn.tables()[0]
+    assert "(0 without an object)" in table["title"] and {r[1] for r in table["rows"]} == {"6"}
+    assert "<circle" in write_probe(run, "probe-sinks", summary | {"figures": drawn.figures()}).read_text()
     with pytest.raises(UserError, match="not a run"):
         probe(engine, world, tmp_path / "x", "sinks", **options, invented=tmp_path)
 

@@ -76,7 +76,7 @@ def test_attention_is_shared_among_what_is_there_and_rises_to_what_decides(engin
     named = [m for m in measures if "during <sum>" in m]
     assert named and all(0 < measures[m] < 1 for m in named)
     page = ProbeAttention().page(run, summary).read_text()
-    assert page.count("<svg") == len(summary["figures"]) and "border-bottom-color:rgba" in page
+    assert page.count("<svg viewBox") == len(summary["figures"]) and "border-bottom-color:rgba" in page
     again = probe(engine, world, tmp_path / "s", "attention", **{"run.limit": 6, "against": run.root})
     compared = ProbeAttention().summarise(again)["measures"]
     assert all(m["against"]["n"] <= 6 for m in compared if "against" in m) and any("against" in m for m in compared)

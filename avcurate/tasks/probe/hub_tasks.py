@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avcurate.runner.job import Job
 from avcurate.runner.rundir import RunDir
-from avcurate.tasks.base import Context
 from avcurate.tasks.probe.hub_recipes import HubRecipe, SinksRecipe, TraceRecipe
 from avcurate.tasks.probe.task import ProbeTask
 
@@ -43,11 +40,10 @@ class ProbeSinks(ProbeTask[SinksRecipe]):
         """How sinks are identified."""
         return {"sinks": _sinks(recipe), "objects": recipe.objects}
 
-    def plan(self, recipe: SinksRecipe, context: Context) -> Job:
-        """Questions or clips, and the stage that finds sinks."""
+    def check(self, recipe: SinksRecipe) -> None:
+        """Refuse a run that is none of `hallucination`."""
         if recipe.input.invented is not None:
             RunDir(recipe.input.invented).require("hallucination", made_by="hallucination")
-        return super().plan(recipe, context)
 
     def _summary(self, run: RunDir, record: dict[str, Any]) -> Summary:
         from avcurate.tasks.probe.summaries_hubs import SinksSummary
@@ -55,13 +51,12 @@ class ProbeSinks(ProbeTask[SinksRecipe]):
         invented = run.path_of("invented", record)
         return SinksSummary(record["recipe"], None if invented is None else shares_invented(RunDir(invented)))
 
-    def page(self, run: RunDir, summary: dict[str, Any]) -> Path:
-        """``report.html``, with pictures of where the sinks of the first rows lie."""
+    def draw(self, run: RunDir) -> None:
+        """Where the sinks of the first rows lie."""
         from avcurate.tasks.probe.page import EXAMPLES
         from avcurate.tasks.probe.sink_pictures import draw_sinks
 
         draw_sinks(run, EXAMPLES)
-        return super().page(run, summary)
 
 
 def shares_invented(run: RunDir) -> dict[tuple[str, str], float | None]:

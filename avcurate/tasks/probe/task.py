@@ -53,6 +53,7 @@ class ProbeTask(Task[P], Generic[P]):
         stage_name = f"probe_{self.name.removeprefix('probe-')}"
         if inputs.against is not None:
             RunDir(inputs.against).require(stage_name, made_by=self.name.replace("-", " ", 1))
+        self.check(recipe)
         folder = MediaFolder(inputs.media, inputs.media_pattern)
         if inputs.swapped is not None:
             folder = swapped_folder(inputs.swapped, recipe.variant, inputs.media, inputs.media_pattern)
@@ -69,6 +70,16 @@ class ProbeTask(Task[P], Generic[P]):
     @abstractmethod
     def options(self, recipe: P) -> dict[str, Any]:
         """Further arguments of the stage."""
+
+    def check(self, recipe: P) -> None:
+        """Refuse further inputs that are not what they should be.
+
+        Raises:
+            UserError: one is not.
+        """
+
+    def draw(self, run: RunDir) -> None:
+        """Write pictures that the page shows."""
 
     def summarise(self, run: RunDir) -> dict[str, Any]:
         """Measures with intervals, tables and figures; with another run also paired differences."""
@@ -111,6 +122,7 @@ class ProbeTask(Task[P], Generic[P]):
         """``report.html``: figures, tables, and responses with their tokens beside the clip."""
         from avcurate.tasks.probe.page import write_probe
 
+        self.draw(run)
         return write_probe(run, self.name, summary)
 
 
