@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from avcurate.cli.console import StageBars
-from avcurate.cli.logs import EVENTS, PROGRESS, configure, one_line
+from avcurate.cli.logs import EVENTS, configure, one_line
 from avcurate.cli.pace import Pace, eta, spoken
 from avcurate.errors import UserError
 from avcurate.runner.rundir import RunDir
@@ -21,6 +21,23 @@ from avcurate.runner.tally import Tally
 from avcurate.store.lock import writer_lock
 from tests.conftest import write_questions
 from tests.viewer.conftest import labelled, runs  # noqa: F401
+
+
+@pytest.fixture
+def records():
+    """What is logged, from a handler of our own: other packages install theirs and copy others'."""
+    found = []
+
+    class Listing(logging.Handler):
+        def emit(self, record):
+            found.append(record)
+
+    configure("info", None)
+    handler = Listing()
+    EVENTS.addHandler(handler)
+    yield found
+    EVENTS.removeHandler(handler)
+    configure("info", None)
 
 
 class Clock:
@@ -86,11 +103,8 @@ def test_times_are_said_as_people_say_them():
     ]
 
 
-def test_without_a_terminal_there_is_a_line_a_minute(caplog):
+def test_without_a_terminal_there_is_a_line_a_minute(records):
     clock = Clock()
-    PROGRESS.parent = EVENTS
-    caplog.set_level(logging.INFO, logger="avcurate")
-    EVENTS.propagate = True
     bars = StageBars(lambda stage, row: row.get("pem"), clock)
     watch, tally = bars.begin("sample"), Tally(total=400, done=40, kept=40)
     # what was stored before is counted as done, and not as speed
@@ -100,10 +114,10 @@ def test_without_a_terminal_there_is_a_line_a_minute(caplog):
         outcome = Dead("broken", "no\nERROR forged") if i == 90 else Kept({"pem": "Audio"})
         tally.add(outcome)
         watch(tally, outcome, {"question_id": f"q{i}"})
-    lines = [r.getMessage() for r in caplog.records if r.name == "avcurate.progress"]
+    lines = [r.getMessage() for r in records if r.name == "avcurate.progress"]
     assert len(lines) == 3
     assert lines[-1].startswith("sample: 220 of 400 rows (55%), 1.0 rows/s, eta ") and "Audio 179 dead 1" in lines[-1]
-    assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [
+    assert [r.getMessage() for r in records if r.levelname == "WARNING"] == [
         "sample: q90 died: broken: no ERROR forged"
     ]
 
@@ -151,12 +165,10 @@ def test_status_watches_until_the_run_ends(runs):  # noqa: F811
     assert any(line.startswith("finished: ") for line in lines) and child.returncode == 0
 
 
-def test_the_log_says_how_busy_the_engine_was(tmp_path, tiny_clip, caplog):
+def test_the_log_says_how_busy_the_engine_was(tmp_path, tiny_clip, records):
     (tmp_path / "clips").mkdir()
     shutil.copy(tiny_clip, tmp_path / "clips/clip.mp4")
     write_questions(tmp_path / "qa.json", 4)
-    EVENTS.propagate = True
-    caplog.set_level(logging.INFO, logger="avcurate")
     labelled(tmp_path, tmp_path / "run", {"a": 0, "v": 8, "av": 8})
-    said = {r.getMessage() for r in caplog.records if r.name == "avcurate.scheduler"}
+    said = {r.getMessage() for r in records if r.name == "avcurate.scheduler"}
     assert said and all(s.startswith("the engine was busy ") and "waited for clips" in s for s in said)

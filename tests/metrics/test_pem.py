@@ -29,5 +29,5 @@ def test_every_pattern(a, v, av, label, reason):
 
 def test_every_reason_is_explained():
     assert set(pem.ABOUT) == {
-        pem.TRIVIAL, pem.AMBIGUOUS, pem.CONTRADICTORY, pem.UNSOLVED, pem.AV_UNSOLVED, pem.UNDECIDED,
+        pem.TRIVIAL, pem.AMBIGUOUS, pem.CONTRADICTORY, pem.UNSOLVED, pem.AV_UNSOLVED, pem.UNDECIDED, pem.UNSURE,
     }  # fmt: skip
