@@ -113,7 +113,7 @@ def test_verdicts_survive_a_crash_become_columns_and_are_compared(run):
     result = agreement(run, items)
     assert result["reviewers"]["ann"]["agree"] == 1 and result["reviewers"]["ann"]["rejected"] == []
     assert result["reviewers"]["bob"]["rejected"] == [items[1].id] and result["between"]["ann, bob"]["agree"] == 0.5
-    # what cannot be told is no verdict on the whole
+    # "cannot tell" is no verdict on the whole
     assert result["precision"]["value"] == 1 and result["precision"]["n"] == 2 and rejected_items(run) == set()
     assert result["alpha"]["items"] == 1
     assert verdict_columns(run)["reviewed"] == {i.id: "confirmed" for i in items}

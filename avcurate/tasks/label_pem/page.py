@@ -22,7 +22,7 @@ from avcurate.tasks.label_pem.retest import figure, kept
 from avcurate.tasks.label_pem.view import steps
 
 EXAMPLES_PER_LABEL, MOST_GROUPS = 4, 12
-# of the reasons for no label, so that they are told apart from each other and from labels
+# of the reasons for no label, so that they differ from each other and from labels
 SHADES = ("#94a3b8", "#64748b", "#cbd5e1", "#475569", "#a8a29e", "#78716c")
 MAX_POINTS = 1500
 CHART = {"width": 300, "height": 220, "margin": 34}

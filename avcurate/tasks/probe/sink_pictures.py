@@ -72,7 +72,7 @@ def draw(path: Path, clip: DecodedClip, entry: dict[str, Any]) -> None:
     for t in range(shown):
         tile = Image.fromarray(frames[2 * t]).resize((TILE, height))
         sheet.paste(tile, (t % across * TILE, t // across * height))
-        # a light edge, so that frames are told apart
+        # a light edge, so that one frame ends where the next begins
         corner = (t % across * TILE, t // across * height)
         pen.rectangle((*corner, corner[0] + TILE - 1, corner[1] + height - 1), outline="white", width=2)
     for number, sink in cells_of(entry, "video"):
