@@ -202,13 +202,15 @@ def test_a_fork_merges_both_sides(engine, asked):
             cut_prefill(engine, asked, [Cut("rest", keys, 0, fork)])
             sides.append(states[fork][0].clone())
         states.clear()
-        with guide.merge.on():
+        # hooks run in the order they were made: `states` are what comes into the merge, `after` what comes out of it
+        with guide.merge.on(), decoder.inputs() as after:
             guide.branches[0].plan.length = guide.branches[0].plan.kinds.shape[1]
             engine.prefill([asked, asked], None, lambda ids, mask: guide.branches[0].plan)
-        # hooks run in the order they were made, so the merged state is what the next layer's input comes from
         heard, seen = states[fork]
+        merged = after[fork]
     assert torch.allclose(heard, sides[0], atol=1e-5) and torch.allclose(seen, sides[1], atol=1e-5)
     assert not torch.allclose(heard, seen, atol=1e-3)
+    assert torch.allclose(merged[0], 0.3 * heard + 0.7 * seen, atol=1e-6) and torch.equal(merged[0], merged[1])
     assert torch.equal(guide.logits[0][0], guide.logits[0][1])
 
 
