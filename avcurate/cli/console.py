@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections import Counter
@@ -134,6 +135,9 @@ class StageBars:
     def _count(self, stage: str, mix: Counter[str], outcome: Outcome | None, row: Row) -> None:
         from avcurate.runner.stage import Kept
 
+        # a label costs as much as the rest of a row here: none where no line shows it
+        if self.progress.disable and not PROGRESS.isEnabledFor(logging.INFO):
+            return
         if self.label_of is not None and isinstance(outcome, Kept):
             label = self.label_of(stage, row | outcome.added)
             if label is not None:

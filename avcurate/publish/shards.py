@@ -27,7 +27,7 @@ from avcurate.publish.embed import Embedded, with_clips
 from avcurate.publish.selection import SPLITS, Chosen, Selection, choose
 from avcurate.publish.webdataset import write_webdataset
 from avcurate.review.items import all_items
-from avcurate.review.verdicts import agreement
+from avcurate.review.verdicts import confirmed, read_verdicts
 from avcurate.runner.rundir import RunDir
 from avcurate.runner.status import stage_counts
 from avcurate.schema import SCHEMA_VERSION
@@ -173,7 +173,7 @@ def _tested(run: RunDir, selection: Selection) -> dict[str, Any]:
     """What is known of how sure the labels are: asked again, and judged by people."""
     if selection.unlabelled:
         return {"retest": None, "review": None}
-    reviewed = agreement(run, all_items(run, 0))["precision"] if (run.root / "review").is_dir() else None
+    reviewed = confirmed(read_verdicts(run), all_items(run, 0)) if (run.root / "review").is_dir() else None
     return {"retest": kept(run), "review": reviewed}
 
 

@@ -109,7 +109,7 @@ def agreement(run: RunDir, items: Sequence[Item]) -> dict[str, Any]:
         "reviewers": reviewers,
         "between": between,
         "alpha": _alpha(verdicts),
-        "precision": _precision(decided(verdicts), items),
+        "precision": confirmed(verdicts, items),
     }
 
 
@@ -159,7 +159,9 @@ def _alpha(verdicts: Verdicts) -> dict[str, Any]:
     }
 
 
-def _precision(decisions: dict[str, tuple[str, str]], items: Sequence[Item]) -> dict[str, Any]:
+def confirmed(verdicts: Verdicts, items: Sequence[Item]) -> dict[str, Any]:
+    """The share of a run's own verdicts that people confirm; see :func:`agreement`."""
+    decisions = decided(verdicts)
     sizes = Counter(i.stratum for i in items)
     strata = {i.id: i.stratum for i in items}
     counts: dict[str, list[int]] = {s: [0, 0] for s in sizes}

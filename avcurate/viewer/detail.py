@@ -26,7 +26,6 @@ def detail(index: Index, number: int, key: str) -> dict[str, Any]:
     shown, brief = index.runs[number], row_of(index, number, key)
     row = whole(shown, brief) or {}
     answers = _settings(row) + _conditions(row)
-    record = shown.run.record()
     return {
         "key": key,
         "run": shown.run.root.name,
@@ -43,7 +42,7 @@ def detail(index: Index, number: int, key: str) -> dict[str, Any]:
             for i, (name, _, start, end) in enumerate(clips(shown, row))
         ],
         "answers": answers,
-        "steps": shown.view.steps(row, record) if row else [],
+        "steps": shown.view.steps(row) if row else [],
         "values": _values(row, shown),
     }
 

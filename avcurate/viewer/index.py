@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import duckdb
 
 Notes = Callable[[RunDir], dict[str, dict[str, str]]]
-STATES = ("kept", "in progress", "filtered", "dead")
 MAX_VALUES = 12
 """A column with more distinct values is not offered as a filter."""
 _REFRESH_S = 3.0
@@ -86,7 +85,7 @@ class Index:
                     notes = self._notes(shown.run)
                     version = (shown.tables.version(), notes)
                     if version != shown.version:
-                        self._build(number, shown, notes)
+                        self._replace(number, shown, notes)
                         shown.version = version
                 except (OSError, pa.ArrowInvalid):
                     # a part was replaced while it was read: the next look finds the new one
@@ -94,9 +93,22 @@ class Index:
                         raise
             self._looked = time.monotonic()
 
-    def _build(self, number: int, shown: Shown, notes: dict[str, dict[str, str]]) -> None:
+    def _replace(self, number: int, shown: Shown, notes: dict[str, dict[str, str]]) -> None:
+        """Build a run's table as one transaction: a search meanwhile sees the table that was there before."""
+        con = self.cursor()
+        con.begin()
+        try:
+            self._build(con, number, shown, notes)
+            con.commit()
+        except BaseException:
+            con.rollback()
+            raise
+
+    def _build(
+        self, con: duckdb.DuckDBPyConnection, number: int, shown: Shown, notes: dict[str, dict[str, str]]
+    ) -> None:
         kept, lost = shown.tables.read()
-        con, chain = self.cursor(), shown.tables.chain
+        chain = shown.tables.chain
         if not kept or not len(kept[0]):
             kept, chain = [_EMPTY], ["none"]
         for i, table in enumerate(kept):
@@ -107,7 +119,7 @@ class Index:
         listed = ", ".join(f"{q(n)}" for n in names if n not in ("row", "state", "stage", "reason"))
         row = f"t0.{q('row')}" if "row" in kept[0].column_names else "row_number() OVER ()"
         done = f"t{len(kept) - 1}.{KEY} IS NOT NULL"
-        text = ", ".join(_as_text(n, kept) for n in names) or "''"
+        text = ", ".join(t for n in names if (t := _as_text(n, kept))) or "''"
         con.execute(
             f"""
             CREATE OR REPLACE TEMP TABLE building AS
@@ -120,7 +132,7 @@ class Index:
                 later.stage AS stage, later.lost_reason AS reason, later.message AS message, later.hint AS hint,
                 later.reproduce AS reproduce, concat_ws(' ', {text}) AS _text
                 FROM t0 {joins} LEFT JOIN later ON later.row_id = t0.{KEY}),
-            early AS (SELECT coalesce(row_id, '') || '@' || "of" || '-' || "row" AS {KEY}, "row", state, stage, reason,
+            early AS (SELECT concat(row_id, '@', "of", '-', "row") AS {KEY}, "row", state, stage, reason,
                 message, hint, reproduce, media AS lost_media, coalesce(row_id, '') AS _text
                 FROM lost WHERE "of" = ? OR "of" NOT IN ({_marks(chain)}))
             SELECT * FROM base UNION ALL BY NAME SELECT * FROM early
@@ -129,7 +141,7 @@ class Index:
         )
         present = {n: t for n, t in con.execute("SELECT column_name, column_type FROM (DESCRIBE building)").fetchall()}
         further = _answers(present)
-        further |= {n: sql for n, sql in shown.view.columns.items() if n not in present and _binds(con, sql)}
+        further |= {n: sql for n, (needs, sql) in shown.view.columns.items() if needs in present and n not in present}
         added = "".join(f", {sql} AS {q(n)}" for n, sql in further.items())
         lists = ", ".join(q(n) for n, t in present.items() if t.endswith("[]"))
         words = "lower(concat_ws(' ', _text, reason, message)) AS _text"
@@ -173,17 +185,6 @@ def _names_a_row(column: str) -> bool:
     return column.startswith("_") or column.endswith("_id") or column in ("message", "hint", "reproduce", *TITLES)
 
 
-def _binds(con: duckdb.DuckDBPyConnection, sql: str) -> bool:
-    """Whether the columns that an expression names are there yet: a run that goes on lacks those of later stages."""
-    import duckdb
-
-    try:
-        con.execute(f"SELECT {sql} FROM building LIMIT 0")  # noqa: S608
-    except duckdb.BinderException:
-        return False
-    return True
-
-
 _EMPTY = pa.table({KEY: pa.array([], pa.string()), PART: pa.array([], pa.int32())})
 
 
@@ -207,8 +208,11 @@ def _marks(values: list[str]) -> str:
 
 
 def _as_text(name: str, tables: list[pa.Table]) -> str:
+    """A column as words to search; empty for numbers and truth values, which conditions find."""
     kind = next(t.schema.field(name).type for t in tables if name in t.column_names)
-    return f"array_to_string({q(name)}, ' ')" if pa.types.is_list(kind) else q(name)
+    if pa.types.is_list(kind):
+        return f"array_to_string({q(name)}, ' ')"
+    return q(name) if pa.types.is_string(kind) else ""
 
 
 def _answers(present: dict[str, str]) -> dict[str, str]:

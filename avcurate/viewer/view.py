@@ -10,7 +10,7 @@ TITLES = ("question", "caption", "text", "record", "clip_id", "clip", "item_id",
 CLIPS = (("media", "media"), ("file", "benchmark"), ("counterfactual", "run"), ("factual", "run"), ("clip", "media"))
 
 
-def no_steps(row: dict[str, Any], record: dict[str, Any]) -> list[str]:
+def no_steps(row: dict[str, Any]) -> list[str]:
     """A task that explains no label."""
     return []
 
@@ -25,13 +25,14 @@ class View:
         titles: columns to name a row by; the first that the run has is used.
         clips: columns that name a media file, each with where the name starts: ``media`` (the media folder), ``run``
             or ``benchmark`` (the folder of that name in the run); those that the run has are used.
-        columns: further columns to filter by, each an SQL expression over the row's columns (DuckDB).
-        steps: from a whole row and the run's record to sentences on how the label came to be.
+        columns: further columns to filter by: the column without which there is none yet, and an SQL expression over
+            the row's columns (DuckDB).
+        steps: from a whole row to sentences on how its label came to be.
     """
 
     label: str = ""
     reason: str = ""
     titles: tuple[str, ...] = TITLES
     clips: tuple[tuple[str, str], ...] = CLIPS
-    columns: Mapping[str, str] = field(default_factory=dict)
-    steps: Callable[[dict[str, Any], dict[str, Any]], list[str]] = no_steps
+    columns: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    steps: Callable[[dict[str, Any]], list[str]] = no_steps

@@ -191,7 +191,7 @@ def test_attention_is_set_against_what_captions_invent(engine, world, tmp_path):
     running.run("hallucination", tmp_path / "h", {"captions": tmp_path / "captions.jsonl"})
     run = probe(engine, world, tmp_path / "s", "sinks", **options, invented=tmp_path / "h")
     summary = ProbeSinks().summarise(run)
-    assert any("(6 without an object)" in t["title"] for t in summary["tables"])
+    assert any("(6 left out)" in t["title"] for t in summary["tables"])
     page = ProbeSinks().page(run, summary).read_text()
     assert page.count('alt="Sinks on the frames and the waveform"') == 6
     assert shares_invented(RunDir(tmp_path / "h")) == {("demo_101_00000", "A dog and a cat."): 0.5}
@@ -209,7 +209,7 @@ def test_attention_is_set_against_what_captions_invent(engine, world, tmp_path):
         entries = [r["probed"][0] for r in rows]
         assert series["points"] == [[e[key] / e["to_media"], float(i % 2)] for i, e in enumerate(entries)]
     table = drawn.tables()[0]
-    assert "(0 without an object)" in table["title"] and {r[1] for r in table["rows"]} == {"6"}
+    assert "(0 left out)" in table["title"] and {r[1] for r in table["rows"]} == {"6"}
     assert "<circle" in write_probe(run, "probe-sinks", summary | {"figures": drawn.figures()}).read_text()
     with pytest.raises(UserError, match="not a run"):
         probe(engine, world, tmp_path / "x", "sinks", **options, invented=tmp_path)

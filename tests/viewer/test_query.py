@@ -29,6 +29,8 @@ def test_conditions_mean_what_they_say(index, runs):
         "row=5": lambda r: r["row"] == 5,
         "a_solved:true": lambda r: r["a_solved"] is True,
         "'scene 1'": lambda r: False,
+        # a number is no word: only what is written is searched
+        "0.75 state:kept": lambda r: False,
         '"scene 1" state:kept': lambda r: "scene 1" in r["question"].lower(),
         'SCENE -"scene 1" state:kept': lambda r: "scene" in r["question"] and "scene 1" not in r["question"],
         "av_disagreement>0": lambda r: len(set(r["av_answers"] or [])) > 1,

@@ -174,7 +174,7 @@ def _example(row: dict[str, Any], label: str, media_root: Path, run_root: Path) 
         "is_pem": row["pem"] is not None,
         "id": row["question_id"],
         "clip": shown(media_root / row["media"], run_root, row["start"], row["end"]),
-        "steps": steps(row, {}),
+        "steps": steps(row),
         "question": row["question"],
         "choices": row["choices"],
         "answer": row["answer"],

@@ -11,7 +11,7 @@ from avcurate.viewer.view import View
 _SHOWN = {"a": "sound alone", "v": "picture alone", "av": "sound and picture"}
 
 
-def steps(row: dict[str, Any], record: dict[str, Any]) -> list[str]:
+def steps(row: dict[str, Any]) -> list[str]:
     """Sentences from what was answered to the label; empty before the row is labelled."""
     if "pem" not in row:
         return []
@@ -42,8 +42,11 @@ LABEL_VIEW = View(
     label="pem",
     reason="discard_reason",
     columns={
-        "spread": "round(greatest(a_k / nullif(a_asked, 0), v_k / nullif(v_asked, 0), av_k / nullif(av_asked, 0)) "
-        "- least(a_k / nullif(a_asked, 0), v_k / nullif(v_asked, 0), av_k / nullif(av_asked, 0)), 3)"
+        "spread": (
+            "a_k",
+            "round(greatest(a_k / nullif(a_asked, 0), v_k / nullif(v_asked, 0), av_k / nullif(av_asked, 0)) "
+            "- least(a_k / nullif(a_asked, 0), v_k / nullif(v_asked, 0), av_k / nullif(av_asked, 0)), 3)",
+        )
     },
     steps=steps,
 )

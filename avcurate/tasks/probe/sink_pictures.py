@@ -40,7 +40,7 @@ def draw_sinks(run: RunDir, rows: int) -> None:
         for row in table.slice(0, left).to_pylist():
             left -= 1
             entry = row["probed"][0]
-            if root is None or not entry.get("grid") or picture_of(run, row["question_id"]).exists():
+            if root is None or not entry.get("grid"):
                 continue
             try:
                 clip = decode(root / row["media"], spec, row["start"], row["end"])

@@ -191,7 +191,7 @@ class SinksSummary(Summary):
             )
         if self._invented is None:
             return []
-        title = f"Share of the attention to media, against what captions invent ({self._unpaired} without an object)"
+        title = f"Share of the attention to media, against what captions invent ({self._unpaired} left out)"
         columns = ["to", "captions", "where some is invented", "where none is", "Spearman", "95 %"]
         return [{"title": title, "columns": columns, "rows": rows}]
 
