@@ -345,6 +345,18 @@ JUDGE: tuple[Column, ...] = (
     *_judged("video", "seen"),
 )
 
+GRADE: tuple[Column, ...] = (
+    Column("question_id", pa.string(), "The question, by its id in the evaluation."),
+    Column("condition", pa.string(), "What the model was shown."),
+    Column("category", pa.string(), "The benchmark's category."),
+    Column("kind", pa.string(), "closed: by meaning; open: by the judge; instruction: by form."),
+    Column("answers", pa.list_(pa.string()), "What each response gave as its answer."),
+    Column("scores", pa.list_(pa.float64()), "Score of each in [0, 1]; null where the judge's reply is unreadable."),
+    Column("score", pa.float64(), "Mean of the readable ones; null without any."),
+    Column("meant", pa.list_(pa.string()), "Closed: the choice nearest in meaning."),
+    Column("replies", pa.list_(pa.string()), "Open: the judge's replies, verbatim."),
+)
+
 MENTIONS = pa.list_(
     pa.struct(
         [
@@ -418,6 +430,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "pair": PAIR,
     "swap": RECORD + SWAP,
     "judge": RECORD + JUDGE,
+    "grade": RECORD + GRADE,
     "hallucination": RECORD + HALLUCINATION,
     "text": QUESTION + TEXT_PROBE,
     "leak": QUESTION + TEXT_PROBE + EVAL + LEAK,

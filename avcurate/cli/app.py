@@ -26,6 +26,7 @@ TASK_HELP = {
     "swap": "Make counterfactual clips: the picture of one clip with the sound of another.",
     "judge": "Score captions for sound and picture with a language model.",
     "eval": "Evaluate a model under A, V, AV and forced PEMs.",
+    "grade": "Score open answers with a judge, choices by meaning, instructions by form.",
     "leak": "Find questions that text, picture or sound alone answers.",
     "train": "Train on curated shards: GRPO, MAPO or SFT.",
 }

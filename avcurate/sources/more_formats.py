@@ -5,6 +5,7 @@ Each is named with a place where its records can be seen.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from avcurate.errors import RowError
@@ -43,26 +44,43 @@ def read_mmsu(raw: Raw) -> Question:
 def read_mmau_pro(raw: Raw) -> Question:
     """MMAU-Pro (huggingface.co/datasets/gamma-lab-umd/MMAU-Pro): questions with choices, open ones without.
 
+    A question that asks for a form of answer has the rule as its answer, ``{"instruction": name, parameters}``:
+    `avcurate grade` scores it, our own rule on answers cannot.
+
     Raises:
-        RowError: ``several_sounds``; ``instruction_following``, which is scored by rules on the form of the answer.
+        RowError: ``several_sounds``, ``bad_instruction``.
     """
     category = optional(raw, "category")
-    if raw.get("task_identifier") not in (None, "", "nan"):
-        raise RowError(
-            "instruction_following", "the question asks for a form of answer, which these rules do not score."
-        )
     files = raw.get("audio_path")
     if isinstance(files, list):
         if len(files) != 1:
             raise RowError("several_sounds", f"the question is about {len(files)} sounds; a clip has one.")
         raw = {**raw, "audio_path": files[0]}
     name, listed = text(raw, "audio_path"), raw.get("choices")
-    if not listed:
-        answer = text(raw, "answer")
+    instruction = raw.get("task_identifier")
+    if not listed or instruction not in NO_INSTRUCTION:
+        answer = text(raw, "answer") if instruction in NO_INSTRUCTION else _instruction(raw)
         return Question(
             "mmau-pro", name, name, text(raw, "question"), (), answer, None, optional(raw, "id"), category, "audio"
         )
     return _heard(raw, "mmau-pro", name, published_choices(listed), "answer", category)
+
+
+NO_INSTRUCTION = (None, "", "nan")
+
+
+def _instruction(raw: Raw) -> str:
+    given = raw.get("kwargs")
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except ValueError:
+            raise RowError("bad_instruction", f"kwargs is {given[:80]!r}, not a JSON object.") from None
+    if given is not None and not isinstance(given, dict):
+        raise RowError("bad_instruction", f"kwargs is a {type(given).__name__}, not an object.")
+    # tables give every row all parameters, empty where they are another rule's
+    stated = {k: v for k, v in (given or {}).items() if v not in (None, "")}
+    return json.dumps({"instruction": text(raw, "task_identifier"), **stated}, ensure_ascii=False)
 
 
 def _heard(raw: Raw, source: str, name: str, choices: tuple[str, ...], key: str, kind: str | None) -> Question:

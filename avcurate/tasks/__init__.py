@@ -18,6 +18,7 @@ TASKS: Registry[type[Task[Any]]] = Registry(
         "caption": "avcurate.tasks.caption.task:Caption",
         "dominance": "avcurate.tasks.dominance.task:Dominance",
         "eval": "avcurate.tasks.evaluate.task:Evaluate",
+        "grade": "avcurate.tasks.grade.task:Grade",
         "hallucination": "avcurate.tasks.hallucination.task:Hallucination",
         "judge": "avcurate.tasks.judge.task:Judge",
         "leak": "avcurate.tasks.leak.task:Leak",

@@ -39,7 +39,7 @@ from avcurate.sources.records import Record
 from avcurate.tasks.salvage import SALVAGE, Salvage
 
 # valid records that are not questions to ask
-NOT_ASKED = frozenset({"not_a_question", "class_not_in_pool", "several_sounds", "instruction_following"})
+NOT_ASKED = frozenset({"not_a_question", "class_not_in_pool", "several_sounds"})
 # a benchmark folder in place of annotations brings its own clips
 MediaRoot = Annotated[Path | None, Flag("--media"), Required(flag=False)]
 Pattern = Annotated[str | None, Flag("--media-pattern")]

@@ -70,7 +70,7 @@ class Algorithm(ABC):
     """
 
     about: ClassVar[str] = ""
-    columns: ClassVar[tuple[str, ...]] = ()
+    columns: tuple[str, ...] = ()
     reads_reference: ClassVar[bool] = False
     rolls_out: ClassVar[bool] = True
 

@@ -65,6 +65,17 @@ class MapoSpec(Strict):
     )
 
 
+class SftSpec(Strict):
+    """Which stored responses supervised fine-tuning learns from."""
+
+    setting: Literal["a", "v", "av"] = Field(
+        "av",
+        description="Setting whose responses are targets. The policy is shown sound and picture in any case: responses "
+        "from one of them alone teach it to neglect the other.",
+    )
+    only_right: bool = Field(True, description="Learn from right responses only.")
+
+
 class TrainInput(Strict):
     """Shards, and where their clips are."""
 
@@ -156,6 +167,7 @@ class TrainRecipe(TaskRecipe):
     save_every: int = Field(50, ge=1, description="Steps between checkpoints.")
     seed: Annotated[int, Flag("--seed")] = Field(0, description="Seed of the training.")
     mapo: MapoSpec = MapoSpec()
+    sft: SftSpec = SftSpec()
     media: MediaSpec = MediaSpec()
 
     @model_validator(mode="before")

@@ -27,7 +27,11 @@ TYPES = {
 REQUIRED = ("question_id", "media", "question", "choices", "answer")
 MEDIA_DIGEST = "media_sha256"
 AGAIN = "Export the run again with this version of avcurate."
-SFT_COLUMNS = ("av_responses", "av_correct")
+
+
+def sft_columns(setting: str = "av") -> tuple[str, str]:
+    """The columns of a setting's responses, and of which are right."""
+    return f"{setting}_responses", f"{setting}_correct"
 
 
 @dataclass(frozen=True)

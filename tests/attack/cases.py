@@ -24,8 +24,8 @@ class Steady(Engine):
     name = "steady"
     perceives = False
 
-    def __init__(self, say):
-        self.say, self.broken, self._failing = say, True, None
+    def __init__(self, say, broken=True):
+        self.say, self.broken, self._failing = say, broken, None
         # shared with forked children, whose requests count too
         self._asked = multiprocessing.Value("i", 0)
 
@@ -179,6 +179,20 @@ def judge(folder: Path) -> Case:
     return asked("judge", folder, lambda r: json.dumps({"reason": "so", "score": 0.5}), changes)
 
 
+def grade(folder: Path) -> Case:
+    """Graded answers of a small evaluation of open questions."""
+    media = clips(folder)
+    rows = [{"media": n, "question": f"Is {n}?", "answer": "a drum"} for n in "abcd"]
+    lines(folder / "qa.jsonl", rows)
+    running.run(
+        "eval",
+        folder / "eval",
+        {"annotations": folder / "qa.jsonl", "media": media, "run.part_size": 2, "conditions": ["av"]},
+        engine=Steady(lambda r: "<answer>drum</answer>", broken=False),
+    )
+    return asked("grade", folder, lambda r: "yes", {"evaluation": folder / "eval", "run.part_size": 2})
+
+
 def objects(folder: Path) -> Case:
     detector = Brightness()
     changes = listed(folder) | {"run.part_size": 2, "sheets": False}
@@ -296,6 +310,7 @@ CASES = {
     "swap": swap,
     "benchmark-hallucination": benchmark,
     "judge": judge,
+    "grade": grade,
     "eval": evaluate,
     "leak": leak,
     "probe-entropy": probe,

@@ -69,6 +69,13 @@ PRO = {
         (MMSU, "mmsu", "./audio/x1.wav", "three", 2),
         (PRO, "mmau-pro", "data/p1.wav", "a drum", 1),
         (PRO | {"choices": None, "answer": "A drum plays."}, "mmau-pro", "data/p1.wav", "A drum plays.", None),
+        (
+            PRO | {"task_identifier": "Number Bullets", "kwargs": {"N": 3, "keyword": None}, "answer": ""},
+            "mmau-pro",
+            "data/p1.wav",
+            '{"instruction": "Number Bullets", "N": 3}',
+            None,
+        ),
     ],
 )
 def test_records_are_recognised_and_read(raw, name, media, answer, index):
@@ -80,7 +87,7 @@ def test_records_are_recognised_and_read(raw, name, media, answer, index):
 def test_what_is_not_a_question_on_one_clip_says_why():
     for changes, reason in (
         ({"audio_path": ["a.wav", "b.wav"]}, "several_sounds"),
-        ({"task_identifier": "Bullet Points"}, "instruction_following"),
+        ({"task_identifier": "Title", "kwargs": "{broken"}, "bad_instruction"),
     ):
         with pytest.raises(RowError) as e:
             detect(PRO).read(PRO | changes)

@@ -17,7 +17,8 @@ from avcurate.tasks.train.training import read_metrics
 from avcurate.train.algorithms.sft import OmniCollator, pick_target
 from avcurate.train.media import Rows
 from avcurate.train.omni import Omni
-from avcurate.train.shards import SFT_COLUMNS, read_shards
+from avcurate.train.recipe import SftSpec
+from avcurate.train.shards import read_shards, sft_columns
 from tests.train.jobs import TrainJob, load_train, run_training
 
 SMALL = {"algo": "sft", "prompts": 4, "micro_batch": 2, "steps": 4, "save_every": 2, "learning_rate": 1e-3}
@@ -39,7 +40,7 @@ def shards_with_responses(shards, tmp_path_factory):
 
 
 def test_the_target_is_one_of_the_right_responses_by_the_questions_own_seed(shards_with_responses):
-    rows = read_shards(shards_with_responses, columns=SFT_COLUMNS).rows
+    rows = read_shards(shards_with_responses, columns=sft_columns()).rows
     picked = [pick_target(r, 0) for r in rows]
     assert {p.split(".")[0][-5:] for p in picked} == {"Way 1", "Way 2"}
     assert picked == [pick_target(r, 0) for r in rows] and picked != [pick_target(r, 1) for r in rows]
@@ -49,10 +50,18 @@ def test_the_target_is_one_of_the_right_responses_by_the_questions_own_seed(shar
     assert pick_target(rows[0] | {"av_responses": cut}, 0) is None
 
 
+def test_targets_may_come_from_one_setting_and_be_wrong():
+    stop = {"finish_reason": "stop"}
+    row = {"question_id": "q", "v_responses": [{"text": "guessed", **stop}], "v_correct": [False]}
+    assert pick_target(row, 0, SftSpec(setting="v")) is None
+    assert pick_target(row, 0, SftSpec(setting="v", only_right=False)) == "guessed"
+    assert pick_target(row | {"v_responses": None, "v_correct": None}, 0, SftSpec(setting="v")) is None
+
+
 def test_the_loss_is_on_the_target_alone_and_media_are_there(shards_with_responses, tmp_path):
     engine = TransformersEngine(Checkpoint("embedded"))
     engine.setup()
-    shards = read_shards(shards_with_responses, columns=SFT_COLUMNS)
+    shards = read_shards(shards_with_responses, columns=sft_columns())
     recipe = load_train("train-demo-sft")
     clips = ClipCache(shards.media, recipe.media.decoding(), 2)
     items = [{"row": r, "target": t} for r, t in zip(shards.rows[:2], ("short", "a longer target"), strict=True)]

@@ -22,19 +22,21 @@ from avcurate.train.algorithm import Algorithm, Completions
 from avcurate.train.media import Rows
 from avcurate.train.omni import Omni
 from avcurate.train.parts import Parts, lora
-from avcurate.train.recipe import TrainRecipe
+from avcurate.train.recipe import SftSpec, TrainRecipe
 from avcurate.train.resume import ThinkerCheckpoints
-from avcurate.train.shards import SFT_COLUMNS
+from avcurate.train.shards import sft_columns
 
 IGNORED = -100
 
 
-def pick_target(row: dict[str, Any], seed: int) -> str | None:
-    """One of the right responses under audio and video, by the question's own seed; ``None`` if there is none."""
+def pick_target(row: dict[str, Any], seed: int, spec: SftSpec | None = None) -> str | None:
+    """One of the responses that ``spec`` takes, by the question's own seed; ``None`` if there is none."""
+    spec = spec or SftSpec()
+    responses, rights = (row[c] for c in sft_columns(spec.setting))
     texts = [
         r["text"]
-        for r, right in zip(row["av_responses"], row["av_correct"], strict=False)
-        if right and r["finish_reason"] == "stop"
+        for r, right in zip(responses or (), rights or (), strict=False)
+        if (right or not spec.only_right) and r["finish_reason"] == "stop"
     ]
     return random.Random(derive_seed("sft", seed, row["question_id"])).choice(texts) if texts else None
 
@@ -105,20 +107,19 @@ def make_trainer(parts: Parts) -> Any:
     """A trainer on one chain of thought per question.
 
     Raises:
-        UserError: no question has a right response under audio and video, or sizes do not divide evenly.
+        UserError: no question has such a response, or sizes do not divide evenly.
     """
     recipe = parts.recipe
-    pairs = [(row, pick_target(row, recipe.seed)) for row in parts.rows]
+    spec = recipe.sft
+    wanted = f"{'right, ' if spec.only_right else ''}finished response under {spec.setting.upper()}"
+    pairs = [(row, pick_target(row, recipe.seed, spec)) for row in parts.rows]
     for row, target in pairs:
         if target is None:
-            parts.media.leave_out(
-                row, "no_right_response", "no right, finished response under audio and video to train on"
-            )
-    items = [{"row": {k: v for k, v in r.items() if not k.startswith("av_")}, "target": t} for r, t in pairs if t]
+            parts.media.leave_out(row, "no_right_response", f"no {wanted} to train on")
+    stored = sft_columns(spec.setting)
+    items = [{"row": {k: v for k, v in r.items() if k not in stored}, "target": t} for r, t in pairs if t]
     if not items:
-        raise UserError(
-            "no question in the shards has a right response under audio and video.", "Label more questions."
-        )
+        raise UserError(f"no question in the shards has a {wanted}.", "Label more questions, or set sft otherwise.")
     args = SFTConfig(
         **parts.arguments(),
         gradient_accumulation_steps=parts.passes(recipe.prompts),
@@ -139,9 +140,12 @@ def make_trainer(parts: Parts) -> Any:
 class Sft(Algorithm):
     """The baseline: no rollouts, no rewards."""
 
-    about = "supervised on one stored right chain of thought per question"
-    columns = SFT_COLUMNS
+    about = "supervised on one stored chain of thought per question"
     rolls_out = False
+
+    def __init__(self, recipe: TrainRecipe) -> None:
+        super().__init__(recipe)
+        self.columns = sft_columns(recipe.sft.setting)
 
     def loss(self, batch: Completions) -> torch.Tensor:
         """Not used: the Trainer's own is cross-entropy on the targets."""
