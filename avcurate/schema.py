@@ -374,6 +374,7 @@ HALLUCINATION: tuple[Column, ...] = (
     Column("caption", pa.string(), "The caption as given."),
     Column("truth", pa.list_(pa.string()), "Objects that are present, as nodes of the vocabulary."),
     Column("unknown", pa.list_(pa.string()), "Objects given that map to nothing in the vocabulary."),
+    Column("references", pa.list_(pa.string()), "Reference captions of the clip."),
     Column("mentions", MENTIONS, "Objects the caption names, with their place in it, and whether they are invented."),
     Column("right", pa.int32(), "Distinct true objects named."),
     Column("found", pa.int32(), "Distinct objects of the truth that are named."),

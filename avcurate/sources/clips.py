@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avcurate.errors import RowError, UserError
+from avcurate.sources.captioning_task import caption_records, is_avhbench
 
 CLIP_NAME = re.compile(r"^(?P<youtube>.+)_(?P<start>\d{6})(?:\.\w{2,4})?$")
 MODALITIES = ("A", "V", "AV")
@@ -194,8 +195,23 @@ def read_folder_list(path: Path) -> Rows:
     return _read(path, rows, parse)
 
 
+def _captioned(path: Path) -> Rows:
+    for record in caption_records(path):
+        value = record.value or {}
+        clip, label = str(value.get("video_id") or ""), str(value.get("label") or "")
+        if clip and label:
+            yield LabelledClip(record.row, clip, label)
+        else:
+            yield BadRow(record.row, "field_empty", f"{path.name} record {record.row}: no video_id or no label.")
+
+
 def read_clips(path: Path) -> Rows:
-    """A clip list of any of these kinds, recognised by its first row (AudioSet needs its class list: not here)."""
+    """A clip list of any of these kinds, recognised by its first row (AudioSet needs its class list: not here).
+
+    Of an AVHBench file, the clips of its captioning task, each with its reference as label.
+    """
+    if is_avhbench(path):
+        return _captioned(path)
     first = _header(_table(path))
     if "clip" in first and "label" in first:
         return read_folder_list(path)

@@ -1,11 +1,14 @@
 """avcurate hallucination on real validation data and on broken records."""
 
 import json
+import shutil
 
 import pytest
 
 from avcurate.runner.rundir import RunDir
 from avcurate.runner.status import dead_rows
+from avcurate.sources.captioning_task import reference_captions
+from avcurate.sources.clips import BadRow, read_clips
 from avcurate.tasks.hallucination.page import mark, write_captions_page
 from avcurate.tasks.hallucination.summary import summarise_hallucination
 from tests import running
@@ -17,6 +20,8 @@ def run(tmp_path, rows, truth=None, **changes):
     if truth is not None:
         (tmp_path / "truth.jsonl").write_text("".join(json.dumps(r) + "\n" for r in truth))
         changes["truth"] = tmp_path / "truth.jsonl"
+    if "truth_file" in changes:
+        changes["truth"] = changes.pop("truth_file")
     tallies = running.run("hallucination", tmp_path / "run", {"captions": file, **changes})
     run_dir = RunDir(tmp_path / "run")
     tally = tallies["hallucination"]
@@ -145,3 +150,35 @@ def test_hallucinated_captions_are_separated_from_true_ones(shared, tmp_path, fi
     assert tally.kept == len(rows) == separation["captions"] and separation["hallucinated"] == flagged
     assert separation["chair"]["flagged_of_hallucinated"] - separation["chair"]["flagged_of_faithful"] > chair
     assert separation["aloha_auc"] > auc
+
+
+def test_captions_are_compared_with_references_by_the_words_they_share(tmp_path):
+    pytest.importorskip("pycocoevalcap")
+    if shutil.which("java") is None:
+        pytest.skip("there is no Java runtime")
+    references = ["a dog barks at a cat", "rain falls on a roof", "a man plays a guitar on a small stage"]
+    rows = [{"clip": i, "caption": r, "references": [r]} for i, r in enumerate(references)]
+    rows.append({"clip": "none", "caption": "a dog", "objects": ["dog"]})
+    _, run_dir, scored = run(tmp_path, rows, captioning=True)
+    same = summarise_hallucination(run_dir)["captioning"]
+    assert scored[0]["references"] == references[:1] and same["captions"] == 3
+    assert [same[m] for m in ("meteor", "rouge_l", "bleu_4")] == pytest.approx([1, 1, 1])
+    assert same["cider"] == pytest.approx(10)
+    other = tmp_path / "other"
+    other.mkdir()
+    _, run_dir, _ = run(other, [{**r, "caption": "a dog ||| and\na cat"} for r in rows], captioning=True)
+    different = summarise_hallucination(run_dir)["captioning"]
+    assert all(0 < different[m] < same[m] for m in ("meteor", "cider", "rouge_l"))
+
+
+def test_avhbench_captions_are_its_fourth_task(tmp_path, shared):
+    file = shared / "annotations/avhbench_align_ft_qa.json"
+    clips = list(read_clips(file))
+    assert len(clips) == 1109 and not any(isinstance(c, BadRow) for c in clips)
+    known = reference_captions(file)
+    first = clips[0]
+    assert first.label in known[first.clip_id]["references"]
+    rows = [{"clip": c.clip_id, "caption": c.label} for c in clips[:5]]
+    _, _, scored = run(tmp_path, rows, truth=None, truth_file=file)
+    assert [r["references"] for r in scored] == [known[c.clip_id]["references"] for c in clips[:5]]
+    assert all(not m["invented"] for r in scored for m in r["mentions"])

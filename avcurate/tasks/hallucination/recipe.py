@@ -20,7 +20,9 @@ class HallucinationInput(Strict):
         None, description="Table (.jsonl, .json, .csv, .parquet) with clip and caption."
     )
     truth: Annotated[Path | None, Flag("--truth")] = Field(
-        None, description="Table with clip, and objects or references; by default the captions table."
+        None,
+        description="Table with clip, and objects or references, or AVHBench's file, for its captions; by default the "
+        "captions table.",
     )
     columns: Annotated[
         dict[str, str],
@@ -48,6 +50,9 @@ class HallucinationRecipe(TaskRecipe):
     )
     as_released: Annotated[bool, Flag("--aloha-as-released", sets=True)] = Field(
         False, description="As ALOHa's released code: surplus objects cost nothing, a caption without objects scores 0."
+    )
+    captioning: Annotated[bool, Flag("--captioning", sets=True)] = Field(
+        False, description="Also METEOR, CIDEr, ROUGE-L and BLEU-4 against the references (pycocoevalcap, Java)."
     )
     embedder: Annotated[str, Flag("--embedder")] = Field(
         "embedded", description="For ALOHa: `embedded`, a model name, or http://host/v1#model."

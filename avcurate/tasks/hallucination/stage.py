@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from avcurate.scheduler.schedule import Scheduler
 from avcurate.scheduler.text import TextUnit
 from avcurate.schema import HALLUCINATION, columns_schema
 from avcurate.seeds import derive_seed
+from avcurate.sources.captioning_task import is_avhbench, reference_captions
 from avcurate.sources.side import side_table
 from avcurate.tasks.hallucination.extraction import PROMPT, SAMPLING, listed_objects
 from avcurate.tasks.hallucination.recipe import FIELDS, HallucinationRecipe
@@ -37,7 +39,7 @@ class HallucinationStage(RecordStage):
     """
 
     name = "hallucination"
-    version = 2
+    version = 3
 
     def __init__(self, recipe: HallucinationRecipe, embedder: Embedder | None, engine: Engine | None) -> None:
         super().__init__(recipe.input.columns, FIELDS)
@@ -66,7 +68,7 @@ class HallucinationStage(RecordStage):
     def setup(self) -> None:
         """Read the truth and load the models."""
         truth = self.recipe.input.truth
-        self._truth = side_table(truth, self.columns["clip"]) if truth is not None else {}
+        self._truth = read_truth(truth, self.columns["clip"]) if truth is not None else {}
         for model in (self.embedder, self.engine):
             if model is not None:
                 model.setup()
@@ -139,6 +141,7 @@ class HallucinationStage(RecordStage):
             "right": score.right,
             "found": score.found,
             "named": score.named,
+            "references": _references(self._truth_of(row, raw).get(self.columns["references"])),
             "aloha": aloha_score,
             "aloha_objects": object_scores,
             "flag": flag if isinstance(flag, bool) else None,
@@ -189,3 +192,16 @@ class HallucinationStage(RecordStage):
                 # one at a time: in a batch, the last digits depend on its other texts
                 self._vectors[text] = self.embedder.embed([text])[0]
         return np.stack([self._vectors[t] for t in texts])
+
+
+def read_truth(path: Path, key: str) -> dict[str, dict[str, Any]]:
+    """What is known of each clip; of AVHBench's file, its captions.
+
+    Raises:
+        UserError: see :func:`avcurate.sources.side.side_table`.
+    """
+    return reference_captions(path) if key == "clip" and is_avhbench(path) else side_table(path, key)
+
+
+def _references(value: Any) -> list[str]:
+    return [t for t in ([value] if isinstance(value, str) else value or []) if str(t).strip()]

@@ -37,6 +37,15 @@ def summarise_hallucination(run: RunDir) -> dict[str, Any]:
     }
     scored = [r["aloha"] for r in rows if r["aloha"] is not None]
     summary["aloha"] = {"mean": float(np.mean(scored)) if scored else None, "captions": len(scored)}
+    summary["captioning"] = None
+    if run.record()["recipe"].get("captioning"):
+        compared = [r for r in rows if r["references"]]
+        summary["captioning"] = {"captions": len(compared)}
+        if compared:
+            from avcurate.metrics.captioning import caption_measures
+
+            texts, references = [r["caption"] for r in compared], [r["references"] for r in compared]
+            summary["captioning"] |= caption_measures(texts, references)
     flagged = [r for r in rows if r["flag"] is not None]
     if flagged:
         summary["told_apart"] = _separation(flagged)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from avcurate.engines.embedder import open_embedder
 from avcurate.engines.open import open_engine
+from avcurate.metrics.captioning import MEASURES, require_captioning
 from avcurate.runner.job import Job
 from avcurate.runner.rundir import RunDir
 from avcurate.tasks.base import Context, Task
@@ -31,6 +32,8 @@ class Hallucination(Task[HallucinationRecipe]):
 
       avcurate hallucination captions.jsonl --truth objects.jsonl --extractor Qwen/Qwen3-32B -e server
       --url http://127.0.0.1:8000/v1 -o runs/captions
+
+      avcurate hallucination captions/av.jsonl --truth AVHBench/QA.json --captioning -o runs/captions
     """
 
     name = "hallucination"
@@ -40,6 +43,8 @@ class Hallucination(Task[HallucinationRecipe]):
     def plan(self, recipe: HallucinationRecipe, context: Context) -> Job:
         """Records, scored."""
         assert recipe.input.captions is not None
+        if recipe.captioning:
+            require_captioning()
         embedder = (context.embedder or open_embedder(recipe.embedder)) if recipe.with_aloha else None
         engine = context.engine or (open_engine(recipe.extractor) if recipe.extractor.model else None)
         return Job(
@@ -66,6 +71,9 @@ class Hallucination(Task[HallucinationRecipe]):
             table.add_row(name.replace("_", "-"), *cells)
         if summary["aloha"]["mean"] is not None:
             table.add_row("aloha", f"{summary['aloha']['mean']:.3f}", f"over {summary['aloha']['captions']:,} captions")
+        shared = summary["captioning"] or {}
+        for name in MEASURES if "meteor" in shared else ():
+            table.add_row(name.replace("_", "-"), f"{shared[name]:.3f}", f"over {shared['captions']:,} captions")
         out.print(table)
         if "told_apart" in summary:
             flags = summary["told_apart"]
