@@ -31,8 +31,27 @@ def capital_words(text: str) -> int:
     return sum(w.isupper() for w in text.split())
 
 
-def _found(pattern: str, text: str) -> int:
-    return len(re.findall(pattern, text))
+def placeholders(text: str) -> int:
+    """How many ``[...]`` a text has. By search, not by a pattern, which a text of brackets would make quadratic."""
+    count, at = 0, 0
+    while (begin := text.find("[", at)) >= 0 and (end := text.find("]", begin)) >= 0:
+        count, at = (count + 1, end + 1) if end > begin + 1 else (count, end + 1)
+    return count
+
+
+def bullets(text: str) -> int:
+    """How many lines begin with ``*`` and a blank."""
+    return sum(re.match(r"\*\s", line.lstrip() + "\n") is not None for line in text.split("\n"))
+
+
+def has_title(text: str) -> bool:
+    """Whether a text has ``<<...>>``."""
+    at = 0
+    while (begin := text.find("<<", at)) >= 0 and (end := text.find(">", begin + 2)) >= 0:
+        if end > begin + 2 and text[end + 1 : end + 2] == ">":
+            return True
+        at = end + 1
+    return False
 
 
 def _number(given: Mapping[str, Any], key: str = "N", default: int = 0) -> int:
@@ -64,7 +83,7 @@ def _exactly(count: Callable[[str], int]) -> Rule:
 
 def _keyword_frequency(text: str, given: Mapping[str, Any]) -> bool:
     keyword = re.escape(str(given.get("keyword") or "").lower())
-    return _found(rf"\b{keyword}\b", text.lower()) == _number(given)
+    return len(re.findall(rf"\b{keyword}\b", text.lower())) == _number(given)
 
 
 def _sections(text: str, given: Mapping[str, Any]) -> bool:
@@ -107,10 +126,10 @@ RULES: dict[str, Rule] = {
     "Number Sentences (at most)": _at_most(sentences),
     "Number Sentences (range)": _between(sentences),
     "Postscript": _postscript,
-    "Number Placeholder": _at_least(lambda t: _found(r"\[[^\]]+\]", t)),
-    "Number Bullets": _exactly(lambda t: _found(r"(?:^|\n)\s*\*\s+", t)),
-    "Title": lambda t, g: re.search(r"<<[^>]+>>", t) is not None,
-    "Minimum Number Highlighted Section": _at_least(lambda t: _found(r"\*[^*]+\*", t)),
+    "Number Placeholder": _at_least(placeholders),
+    "Number Bullets": _exactly(bullets),
+    "Title": lambda t, g: has_title(t),
+    "Minimum Number Highlighted Section": _at_least(lambda t: len(re.findall(r"\*[^*]+\*", t))),
     "Multiple Sections": _sections,
     "Repeat Prompt": _repeats,
     "Two Responses": _two_responses,

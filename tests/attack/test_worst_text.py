@@ -20,6 +20,8 @@ SHAPES = {
     "reasoning without end": "'<reasoning>' + ' ' * SIZE",
     "white space": "'answer' + ' ' * SIZE + 'x'",
     "quotes": "'\"' * SIZE + 'x'",
+    "square brackets": "'[' * (SIZE // 2) + ']' * (SIZE // 2)",
+    "stars": "'\\n* ' * (SIZE // 3) + '*' * 99",
     "brackets": "'answer is ' + '((' * (SIZE // 2)",
     "answers": "'the answer is ' * (SIZE // 14)",
     "noes": "'no ' * (SIZE // 3)",
@@ -43,6 +45,8 @@ READERS = [
     "from avcurate.metrics.pem import said_pem; said_pem(t)",
     "from avcurate.metrics.judging import parse_judgement; parse_judgement(t)",
     "from avcurate.metrics.aloha import parse_objects; parse_objects(t)",
+    "from avcurate.metrics.grading import *; read_rating(t); read_same(t)",
+    "from avcurate.metrics.instructions import *; [follows(t, {'instruction': r, 'keyword': 'a'}) for r in RULES]",
     "from avcurate.train.rewards import *; structure(t); think_format(t); answer_accuracy(t, 'red', ('red', 'blue')); "
     "preference_and_structure(t, 'Audio', 'halves')",
 ]

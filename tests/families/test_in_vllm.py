@@ -9,19 +9,22 @@ from avcurate.engines.base import ListSource, Reply, Request, Sampling
 from avcurate.engines.canary import check_hearing
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.recipe import ModelSpec
-from tests.conftest import LONG
+from tests.conftest import LONG, sampled
 from tests.families.conftest import BUILDERS
 
 pytest.importorskip("vllm", reason="vLLM is not installed (make setup-test installs it)")
 
 pytestmark = pytest.mark.slow
+# users' models always; of the others one
+OFTEN = ("qwen3_omni_moe", "qwen2_5_omni")
+KINDS = [*OFTEN, *sampled((k for k in BUILDERS if k not in OFTEN), 1)]
 GREEDY = Sampling(temperature=0.0, max_tokens=8)
 # largest change of a first token's log-probability; that of Gemma 4 is up to 0.03 between vLLM 0.32 and transformers
 # 5.19, though its tokens are the same, and unlike that of Gemma 4 unified, which has no per-layer embeddings
 CLOSE = {"gemma4": 0.08}
 
 
-@pytest.fixture(scope="module", params=list(BUILDERS))
+@pytest.fixture(scope="module", params=KINDS)
 def both(request, checkpoint_of):
     """(vLLM, transformers) on one checkpoint."""
     from avcurate.engines.transformers_engine import TransformersEngine

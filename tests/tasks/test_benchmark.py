@@ -24,6 +24,7 @@ from avcurate.tasks.benchmark.recipe import HallucinationBenchmarkRecipe
 from avcurate.tasks.benchmark.score import score
 from avcurate.tasks.benchmark.summary import unbalanced
 from tests import running
+from tests.conftest import LONG
 from tests.running import recipe_for
 
 SEED = 977
@@ -223,9 +224,22 @@ def built(tmp_path_factory):
     return folder / "world", folder / "run"
 
 
+@pytest.fixture
+def to_rebuild(tmp_path, request):
+    """A benchmark to make once more: the large one where LONG, elsewhere one of a few clips."""
+    if LONG:
+        return request.getfixturevalue("built")
+    from avcurate.demo.build import build_world
+
+    build_world(tmp_path / "world", 8, seed=SEED, workers=2, hard=True)
+    changes = {"evidence": tmp_path / "world/evidence.jsonl", "media": tmp_path / "world/clips"}
+    running.run("benchmark-hallucination", tmp_path / "run", changes)
+    return tmp_path / "world", tmp_path / "run"
+
+
 @pytest.mark.slow
-def test_a_rebuilt_benchmark_has_the_same_bytes_and_a_changed_clip_is_noticed(built, tmp_path):
-    world, run = built
+def test_a_rebuilt_benchmark_has_the_same_bytes_and_a_changed_clip_is_noticed(to_rebuild, tmp_path):
+    world, run = to_rebuild
     copy, media = tmp_path / "published", tmp_path / "originals"
     shutil.copytree(run / "benchmark", copy)
     shutil.copytree(world / "clips", media)
