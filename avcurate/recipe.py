@@ -76,6 +76,33 @@ class Strict(BaseModel):
         return data
 
 
+class RayOptions(Strict):
+    """Where and how wide a run is spread, with ``executor: ray``."""
+
+    address: Annotated[str, Flag("--ray-address", help="Ray cluster, e.g. auto or ray://head:10001.")] = Field(
+        "", description="Ray cluster, e.g. `auto` or `ray://head:10001`; empty: what Ray finds, or this machine alone."
+    )
+    replicas: Annotated[int, Flag("--replicas")] = Field(
+        0, ge=0, le=4096, description="Copies of the model on the Ray cluster; 0: as many as there is room for."
+    )
+    gpus: float | None = Field(
+        None,
+        ge=0,
+        le=1024,
+        description="GPUs of a replica; null: as many as the model is split over, if there are any.",
+    )
+    cpus: float | None = Field(
+        None,
+        ge=0,
+        le=4096,
+        description="CPUs of a replica; null: one, and one a clip decoded in parallel where no GPU idles for it.",
+    )
+    nodes: int = Field(1, ge=1, le=256, description="Machines that one replica is spread over.")
+    silent_s: float = Field(
+        60.0, gt=1, le=3600, description="Seconds without a sign of life after which a replica is given up."
+    )
+
+
 class RunOptions(Strict):
     """How a run is carried out. None of it changes the results, so any of it may differ on resume."""
 
@@ -93,6 +120,7 @@ class RunOptions(Strict):
         2, ge=1, le=1024, description="Number of clips decoded, or files written, in parallel."
     )
     executor: Annotated[str, Flag("--executor")] = Field("local", description="local or ray.")
+    ray: RayOptions = RayOptions()
     fail_on_dead: Annotated[float | None, Flag("--fail-on-dead")] = Field(
         None, ge=0, le=1, description="Stop, resumably, when this share of rows is dead."
     )

@@ -35,7 +35,7 @@ LONG = bool(os.environ.get("AVCURATE_LONG"))
 
 LONGEST = (
     "attack/test_kills_embedded.py",
-    "runner/test_ray.py",
+    "runner/ray/test_losses.py",
     "tasks/test_probes.py",
     "engines/test_vllm.py",
     "tasks/test_label_pem.py",

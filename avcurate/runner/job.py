@@ -15,6 +15,7 @@ from typing import Any
 
 from avcurate.errors import UserError
 from avcurate.runner.execute import Options, Reproduce, StageRun, too_many_dead
+from avcurate.runner.ray.cluster import Ask
 from avcurate.runner.rundir import RunDir, check_unchanged, located
 from avcurate.runner.source import Extent, Source, refuse_absent, run_source
 from avcurate.runner.stage import AnyStage, Stage, TableStage, WholeStage
@@ -53,6 +54,7 @@ class How:
     retry: frozenset[str] | None = None
     fail_on_dead: float | None = None
     executor: str = "local"
+    ray: Ask = field(default_factory=Ask)
 
 
 @dataclass(frozen=True)
@@ -192,14 +194,13 @@ class _Running:
 
     def _rows(self, stage: Stage, work: StageRun) -> Tally:
         if self.how.executor == "ray":
-            from avcurate.runner.ray_executor import run_on_ray
+            from avcurate.runner.ray.driver import run_on_ray
 
-            return run_on_ray(work)
-        return work.run(partial(self._record_provenance, stage))
+            return run_on_ray(work, self.how.ray, partial(self._record_provenance, stage))
+        return work.run(lambda: self._record_provenance(stage, stage.provenance()))
 
-    def _record_provenance(self, stage: Stage) -> None:
+    def _record_provenance(self, stage: Stage, now: dict[str, Any]) -> None:
         """Record which model really answers; refuse one that did not answer so far."""
-        now = stage.provenance()
         entry = self.record["stages"][stage.name]
         before = entry.get("answered_by")
         if before is not None and before != now and not self.how.force:

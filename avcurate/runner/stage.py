@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from avcurate.store.parts import Parts
 
 Row = dict[str, Any]
+NOT_NOW: Row = {}
+"""What a source of rows gives when it has none at the moment, but is not at its end; compared by identity."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,10 @@ class BaseStage(ABC):
 class Stage(BaseStage):
     """One step of a pipeline, row by row."""
 
+    streams: bool = False
+    """Whether :meth:`process` goes on with what is in flight when its rows say ``NOT_NOW``, instead of waiting."""
+    credit: int = 32
+    """Rows that a process away from the runner is given at a time, so that it never waits for more."""
     journals_outcomes: bool = True
     """Whether the runner journals each kept row as it finishes; false where the stage journals smaller pieces."""
 

@@ -16,12 +16,13 @@ from avcurate.engines.canary import check_hearing
 from avcurate.engines.canary_clips import NotHearing
 from avcurate.errors import RowError, UserError
 from avcurate.runner.isolate import Isolation
-from avcurate.runner.stage import Dead, Outcome, Row, WorkLog
+from avcurate.runner.stage import NOT_NOW, Dead, Outcome, Row, WorkLog
 from avcurate.scheduler.unit import Unit, parts_of
 
 LOG = logging.getLogger("avcurate.scheduler")
 RECHECK_EVERY = 32
 AHEAD = 8
+REST_S = 0.02
 
 
 class Scheduler:
@@ -70,6 +71,8 @@ class Scheduler:
                 if done:
                     LOG.info("%s", flight.busy())
                     return
+                if flight.starved:
+                    flight.rest()
         except NotHearing:
             raise
         except UserError as e:
@@ -115,6 +118,7 @@ class _Flight:
         self._touched: set[str] = set()
         self._finished: list[tuple[str, Outcome]] = []
         self._ended = False
+        self.starved = False
         self.idle, self._began = 0.0, time.monotonic()
 
     def busy(self) -> str:
@@ -128,6 +132,11 @@ class _Flight:
     def exhausted(self) -> bool:
         """Whether every row has been taken and answered."""
         return self._ended and not (self._ahead or self._ready or self._active)
+
+    def rest(self) -> None:
+        """Wait a moment for rows that are on their way."""
+        time.sleep(REST_S)
+        self.idle += REST_S
 
     def take(self, wait: bool) -> Request | None:
         """The next request; with ``wait`` it blocks on decoding rather than return ``None``."""
@@ -153,8 +162,11 @@ class _Flight:
     def _look_ahead(self) -> None:
         while len(self._ahead) < self._limit and not self._ended:
             row = next(self._rows, None)
+            self.starved = row is NOT_NOW
             if row is None:
                 self._ended = True
+                return
+            if row is NOT_NOW:
                 return
             self._ahead.append(self._unit_of(row))
 

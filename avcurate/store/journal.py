@@ -73,6 +73,10 @@ class Journal:
         held = self._held.get(row_id, {})
         return {key: piece.value for key, piece in held.items() if piece.witness in ("", witness)}
 
+    def pieces(self, row_id: str) -> dict[str, tuple[Any, str]]:
+        """All pieces of this row with the process that is to confirm each; empty: confirmed."""
+        return {key: (piece.value, piece.witness) for key, piece in self._held.get(row_id, {}).items()}
+
     def hold(self, row_id: str, pieces: dict[str, Any]) -> None:
         """Add confirmed pieces from elsewhere; journaled ones of the same row win, being newer."""
         self._held[row_id] = {k: _Piece(v, "") for k, v in pieces.items()} | self._held.get(row_id, {})

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from avcurate.errors import UserError
-from avcurate.recipe import TaskRecipe, override, read_recipe, validated
+from avcurate.recipe import ModelSpec, TaskRecipe, override, read_recipe, validated
 from avcurate.runner.job import How
+from avcurate.runner.ray.cluster import Ask
 from avcurate.runner.rundir import RunDir
 from avcurate.runner.source import Extent
 from avcurate.runner.tally import Begin, Tally, begin_no_progress
 from avcurate.tasks import TASKS
 from avcurate.tasks.base import Context, Task, require_inputs
+
+OWN_MODEL = ("transformers", "vllm")
+"""Engines that hold the model in their own process; the others reach a server, and need no GPU."""
 
 
 def load_recipe(task: type[Task[Any]], name: str | None = None, changes: dict[str, Any] | None = None) -> TaskRecipe:
@@ -53,7 +57,20 @@ def how_of(recipe: TaskRecipe, *, force: bool = False, retry: frozenset[str] | N
     """Run options from a recipe."""
     options = recipe.run
     extent = Extent(options.limit, frozenset(options.only), frozenset(options.records), options.part_size)
-    return How(extent, force, retry, options.fail_on_dead, options.executor)
+    return How(extent, force, retry, options.fail_on_dead, options.executor, _ask(recipe))
+
+
+def _ask(recipe: TaskRecipe) -> Ask:
+    """What a replica takes of a Ray cluster: the GPUs that the model is split over, and CPUs to decode with."""
+    options, model = recipe.run.ray, getattr(recipe, "model", None)
+    gpus = options.gpus
+    if gpus is None and isinstance(model, ModelSpec) and model.engine in OWN_MODEL:
+        split = model.tensor_parallel * model.pipeline_parallel
+        gpus = float(split) if split > 1 else None
+    if gpus is None and isinstance(model, ModelSpec) and model.engine not in OWN_MODEL:
+        gpus = 0.0
+    wanted = options.model_dump() | {"gpus": gpus, "decoders": recipe.run.workers}
+    return Ask(**wanted)
 
 
 def run_task(

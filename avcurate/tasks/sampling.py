@@ -35,6 +35,9 @@ class AskingStage(Stage):
     """
 
     journals_outcomes = False
+    streams = True
+    # two waves of 96 responses by three a question, and clips on their way
+    credit = 80
 
     def __init__(
         self, engine: Engine, spec: AskSpec, media_root: Path, workers: int = 2, unreadable: float | None = None

@@ -14,7 +14,7 @@ from avcurate.engines.base import Engine, Sampling
 from avcurate.errors import RowError
 from avcurate.metrics.judging import SCHEMA, VERSION, Modality, judge_prompt, parse_judgement
 from avcurate.runner.isolate import Isolation, guarded
-from avcurate.runner.stage import Dead, Kept, Outcome, Row, WorkLog
+from avcurate.runner.stage import NOT_NOW, Dead, Kept, Outcome, Row, WorkLog
 from avcurate.scheduler.schedule import Scheduler
 from avcurate.scheduler.text import TextUnit
 from avcurate.schema import JUDGE, columns_schema
@@ -37,6 +37,8 @@ class JudgeStage(RecordStage):
     name = "judge"
     version = 2
     journals_outcomes = False
+    streams = True
+    credit = 128
 
     def __init__(self, engine: Engine, recipe: JudgeRecipe) -> None:
         super().__init__(recipe.input.columns, FIELDS)
@@ -78,6 +80,9 @@ class JudgeStage(RecordStage):
 
         def readable() -> Iterator[Row]:
             for row in rows:
+                if row is NOT_NOW:
+                    yield row
+                    continue
                 caption = guarded(isolation, partial(self._read, row))
                 if isinstance(caption, Dead):
                     early.append((self.row_id(row), caption))

@@ -40,6 +40,8 @@ class ProbeStage(AskingStage):
     """
 
     journals_outcomes = True
+    streams = False
+    credit = 32
     probe: str
     version = 1
 
