@@ -146,6 +146,10 @@ def status(
         return
     typer.echo(f"{run} ({result['task']}): {result['state']}")
     print_funnel(result["stages"])
+    for stage, replicas in result["replicas"].items():
+        lost = [r for r in replicas if "lost" in r]
+        hosts = {r["host"] for r in replicas if "host" in r}
+        typer.echo(f"{stage}: {len(replicas) - len(lost)} replicas on {len(hosts)} machines, {len(lost)} lost")
     if dead:
         print_dead(result["dead_rows"])
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
 
@@ -67,6 +68,7 @@ class StageRun:
         self.options = options
         self.watch = watch
         self.tally = Tally()
+        self.replicas: list[dict[str, Any]] = []
         self.journal = Journal(output.root, stage.name, self.fingerprint)
         self._open: dict[int, _Open] = {}
         self._part_of: dict[str, int] = {}

@@ -196,7 +196,11 @@ class _Running:
         if self.how.executor == "ray":
             from avcurate.runner.ray.driver import run_on_ray
 
-            return run_on_ray(work, self.how.ray, partial(self._record_provenance, stage))
+            tally = run_on_ray(work, self.how.ray, partial(self._record_provenance, stage))
+            if work.replicas:
+                self.record["stages"][stage.name]["replicas"] = work.replicas
+                self.run_dir.save(self.record)
+            return tally
         return work.run(lambda: self._record_provenance(stage, stage.provenance()))
 
     def _record_provenance(self, stage: Stage, now: dict[str, Any]) -> None:

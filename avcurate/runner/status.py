@@ -42,6 +42,7 @@ def run_status(run: RunDir) -> dict[str, Any]:
         "task": record.get("task"),
         "state": state,
         "stages": stages,
+        "replicas": {n: s["replicas"] for n, s in record["stages"].items() if s.get("replicas")},
         "progress": record.get("progress"),
         "updated": record.get("updated"),
     }

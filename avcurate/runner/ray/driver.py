@@ -26,6 +26,7 @@ STRIKES = 3
 DEATHS_IN_VAIN = 4
 """Replicas in a row that may die before a single row is finished."""
 WAIT_S = 0.05
+GOODBYE_S = 5.0
 
 
 @dataclass
@@ -37,6 +38,8 @@ class _Live:
     out: dict[str, Row] = field(default_factory=dict)
     ready: bool = False
     heard: float = field(default_factory=time.monotonic)
+    done: int = 0
+    where: dict[str, Any] = field(default_factory=dict)
     alone: bool = False
     """Whether it works on a single row under suspicion."""
 
@@ -63,9 +66,11 @@ def run_on_ray(work: StageRun, ask: Ask, answered_by: Callable[[dict[str, Any]],
     driver = _Driver(ray, work, ask, room, answered_by)
     try:
         driver.run(work.feed(todo))
+        driver.finish()
     finally:
         work.journal.close()
         driver.close()
+        work.replicas = driver.facts
     return work.tally
 
 
@@ -83,6 +88,7 @@ class _Driver:
         self.strikes: dict[str, int] = {}
         self.started, self.vain = 0, 0
         self.groups: list[Any] = []
+        self.facts: list[dict[str, Any]] = []
 
     def run(self, rows: Iterator[Row]) -> None:
         """Give rows and take events until every row has an outcome."""
@@ -102,9 +108,29 @@ class _Driver:
             for stream in [s for s, r in self.live.items() if now - r.heard > self.ask.silent_s]:
                 self._lose(stream, f"gave no sign of life for {self.ask.silent_s:.0f} s")
 
+    def finish(self) -> None:
+        """Let replicas say what they have left to say: how busy their engine was."""
+        for live in self.live.values():
+            live.handle.give.remote(None)
+        until = time.monotonic() + GOODBYE_S
+        streams = [s for s, live in self.live.items() if live.ready]
+        while streams and time.monotonic() < until:
+            ready, streams = self.ray.wait(streams, num_returns=len(streams), timeout=WAIT_S)
+            for stream in ready:
+                try:
+                    events = self.ray.get(next(stream), timeout=GOODBYE_S)
+                except (self.ray.exceptions.RayError, StopIteration):
+                    continue
+                for event in events:
+                    if event[0] == "log":
+                        self._take(self.live[stream], event)
+                if events[-1][0] != "end":
+                    streams.append(stream)
+
     def close(self) -> None:
         """End all replicas."""
         for live in self.live.values():
+            self.facts.append(_facts(live))
             self.ray.kill(live.handle)
         self.live.clear()
         for group in self.groups:
@@ -167,7 +193,7 @@ class _Driver:
     def _take(self, live: _Live, event: Event) -> None:
         kind, *what = event
         if kind == "ready":
-            live.ready = True
+            live.ready, live.where = True, what[1]
             self.answered_by(what[0])
         elif kind == "piece" and what[0] in live.out:
             self.work.journal.put(*what)
@@ -176,6 +202,7 @@ class _Driver:
         elif kind == "done" and live.out.pop(what[0], None) is not None:
             # only a row that is out here counts: one that was given to another meanwhile is that one's
             live.alone, self.vain = False, 0
+            live.done += 1
             self.strikes.pop(what[0], None)
             self.work.record_outcome(*what)
         elif kind == "log":
@@ -192,6 +219,7 @@ class _Driver:
         # it may live behind a lost connection, and hold a GPU
         self.ray.kill(live.handle)
         LOG.warning("%s was lost with %d rows out: %s", live.name, len(live.out), why)
+        self.facts.append(_facts(live, why))
         self.vain += 1
         if self.vain > DEATHS_IN_VAIN + len(self.live):
             raise UserError(
@@ -211,3 +239,8 @@ class _Driver:
             else:
                 self.returned.appendleft(row)
         self._start()
+
+
+def _facts(live: _Live, lost: str = "") -> dict[str, Any]:
+    """What ``run.json`` says about a replica."""
+    return {"name": live.name, **live.where, "rows": live.done} | ({"lost": lost} if lost else {})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import queue
 import threading
 import time
@@ -62,9 +63,9 @@ class ForwardingLog:
 class Replica:
     """An actor. :meth:`events` is called once and lasts as long as the replica; the rest are short calls beside it.
 
-    Events, in lists: ``("ready", provenance)``, ``("piece", row, key, value, witness)``, ``("confirm", witness)``,
-    ``("done", row, outcome)``, ``("log", logger, level, message)``, ``("alive",)``, ``("error", message, hint)``: the
-    user's or the machine's, ``("fault", error)``: the program's, ``("end",)``.
+    Events, in lists: ``("ready", provenance, where)``, ``("piece", row, key, value, witness)``, ``("confirm",
+    witness)``, ``("done", row, outcome)``, ``("log", logger, level, message)``, ``("alive",)``, ``("error", message,
+    hint)``: the user's or the machine's, ``("fault", error)``: the program's, ``("end",)``.
     """
 
     def __init__(self, stage: Stage, name: str) -> None:
@@ -116,7 +117,7 @@ class Replica:
         root.setLevel(min(root.getEffectiveLevel(), logging.INFO))
         try:
             self.stage.setup()
-            self._out.put(("ready", self.stage.provenance()))
+            self._out.put(("ready", self.stage.provenance(), {"host": platform.node(), "process": os.getpid()}))
             for rows in [self._stream()] if self.stage.streams else self._batches():
                 for row_id, outcome in self.stage.process(rows, self._log):
                     self._log.forget(row_id)

@@ -14,7 +14,7 @@ import pytest
 
 from avcurate.errors import UserError
 from avcurate.runner.rundir import RunDir
-from avcurate.runner.status import dead_rows
+from avcurate.runner.status import dead_rows, run_status
 from tests import running
 from tests.conftest import LONG, CountingEmbedder, write_questions
 from tests.runner.ray.sleeper import Sleeper
@@ -101,6 +101,8 @@ def test_replicas_that_are_killed_lose_and_double_nothing(nodes, tmp_path, tiny_
         over.set()
         killer.join()
     assert killed and rows_of(out) == expected
+    replicas_said = run_status(RunDir(out))["replicas"]["sample"]
+    assert sum("lost" in r for r in replicas_said) >= len(killed) and sum(r["rows"] for r in replicas_said) == ROWS
     again = sum(n - 1 for n in requests(out).values())
     with capsys.disabled():
         print(f"\n{len(killed)} replicas killed, {again} of {sum(requests(out).values())} requests repeated", end=" ")
