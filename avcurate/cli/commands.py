@@ -200,6 +200,6 @@ def columns_of(words: list[str]) -> dict[str, str]:
     for word in words:
         name, equals, column = word.partition("=")
         if not equals or not name or not column:
-            raise typer.BadParameter(f"{word!r} is not FIELD=COLUMN, e.g. --map question=Question")
+            raise typer.BadParameter(f"{word!r} is not NAME=VALUE, e.g. --map question=Question or --only pem=Audio")
         columns[name] = column
     return columns

@@ -33,6 +33,12 @@ def print_agreement(found: dict[str, Any]) -> None:
             f"Of all {whole:,}, people would confirm {precision['value']:.1%} (95 %: {low:.1%} to {high:.1%}), from "
             f"{precision['n']:,} that they decided."
         )
+    stated = found["calibration"]
+    if stated["n"]:
+        console.print(
+            f"Confidence against reviewers, {stated['n']:,} items: stated {stated['stated']:.2f}, confirmed "
+            f"{stated['observed']:.2f}, Brier {stated['brier']:.3f}."
+        )
 
 
 def _error(error: dict[str, Any]) -> tuple[str, str]:

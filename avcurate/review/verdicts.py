@@ -11,10 +11,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from avcurate.errors import UserError
 from avcurate.metrics.agreement import cohen_kappa, krippendorff_alpha
+from avcurate.metrics.calibration import reliability
 from avcurate.metrics.statistics import resampled, stratified_share, wilson
 from avcurate.review.items import CANNOT_TELL, Item
 from avcurate.runner.rundir import RunDir
@@ -91,7 +93,7 @@ def agreement(run: RunDir, items: Sequence[Item]) -> dict[str, Any]:
         reviewer disagrees) and ``error``: their share among those that the reviewer could decide, with Wilson's 95 %
         interval. ``between`` pairs of reviewers, likewise. ``alpha``: ``value``, ``interval``, ``items``.
         ``precision``: the share of the run's own verdicts that people confirm by majority, each stratum weighted by its
-        size: ``value``, ``interval``, ``n``, ``strata``.
+        size: ``value``, ``interval``, ``n``, ``strata``. ``calibration``: stated confidence against what they confirm.
     """
     verdicts = read_verdicts(run)
     reviewers = {}
@@ -110,6 +112,7 @@ def agreement(run: RunDir, items: Sequence[Item]) -> dict[str, Any]:
         "between": between,
         "alpha": _alpha(verdicts),
         "precision": confirmed(verdicts, items),
+        "calibration": calibration(verdicts, items),
     }
 
 
@@ -175,6 +178,13 @@ def confirmed(verdicts: Verdicts, items: Sequence[Item]) -> dict[str, Any]:
         return {"value": None, "interval": None, "n": 0, "strata": described}
     value, interval = stratified_share([(sizes[s], right, n) for s, (right, n) in counts.items()])
     return {"value": value, "interval": list(interval), "n": sum(n for _, n in counts.values()), "strata": described}
+
+
+def calibration(verdicts: Verdicts, items: Sequence[Item]) -> dict[str, Any]:
+    """Stated confidence against what people confirm, over items that say how sure they are and that were decided."""
+    sure = {i.id: i.confidence for i in items if i.confidence is not None}
+    pairs = [(sure[item], said == expected) for item, (said, expected) in decided(verdicts).items() if item in sure]
+    return reliability(np.array([c for c, _ in pairs], float), np.array([r for _, r in pairs], bool))
 
 
 def _error(given: list[str], expected: list[str]) -> dict[str, Any]:

@@ -134,6 +134,9 @@ class TrainRecipe(TaskRecipe):
     options: dict[str, Any] = Field(
         default_factory=dict, description="Options of plug-in algorithms and rewards; each reads its own."
     )
+    by_weight: bool = Field(
+        True, description="Draw questions by the shards' column `weight`, if they have one (`export --balance`)."
+    )
     steps: Annotated[int, Flag("--steps")] = Field(100, ge=1, description="Optimiser steps.")
     prompts: int = Field(12, ge=1, description="Questions whose rollouts are sampled at a time.")
     group: int = Field(4, ge=2, description="Rollouts per question.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from pydantic import BaseModel, Field, ValidationError
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.errors import UserError
 from avcurate.schema import PEM, SCHEMA_VERSION
+from avcurate.seeds import derive_seed
 from avcurate.store.manifest import differences
 from avcurate.train.recipe import TrainRecipe
 
@@ -26,6 +29,8 @@ TYPES = {
 }
 REQUIRED = ("question_id", "media", "question", "choices", "answer")
 MEDIA_DIGEST = "media_sha256"
+WEIGHT = "weight"
+ROUNDS = 8
 AGAIN = "Export the run again with this version of avcurate."
 
 
@@ -62,7 +67,7 @@ def read_shards(
     stray = next((f for f in files if listed and f.relative_to(folder).as_posix() not in listed), None)
     if stray is not None:
         raise UserError(f"{stray} is not one of the exported files.", "Remove it, or export the run again.")
-    rows = [row for file in files for row in _rows(file, [*COLUMNS, *columns], optional=MEDIA_DIGEST)]
+    rows = [row for file in files for row in _rows(file, [*COLUMNS, *columns], optional={MEDIA_DIGEST, WEIGHT})]
     labels = {str(p) for p in PEM}
     unlabelled = facts.get("labelled") is False
     if unlabelled and needs_pem:
@@ -74,6 +79,31 @@ def read_shards(
     if bad is not None and not unlabelled:
         raise UserError(f"{folder}: question {bad['question_id']} has no PEM ({bad['pem']}).", "Export again.")
     return Shards(rows, Path(facts["media"]), facts)
+
+
+def drawn_by_weight(rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """The rows, each as often as its weight says: ``ROUNDS`` times its weight, rounded up or down.
+
+    Drawn at even steps from a seeded start, so that each row is expected as often as its weight asks; rows without
+    weights come once, as they are.
+
+    Raises:
+        UserError: a weight is not a positive number.
+    """
+    if all(row.get(WEIGHT) in (None, 1) for row in rows):
+        return rows
+    weights = list[float]()
+    for row in rows:
+        weight = row.get(WEIGHT)
+        if weight is None or not 0 < weight < math.inf:
+            raise UserError(f"question {row['question_id']} has the weight {weight}.", AGAIN)
+        weights.append(weight)
+    scale = ROUNDS * len(rows) / math.fsum(weights)
+    start, reached, drawn = random.Random(derive_seed("weight", seed)).random(), 0.0, list[dict[str, Any]]()
+    for row, weight in zip(rows, weights, strict=True):
+        before, reached = reached, reached + scale * weight
+        drawn += [row] * (math.ceil(reached - start) - math.ceil(before - start))
+    return drawn
 
 
 class _Facts(BaseModel):
@@ -119,7 +149,7 @@ def _facts(folder: Path) -> dict[str, Any]:
     return facts | {"processor": {"revision": None, **read.processor}}
 
 
-def _rows(file: Path, columns: list[str], optional: str) -> list[dict[str, Any]]:
+def _rows(file: Path, columns: list[str], optional: set[str]) -> list[dict[str, Any]]:
     """Rows of one shard, with column types checked and no required value missing.
 
     Raises:
@@ -130,7 +160,7 @@ def _rows(file: Path, columns: list[str], optional: str) -> list[dict[str, Any]]
         missing = [c for c in columns if c not in schema.names]
         if missing:
             raise UserError(f"{file} has no column {missing[0]!r}.", AGAIN)
-        table = pq.read_table(file, columns=[*columns, *({optional} & set(schema.names))])
+        table = pq.read_table(file, columns=[*columns, *sorted(optional & set(schema.names))])
         for name, type_ in TYPES.items():
             column = table.column(name).cast(type_)
             if name in REQUIRED and column.null_count:

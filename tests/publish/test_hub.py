@@ -13,6 +13,7 @@ from avcurate.errors import UserError
 from avcurate.publish.hub import publish
 from avcurate.publish.selection import Selection
 from avcurate.publish.shards import Form, export_run, verify_shards
+from tests.conftest import REPO
 from tests.publish.hub_stand_in import serving
 from tests.viewer.conftest import runs  # noqa: F401
 
@@ -134,3 +135,28 @@ def test_the_card_and_croissant_say_what_it_is(shards):
     stored = {i for p in (shards / "data").glob("*.parquet") for i in pq.read_table(p)["question_id"].to_pylist()}
     assert ids == stored
     assert not verify_shards(shards)["damaged"]
+
+
+@pytest.mark.slow
+def test_what_was_published_trains_when_it_is_fetched(hub, shards, tmp_path):
+    """By the environment of training, which stands apart."""
+    python = REPO / ".venv-train/bin/python"
+    if not python.exists():
+        pytest.skip("the environment of training is not there (make setup-train)")
+    facts = json.loads((shards / "shards.json").read_text())
+    # the run was answered by a script, which is no model to train
+    facts["processor"] = {"model": "embedded", "revision": None}
+    (shards / "shards.json").write_text(json.dumps(facts))
+    publish(shards, "lab/pem", endpoint=hub.address)
+    code = (
+        "import json, huggingface_hub as h; "
+        f"print(json.dumps(h.snapshot_download('lab/pem', repo_type='dataset', local_dir={str(tmp_path / 'got')!r})))"
+    )
+    fetched = reader(hub, code, tmp_path)
+    recipe = {"steps": 1, "save_every": 1, "prompts": 2, "group": 2, "micro_batch": 4, "max_tokens": 8}
+    options = [word for k, v in recipe.items() for word in ("--set", f"{k}={v}")]
+    command = [python, "-m", "avcurate", "train", fetched, "-r", "train-demo-stage-2", *options, "-o", tmp_path / "out"]
+    done = subprocess.run([*map(str, command), "--json"], capture_output=True, text=True, cwd=REPO)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "out/model/config.json").is_file()
+    assert len((tmp_path / "out/metrics.jsonl").read_text().splitlines()) == 1

@@ -4,6 +4,7 @@ import json
 import shutil
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -189,3 +190,15 @@ def test_the_precision_of_the_whole_weighs_strata_by_their_size(run):
     assert precision["strata"]["Audio"] == {"size": 10, "right": 3, "n": 5}
     assert rejected_items(run) == {i.id for i in by["Audio"][:2]}
     json.dumps(agreement(run, items), allow_nan=False)
+
+
+def test_confidence_is_held_against_what_reviewers_confirm(run):
+    sure = [replace(i, confidence=0.9 if n % 4 else 0.2) for n, i in enumerate(made_up(run, 60))]
+    for n, item in enumerate(sure):
+        wrong = n % 4 == 0
+        other = next(v for v in item.keys.values() if v not in (item.expected, CANNOT_TELL))
+        add_verdict(run, "ann", item, other if wrong else item.expected, 1.0)
+    stated = agreement(run, sure)["calibration"]
+    assert (stated["n"], stated["stated"], stated["observed"]) == (60, pytest.approx(0.725), 0.75)
+    assert stated["brier"] == pytest.approx(0.25 * 0.2**2 + 0.75 * 0.1**2)
+    assert agreement(run, made_up(run, 60))["calibration"]["n"] == 0

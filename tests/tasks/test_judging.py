@@ -8,6 +8,8 @@ import pytest
 from avcurate.engines.base import Sampling
 from avcurate.errors import UserError
 from avcurate.recipe import ModelSpec
+from avcurate.review.items import PAIR_KEYS, all_items
+from avcurate.review.verdicts import add_verdict
 from avcurate.runner.rundir import RunDir
 from avcurate.tasks.judge.summary import compare_judged, summarise_judge
 from tests import running
@@ -160,3 +162,36 @@ def test_references_of_several_records_are_merged_and_scores_are_finite(tmp_path
     assert tally.dead == {"human_score_not_a_number": 1}
     (row,) = [r for t in RunDir(tmp_path / "r").parts("judge").rows() for r in t.to_pylist()]
     assert row["audio_references"] == ["dog", "a bark"] and row["video_references"] == ["yard"]
+
+
+def test_what_people_said_of_captions_is_their_human_score(tmp_path, tiny_clip):
+    """Three reviewers of three captions that were asked about sound alone."""
+    from tests.attack.cases import Steady
+
+    (tmp_path / "clips").mkdir()
+    for name in "abc":
+        (tmp_path / f"clips/{name}.mp4").write_bytes(tiny_clip.read_bytes())
+    (tmp_path / "list.csv").write_text("clip,label\n" + "".join(f"{n}.mp4,dog\n" for n in "abc"))
+    changes = {"clips": tmp_path / "list.csv", "media": tmp_path / "clips", "ask": "hear", "n": 1}
+    running.run("caption", tmp_path / "said", changes, engine=Steady(lambda r: "A dog barks.", broken=False))
+    captions = tmp_path / "said/captions/av.jsonl"
+    rows = [json.loads(line) for line in captions.read_text().splitlines()]
+    truth = write(
+        tmp_path / "truth.jsonl", [{"clip": r["clip"], "audio_caption": "dog", "video_caption": "dog"} for r in rows]
+    )
+    changes = {"captions": captions, "truth": truth, "verdicts": tmp_path / "said"}
+    engine = {"engine": Steady(lambda r: judged(0.5), broken=False)}
+    with pytest.raises(UserError, match="has no verdicts"):
+        running.run("judge", tmp_path / "none", changes, **engine)
+    items = all_items(RunDir(tmp_path / "said"), 0)
+    yes, no, unsure = PAIR_KEYS.values()
+    for reviewer, verdicts in {"x": (yes, no, unsure), "y": (yes, yes, unsure), "z": (yes, no, no)}.items():
+        for item, verdict in zip(items, verdicts, strict=True):
+            add_verdict(RunDir(tmp_path / "said"), reviewer, item, verdict, 1.0)
+    running.run("judge", tmp_path / "judged", changes, **engine)
+    scored = {r["clip"]: r for t in RunDir(tmp_path / "judged").parts("judge").rows() for r in t.to_pylist()}
+    by_item = {i.media.stem: scored[i.media.stem]["human_audio"] for i in items}
+    assert list(by_item.values()) == pytest.approx([1, 1 / 3, 0])
+    assert all(r["human_video"] is None for r in scored.values())
+    summary = summarise_judge(RunDir(tmp_path / "judged"))
+    assert summary["audio"]["human"] is not None and summary["video"]["human"] is None

@@ -2,12 +2,13 @@
 
 import json
 import shutil
+from collections import Counter
 
 import pytest
 
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.errors import UserError
-from avcurate.train.shards import read_shards, refuse_mismatch
+from avcurate.train.shards import ROUNDS, drawn_by_weight, read_shards, refuse_mismatch
 from tests.train.jobs import load_train
 
 
@@ -64,3 +65,20 @@ def test_a_shard_that_was_not_exported_is_refused(shards, tmp_path):
     shutil.copy(folder / "data/train-00000.parquet", folder / "data/train-00009.parquet")
     with pytest.raises(UserError, match="is not one of the exported files"):
         read_shards(folder)
+
+
+def test_rows_are_drawn_as_often_as_their_weights_say():
+    rows = [{"question_id": str(i), "weight": w} for i, w in enumerate([0.5] * 10 + [2.0] * 5 + [1 / 3] * 3)]
+    drawn = Counter(r["question_id"] for r in drawn_by_weight(rows, seed=1))
+    mean = sum(r["weight"] for r in rows) / len(rows)
+    for row in rows:
+        assert abs(drawn[row["question_id"]] - ROUNDS * row["weight"] / mean) < 1
+    assert abs(sum(drawn.values()) - ROUNDS * len(rows)) <= 1
+    heavy = sum(drawn[str(i)] for i in range(10, 15)) / sum(drawn.values())
+    assert heavy == pytest.approx(10 / 16, abs=0.01)
+    assert drawn_by_weight(rows, seed=1) == drawn_by_weight(rows, seed=1) != drawn_by_weight(rows, seed=2)
+    plain = [{"question_id": "a"}, {"question_id": "b", "weight": 1.0}]
+    assert drawn_by_weight(plain, seed=1) is plain
+    for bad in (None, 0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(UserError, match="question 0 has the weight"):
+            drawn_by_weight([{"question_id": "0", "weight": bad}, {"question_id": "1", "weight": 2.0}], seed=1)

@@ -26,6 +26,9 @@ class JudgeInput(Strict):
     columns: Annotated[
         dict[str, str], Flag("--map", help="FIELD=COLUMN; also human_audio and human_video; repeatable.")
     ] = Field(default_factory=dict, description="Column of each field.")
+    verdicts: Annotated[Path | None, Flag("--verdicts")] = Field(
+        None, description="A caption run that people reviewed: the share that confirms a caption is its human score."
+    )
     salvage: Salvage = Field(False, description=SALVAGE)
     against: Annotated[Path | None, Flag("--against")] = Field(
         None, description="Another judge run on the same clips to compare with: the drop per modality."

@@ -11,15 +11,19 @@ from typing import Any
 import numpy as np
 
 from avcurate.engines.base import Engine, Sampling
-from avcurate.errors import RowError
+from avcurate.errors import RowError, UserError
 from avcurate.metrics.judging import SCHEMA, VERSION, Modality, judge_prompt, parse_judgement
+from avcurate.review.items import CANNOT_TELL
+from avcurate.review.verdicts import read_verdicts
 from avcurate.runner.isolate import Isolation, guarded
+from avcurate.runner.rundir import RunDir
 from avcurate.runner.stage import NOT_NOW, Dead, Kept, Outcome, Row, WorkLog
 from avcurate.scheduler.schedule import Scheduler
 from avcurate.scheduler.text import TextUnit
 from avcurate.schema import JUDGE, columns_schema
 from avcurate.seeds import derive_seed
 from avcurate.sources.side import side_records
+from avcurate.store.parts import digest_of
 from avcurate.tasks.judge.recipe import FIELDS, JudgeRecipe
 from avcurate.tasks.records import RecordStage, content_of
 
@@ -46,6 +50,7 @@ class JudgeStage(RecordStage):
         self.adds = columns_schema("judge", JUDGE)
         self.sampling = Sampling(**recipe.sampling.model_dump())
         self._truth: dict[str, Row] | None = None
+        self._verdicts = read_human(recipe.input.verdicts) if recipe.input.verdicts is not None else {}
 
     def identity(self) -> dict[str, Any]:
         """The judge, its prompts and sampling, and the truth."""
@@ -58,7 +63,7 @@ class JudgeStage(RecordStage):
             "sampling": vars(self.sampling),
             "structured": self.recipe.structured,
             "prompt": VERSION,
-        }
+        } | ({"verdicts": digest_of("", self._verdicts)} if self._verdicts else {})
 
     def setup(self) -> None:
         """Read the truth and load the judge."""
@@ -126,7 +131,8 @@ class JudgeStage(RecordStage):
                 raise RowError("truth_not_text", f"{self.columns[f'{modality}_caption']!r} is not text.")
             row_columns[f"{modality}_references"] = [t for t in texts if t.strip()]
             score = raw.get(self.columns[f"human_{modality}"])
-            row_columns[f"human_{modality}"] = None if score in (None, "") else _finite(score)
+            stated = None if score in (None, "") else _finite(score)
+            row_columns[f"human_{modality}"] = self._verdicts.get(modality, {}).get(name) if stated is None else stated
         if not row_columns["audio_references"] and not row_columns["video_references"]:
             raise RowError("truth_missing", "there is neither an audio nor a video caption to judge against.")
         return row_columns
@@ -164,6 +170,34 @@ def read_truth(path: Path, column: dict[str, str]) -> dict[str, Row]:
             texts = value if isinstance(value, list) else [] if value in (None, "") else [value]
             entry[name] = [*entry.get(name, []), *texts]
     return truth
+
+
+def read_human(reviewed: Path) -> dict[str, dict[str, float]]:
+    """By modality and clip: the share of reviewers that confirm the clip's caption, of those who could tell.
+
+    A caption that was asked about one modality is judged on that one; of any other, both scores are the verdict's.
+
+    Raises:
+        UserError: it is not a caption run, or nobody has reviewed it.
+    """
+    run = RunDir(reviewed)
+    record = run.require("sample", made_by="caption")
+    counts: dict[str, list[bool]] = {}
+    for held in read_verdicts(run).values():
+        for item, entry in held.items():
+            if entry["verdict"] != CANNOT_TELL:
+                counts.setdefault(item, []).append(entry["verdict"] == entry["expected"])
+    if not counts:
+        raise UserError(f"{reviewed} has no verdicts.", f"Review its captions first: avcurate review {reviewed}")
+    clips = run.parts("sample").rows(columns=["question_id", "video_id"])
+    shares = {
+        r["video_id"]: float(np.mean(counts[r["question_id"]]))
+        for t in clips
+        for r in t.to_pylist()
+        if r["question_id"] in counts
+    }
+    asked = record["recipe"].get("ask")
+    return {m: shares for m, only in (("audio", "see"), ("video", "hear")) if asked != only}
 
 
 def _finite(value: Any) -> float:

@@ -28,7 +28,7 @@ from avcurate.train.media import Rows, read_dead
 from avcurate.train.names import ALGORITHMS, REWARDS
 from avcurate.train.recipe import TrainRecipe
 from avcurate.train.scoring import Scorer
-from avcurate.train.shards import Shards, read_shards, refuse_mismatch
+from avcurate.train.shards import Shards, drawn_by_weight, read_shards, refuse_mismatch
 
 STAGE = "train"
 METRICS = "metrics.jsonl"
@@ -77,6 +77,7 @@ def run_training(
     _refuse_contradictions(recipe, algorithm, shards.facts)
     how = how or How()
     questions = _select_questions(shards.rows, how)
+    offered = drawn_by_weight(questions, recipe.seed) if recipe.by_weight else questions
     from avcurate.engines.transformers_engine import TransformersEngine
     from avcurate.media.cache import ClipCache
 
@@ -97,7 +98,7 @@ def run_training(
             Omni(engine),
             recipe,
             rows,
-            _without_special_tokens(questions, rows, engine),
+            _without_special_tokens(offered, rows, engine),
             out,
             recipe.report_to,
             _log_callback(out, recipe, rows, tick),
