@@ -2,29 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup, escape
 
+from avcurate.errors import AvcurateError
+from avcurate.media.folder import MediaFolder
+from avcurate.report.clips import EMPTY, shown
+from avcurate.report.examples import drawn_rows
 from avcurate.report.page import write_page
 from avcurate.runner.rundir import RunDir
+from avcurate.runner.status import stage_counts
 
-SHOWN = 200
+SHOWN = 60
 
 
 def write_captions_page(run: RunDir, summary: dict[str, Any]) -> Path:
-    """Write ``report.html``: measures, then captions, most hallucinated objects first."""
-    rows: list[dict[str, Any]] = []
+    """Write ``report.html``: measures, the captions with most hallucinated objects, and some drawn by seed.
+
+    With the recipe's ``input.media``, each with its clip.
+    """
+    folder = run.path_of("media")
+    find = MediaFolder(folder).find if folder is not None and folder.is_dir() else None
+
+    def dressed(row: dict[str, Any]) -> dict[str, Any]:
+        return row | {"marked": mark(row["caption"], row["mentions"]), "clip": _clip(find, folder, row, run)}
+
+    worst: list[dict[str, Any]] = []
     for table in run.parts("hallucination").rows():
-        rows += table.to_pylist()
-        rows = sorted(rows, key=lambda r: (-sum(m["invented"] for m in r["mentions"]), r["row"]))[:SHOWN]
+        worst += [r for r in table.to_pylist() if any(m["invented"] for m in r["mentions"])]
+        worst = sorted(worst, key=lambda r: (-sum(m["invented"] for m in r["mentions"]), r["row"]))[:SHOWN]
     return write_page(
         run.root / "report.html",
         __package__,
         summary=summary,
-        rows=[r | {"marked": mark(r["caption"], r["mentions"])} for r in rows],
+        worst=[dressed(r) for r in worst],
+        drawn=[dressed(r) for r in drawn_rows(run, "hallucination", "row", SHOWN)],
+        stages=stage_counts(run.record()),
     )
+
+
+def _clip(find: Callable[[str], str] | None, folder: Path | None, row: dict[str, Any], run: RunDir) -> dict[str, Any]:
+    if find is None or folder is None:
+        return EMPTY
+    try:
+        return shown(folder / find(row["clip_id"]), run.root)
+    except AvcurateError:
+        return EMPTY
 
 
 def mark(caption: str, mentions: list[dict[str, Any]]) -> Markup:

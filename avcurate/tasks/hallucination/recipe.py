@@ -24,6 +24,9 @@ class HallucinationInput(Strict):
         description="Table with clip, and objects or references, or AVHBench's file, for its captions; by default the "
         "captions table.",
     )
+    media: Annotated[Path | None, Flag("--media")] = Field(
+        None, description="Folder of the clips, to show them on the page; nothing is measured on them."
+    )
     columns: Annotated[
         dict[str, str],
         Flag("--map", help="FIELD=COLUMN for clip, caption, objects, references, flag; repeatable."),

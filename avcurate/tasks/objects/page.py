@@ -5,18 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from avcurate.report.clips import EMPTY, shown
+from avcurate.report.examples import drawn_rows
 from avcurate.report.page import write_page
 from avcurate.runner.rundir import RunDir
+from avcurate.runner.status import stage_counts
 
-SHOWN = 200
+SHOWN = 60
 
 
 def write_objects_page(run: RunDir, summary: dict[str, Any]) -> Path:
-    """Write ``report.html``: object counts, then clips with contact sheets and object sets."""
-    rows: list[dict[str, Any]] = []
-    columns = ["clip_id", "labels", "annotated", "detected", "sheet", "detections"]
-    for table in run.parts("objects").rows(columns=columns):
-        rows += table.slice(0, SHOWN - len(rows)).to_pylist()
-        if len(rows) >= SHOWN:
-            break
-    return write_page(run.root / "report.html", __package__, summary=summary, rows=rows)
+    """Write ``report.html``: object counts, then clips drawn by seed, with contact sheets and object sets."""
+    columns = ["clip_id", "media", "labels", "annotated", "detected", "sheet"]
+    folder = run.path_of("media")
+    rows = drawn_rows(run, "objects", "clip_id", SHOWN, columns=columns)
+    for row in rows:
+        row["clip"] = shown(folder / row["media"], run.root) if folder is not None else EMPTY
+    record = run.record()
+    return write_page(run.root / "report.html", __package__, summary=summary, rows=rows, stages=stage_counts(record))

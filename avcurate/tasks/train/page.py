@@ -1,14 +1,17 @@
-"""The page of a training run: one curve per logged value."""
+"""The page of a training run: what was logged at each step, related values in one figure."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 from avcurate.report.page import write_page
+from avcurate.report.plots import Curves, drawn
 
-WIDTH, HEIGHT = 300, 110
 HIDDEN = ("step", "epoch", "step_time", "loss", "learning_rate")
+FEWEST = 2
+"""Steps that a curve needs."""
 
 
 def write_training_page(out: Path, lines: list[dict[str, Any]], about: dict[str, Any]) -> Path:
@@ -19,29 +22,45 @@ def write_training_page(out: Path, lines: list[dict[str, Any]], about: dict[str,
         lines: its log, one mapping per step.
         about: settings shown at the top, name to text.
     """
-    names = sorted({k for line in lines for k in line} - set(HIDDEN), key=lambda n: (not n.startswith("reward"), n))
-    curves = [curve for name in names if (curve := _curve(name, lines)) is not None]
-    return write_page(out / "report.html", __package__, curves=curves, about=about, width=WIDTH, height=HEIGHT)
+    figures = [drawn(f) for f in training_figures(lines)]
+    rows = [[name, *map(_short, (first, last, low, high))] for name, first, last, low, high in _ends(lines)]
+    return write_page(out / "report.html", __package__, figures=figures, rows=rows, about=about, steps=len(lines))
 
 
-def _curve(name: str, lines: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Points of one value over steps; ``None`` for fewer than two."""
-    points = [(line["step"], float(line[name])) for line in lines if isinstance(line.get(name), (int, float))]
-    if len(points) < 2:
-        return None
-    low, high = min(v for _, v in points), max(v for _, v in points)
-    first, last = points[0][0], points[-1][0]
-    coordinates = [
-        (
-            round((step - first) / max(1, last - first) * WIDTH, 1),
-            round(HEIGHT - 4 - (v - low) / ((high - low) or 1.0) * (HEIGHT - 8), 1),
-        )
-        for step, v in points
-    ]
-    return {
-        "name": name,
-        "low": low,
-        "high": high,
-        "last": points[-1][1],
-        "points": " ".join(f"{x},{y}" for x, y in coordinates),
-    }
+def training_figures(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Figures as values; names that share what stands before a slash share a figure, rewards come first."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in _names(lines):
+        # a reward without weight, or a count of what never happened, is in the table alone
+        if any(_values(name, lines)):
+            groups[name.split("/")[0]].append(name)
+    figures = []
+    for title, names in sorted(groups.items(), key=lambda g: (g[0] != "reward", g[0])):
+        curves = Curves(title, "step", "value at the step")
+        for name in names:
+            for line in lines:
+                if isinstance(line.get(name), (int, float)):
+                    curves.add(name.partition("/")[2] or name, line["step"], float(line[name]))
+        figures.append(curves.figure() | {"bands": False})
+    return figures
+
+
+def _names(lines: list[dict[str, Any]]) -> list[str]:
+    names = sorted({k for line in lines for k in line} - set(HIDDEN))
+    return [n for n in names if len(_values(n, lines)) >= FEWEST]
+
+
+def _values(name: str, lines: list[dict[str, Any]]) -> list[float]:
+    return [float(line[name]) for line in lines if isinstance(line.get(name), (int, float))]
+
+
+def _ends(lines: list[dict[str, Any]]) -> list[tuple[str, float, float, float, float]]:
+    ends = []
+    for name in _names(lines):
+        values = _values(name, lines)
+        ends.append((name, values[0], values[-1], min(values), max(values)))
+    return ends
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}"
