@@ -32,7 +32,7 @@ class OpenAIEngine(ServerEngine):
 
     name = "openai"
     perceives = False
-    defaults: ClassVar[dict[str, Any]] = ServerEngine.defaults | {
+    defaults: ClassVar[dict[str, Any]] = {k: v for k, v in ServerEngine.defaults.items() if k != "send_once"} | {
         "frame_format": "JPEG",
         "n": True,
         "seed": True,

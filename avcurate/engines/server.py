@@ -10,9 +10,11 @@ import json
 import os
 import re
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 import httpx
@@ -29,20 +31,23 @@ from avcurate.engines.base import Engine, Failure, Perception, Reply, Request, R
 from avcurate.engines.checkpoint import Checkpoint
 from avcurate.engines.deadline import bounded, deadline
 from avcurate.engines.http import Busy, Refused, post_json
-from avcurate.engines.wire import body_of
+from avcurate.engines.wire import Encoder, body_of, media_of, without_sent
 from avcurate.errors import UserError
 from avcurate.families.base import Family
 from avcurate.recipe import ModelSpec
 
 TOP = 20
 POLL_SECONDS = 0.05
+MOST_SENT = 32
+"""Clips that a server is taken to hold: those of the questions in flight."""
 
 
 class ServerEngine(Engine):
     """A model behind one or several servers.
 
     ``ModelSpec.options``: ``timeout_s`` (600, for a whole answer), ``attempts`` (6), ``frame_format`` (PNG, or JPEG
-    for less traffic), ``max_wait_s`` (60, longest back-off). The API key comes from the environment variable
+    for less traffic), ``send_once`` (true: vLLM keeps a clip by its digest, and later requests name it),
+    ``max_wait_s`` (60, longest back-off). The API key comes from the environment variable
     ``AVCURATE_API_KEY`` or ``OPENAI_API_KEY`` and is written nowhere.
     """
 
@@ -52,6 +57,7 @@ class ServerEngine(Engine):
         "timeout_s": 600.0,
         "attempts": 6,
         "frame_format": "PNG",
+        "send_once": True,
         "max_wait_s": 60.0,
     }
 
@@ -76,7 +82,10 @@ class ServerEngine(Engine):
         self._lock = threading.Lock()
         self._load = dict.fromkeys(self.urls, 0)
         self.answered_by: dict[str, dict[str, Any]] = {}
+        self._sent: dict[str, OrderedDict[str, None]] = {url: OrderedDict() for url in self.urls}
+        self.encoder = Encoder(self.options["frame_format"])
         self.limit = 4.0 * len(self.urls)
+        self._grows = True
 
     def identity(self) -> dict[str, Any]:
         """The model; addresses do not matter. Which commit a server loaded it does not say, so none is claimed."""
@@ -107,7 +116,7 @@ class ServerEngine(Engine):
             self.model = self._name_at(url, list(served))
             card = served[self.model]
             self.answered_by[url] = {k: card[k] for k in ("id", "root", "max_model_len") if card.get(k) is not None}
-        self._pool = ThreadPoolExecutor(max(self.spec.max_sequences, 4), thread_name_prefix="ask")
+        self._pool = ThreadPoolExecutor(max(self.spec.max_sequences * len(self.urls), 4), thread_name_prefix="ask")
 
     def _name_at(self, url: str, served: list[str]) -> str:
         """The model's name at a server that serves these.
@@ -170,7 +179,7 @@ class ServerEngine(Engine):
         """Keep as many requests in flight as the servers handle."""
         in_flight: set[Future[Reply | Failure]] = set()
         while True:
-            while len(in_flight) < min(int(self.limit), self.spec.max_sequences):
+            while len(in_flight) < int(self.limit):
                 request = source.take(wait=not in_flight)
                 if request is None:
                     break
@@ -202,7 +211,8 @@ class ServerEngine(Engine):
         arguments = {"fps": request.fps}
         if family is not None:
             arguments = family.request_arguments(request.fps, request.interleaved)
-        body = body_of(request, self.model, self.options["frame_format"], arguments, logprobs)
+        once = bool(self.options.get("send_once"))
+        body = body_of(request, self.model, self.encoder, arguments, logprobs, named=once)
         if self.checkpoint.never_sampled:
             body["logit_bias"] = {str(i): -100 for i in self.checkpoint.never_sampled}
         return body
@@ -270,18 +280,43 @@ class ServerEngine(Engine):
             url = min(self._load, key=lambda u: self._load[u])
             self._load[url] += 1
         try:
-            answer = post_json(self._client, f"{url}/chat/completions", body, self.options["timeout_s"])
+            answer = self._send(url, body)
             with self._lock:
-                # additive increase: about one more in flight each time all of them have succeeded
-                self.limit = min(self.limit + 1 / self.limit, float(self.spec.max_sequences))
+                # twice as many in flight each time all have succeeded, until a server first says that it is busy; from
+                # then on about one more
+                more = 1.0 if self._grows else 1 / self.limit
+                self.limit = min(self.limit + more, float(self.spec.max_sequences * len(self.urls)))
             return answer
         except (Busy, httpx.TransportError):
             with self._lock:
+                self._grows = False
                 self.limit = max(1.0, self.limit * 0.7)
             raise
         finally:
             with self._lock:
                 self._load[url] -= 1
+
+    def _send(self, url: str, body: dict[str, Any]) -> dict[str, Any]:
+        """One POST; media that this server was sent before are named, and sent again if it has forgotten them."""
+        sent, media = self._sent[url], media_of(body)
+        known = [m for m in media if m in sent]
+        post = partial(post_json, self._client, f"{url}/chat/completions", deadline_s=self.options["timeout_s"])
+        if known:
+            try:
+                return post(body=without_sent(body, known))
+            except (Refused, Busy) as e:
+                # a cache is smaller than a run, and each of several processes behind one address has its own
+                with self._lock:
+                    for m in known:
+                        sent.pop(m, None)
+                if isinstance(e, Busy):
+                    raise
+        answer = post(body=body)
+        with self._lock:
+            sent.update(dict.fromkeys(media))
+            while len(sent) > MOST_SENT:
+                sent.popitem(last=False)
+        return answer
 
     def perceive(self, request: Request) -> Perception:
         """One token with the likeliest alternatives."""

@@ -7,9 +7,14 @@ a dropped modality cannot ride along inside a container, and no server needs our
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
+import threading
 import wave
+import weakref
+from collections import OrderedDict
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -20,6 +25,8 @@ from avcurate.engines.messages import system_of
 from avcurate.errors import UserError
 
 Frames = NDArray[np.uint8]
+KEPT = 16
+"""Clips whose text is kept: some 13 MB each as PNG."""
 
 
 def wav_base64(audio: NDArray[np.float32], sample_rate: int = 16_000) -> str:
@@ -36,6 +43,53 @@ def wav_base64(audio: NDArray[np.float32], sample_rate: int = 16_000) -> str:
 def frames_url(frames: Frames, form: str) -> str:
     """Frames as a ``data:video/jpeg`` list, which vLLM reads frame by frame; ``PNG`` is lossless."""
     return "data:video/jpeg;base64," + ",".join(_encoded(frames, form))
+
+
+class Encoder:
+    """Frames as text, the latest clips' kept: a clip is asked about under several settings, and in waves.
+
+    Args:
+        form: ``PNG`` or ``JPEG``.
+    """
+
+    def __init__(self, form: str) -> None:
+        self.form = form
+        # by identity, while the array lives
+        self._kept: OrderedDict[int, tuple[weakref.ref[Frames], str, str]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def video(self, frames: Frames) -> tuple[str, str]:
+        """The data URL of some frames, and a digest of what they show."""
+        with self._lock:
+            kept = self._kept.get(id(frames))
+        if kept is not None and kept[0]() is frames:
+            return kept[1], kept[2]
+        url = frames_url(frames, self.form)
+        digest = hashlib.sha256(f"{frames.shape} {self.form}".encode() + frames.tobytes()).hexdigest()[:32]
+        with self._lock:
+            self._kept[id(frames)] = (weakref.ref(frames), url, digest)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return url, digest
+
+
+def without_sent(body: dict[str, Any], sent: Container[str]) -> dict[str, Any]:
+    """The body with media that a server holds named by their digest alone."""
+
+    def thin(part: dict[str, Any]) -> dict[str, Any]:
+        return part | {"video_url": None} if part.get("uuid") in sent else part
+
+    def thinner(message: dict[str, Any]) -> dict[str, Any]:
+        content = message["content"]
+        return message | {"content": [thin(p) for p in content]} if isinstance(content, list) else message
+
+    return body | {"messages": [thinner(m) for m in body["messages"]]}
+
+
+def media_of(body: dict[str, Any]) -> list[str]:
+    """Digests of the media in a body."""
+    contents = [m["content"] for m in body["messages"] if isinstance(m["content"], list)]
+    return [p["uuid"] for parts in contents for p in parts if "uuid" in p]
 
 
 def image_urls(frames: Frames, form: str) -> list[str]:
@@ -58,12 +112,24 @@ def _encoded(frames: Frames, form: str) -> list[str]:
 
 
 def body_of(
-    request: Request, model: str, form: str, arguments: dict[str, Any], logprobs: int | None = None
+    request: Request,
+    model: str,
+    encoder: Encoder,
+    arguments: dict[str, Any],
+    logprobs: int | None = None,
+    *,
+    named: bool = False,
 ) -> dict[str, Any]:
-    """The JSON body of ``/chat/completions``; ``arguments`` are those of the processor for frames."""
+    """The JSON body of ``/chat/completions``.
+
+    Args:
+        arguments: those of the processor for frames.
+        named: give the frames a digest as ``uuid``, by which vLLM keeps them.
+    """
     content: list[dict[str, Any]] = []
     if request.frames is not None:
-        content.append({"type": "video_url", "video_url": {"url": frames_url(request.frames, form)}})
+        url, digest = encoder.video(request.frames)
+        content.append({"type": "video_url", "video_url": {"url": url}} | ({"uuid": digest} if named else {}))
     if request.audio is not None:
         sound = {"data": wav_base64(request.audio), "format": "wav"}
         content.append({"type": "input_audio", "input_audio": sound})

@@ -4,7 +4,7 @@ import pytest
 
 from avcurate.engines.base import Request, Sampling
 from avcurate.engines.messages import messages_of
-from avcurate.engines.wire import body_of
+from avcurate.engines.wire import Encoder, body_of
 from avcurate.prompts import OwnPrompt, get_prompt
 
 SYSTEM = {"role": "system", "content": "You are a helpful assistant."}
@@ -17,10 +17,10 @@ def request(system=""):
 def test_a_system_prompt_comes_first_and_none_is_sent_unasked():
     for messages in (
         messages_of(request(SYSTEM["content"])),
-        body_of(request(SYSTEM["content"]), "m", "png", {})["messages"],
+        body_of(request(SYSTEM["content"]), "m", Encoder("PNG"), {})["messages"],
     ):
         assert messages[0] == SYSTEM and messages[1]["role"] == "user"
-    for messages in (messages_of(request()), body_of(request(), "m", "png", {})["messages"]):
+    for messages in (messages_of(request()), body_of(request(), "m", Encoder("PNG"), {})["messages"]):
         assert [m["role"] for m in messages] == ["user"]
 
 

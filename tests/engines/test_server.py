@@ -6,6 +6,7 @@ import pytest
 from avcurate.engines.base import Failure, ListSource, Request, Sampling
 from avcurate.engines.embedder import open_embedder
 from avcurate.engines.server import ServerEngine
+from avcurate.engines.wire import KEPT, Encoder
 from avcurate.errors import UserError
 from avcurate.recipe import ModelSpec
 from tests.engines.fake_server import Plan, serve
@@ -41,7 +42,7 @@ def test_transient_failures_are_retried_and_answered_once():
 
 def test_a_refused_request_is_a_failure_of_its_own():
     with serve(Plan("ok", 400, "odd")) as url:
-        engine = engine_on(url)
+        engine = engine_on(url, send_once=False)
         engine.limit = 1.0
         replies = {r.key: r for r in engine.generate(ListSource(requests(5)))}
         engine.close()
@@ -101,6 +102,52 @@ def test_a_body_says_rate_seed_and_number_and_leaves_out_what_is_not_shown():
         no_picture: (3, 7),
     }
     assert bodies[everything]["mm_processor_kwargs"]["fps"] == 2.0 and "mm_processor_kwargs" not in bodies[no_picture]
+
+
+def shown_again(engine, count):
+    """Requests on the same frames, one after the other; what was answered."""
+    frames = requests(1)[0].frames
+    asked = [Request(f"r{i}", "Q?", None, frames, 2.0, 1, i, SAMPLING) for i in range(count)]
+    engine.limit, engine.spec = 1.0, engine.spec.model_copy(update={"max_sequences": 1})
+    return list(engine.generate(ListSource(asked)))
+
+
+def test_a_clip_is_sent_once_and_again_to_a_server_that_forgot_it():
+    plan = Plan("ok", "ok", 400, "ok", 503)
+    with serve(plan) as url:
+        engine = engine_on(url, attempts=3)
+        replies = shown_again(engine, 4)
+        engine.close()
+    assert len(replies) == 4 and not any(isinstance(r, Failure) for r in replies)
+    parts = [b["messages"][0]["content"][0] for b in plan.bodies]
+    assert len({p["uuid"] for p in parts}) == 1
+    # sent; named; named and refused, so sent; named, the server busy, so sent
+    assert [p["video_url"] is not None for p in parts] == [True, False, False, True, False, True]
+    with serve(Plan()) as url:
+        engine = engine_on(url, send_once=False)
+        assert len(shown_again(engine, 2)) == 2
+        engine.close()
+
+
+def test_frames_become_text_once():
+    encoder, frames = Encoder("PNG"), np.zeros((2, 8, 8, 3), np.uint8)
+    url, digest = encoder.video(frames)
+    assert encoder.video(frames)[0] is url
+    other = encoder.video(frames + 1)
+    assert other[1] != digest and Encoder("PNG").video(frames.copy()) == (url, digest)
+    assert Encoder("JPEG").video(frames)[1] != digest
+    held = [np.full((1, 8, 8, 3), i, np.uint8) for i in range(40)]
+    for array in held:
+        encoder.video(array)
+    assert len(encoder._kept) == KEPT
+
+
+def test_concurrency_doubles_until_a_server_is_busy():
+    with serve(Plan()) as url:
+        engine = engine_on(url)
+        seen = [engine.limit for _ in engine.generate(ListSource(requests(40)))]
+        engine.close()
+    assert max(seen) >= 40
 
 
 def test_embeddings_come_back_in_order_after_trouble():
