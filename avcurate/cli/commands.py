@@ -70,6 +70,9 @@ def run_and_show(
     from avcurate.tasks.run import run_task
 
     instance = task()
+    if not instance.speaks():
+        run_task(task, recipe, Context(out), force=force, retry=retry)
+        return
     with StageBars(lambda stage, row: instance.label_of(recipe, stage, row)) as bars:
         run_task(task, recipe, Context(out), force=force, retry=retry, begin=bars.begin)
     refuse_nothing(show_run(task, out, json_out), recipe)

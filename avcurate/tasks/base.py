@@ -73,6 +73,10 @@ class Task(ABC, Generic[R]):
         """A word to count beside a stage's bar, e.g. the label a row would get; ``None``: nothing."""
         return None
 
+    def speaks(self) -> bool:
+        """Whether this process shows what was done; false where another process of the same command does."""
+        return True
+
     def summarise(self, run: RunDir) -> dict[str, Any]:
         """Summary of a finished run, as ``--json`` prints it."""
         return {"run": str(run.root)}

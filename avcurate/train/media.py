@@ -88,11 +88,12 @@ class Rows:
 
 
 def read_dead(file: Path) -> list[dict[str, Any]]:
-    """Questions that were not trained on; a line cut off by a crash is skipped."""
-    entries = []
+    """Questions that were not trained on, each once, whoever wrote it; a line cut off by a crash is skipped."""
+    entries: dict[str, dict[str, Any]] = {}
     for line in file.read_text("ascii", errors="replace").split("\n") if file.is_file() else ():
         try:
-            entries.append(json.loads(line))
-        except ValueError:
+            entry = json.loads(line)
+            entries.setdefault(entry["question_id"], entry)
+        except (ValueError, KeyError, TypeError):
             continue
-    return entries
+    return list(entries.values())

@@ -11,6 +11,7 @@ import torch
 import transformers
 
 from avcurate.errors import UserError
+from avcurate.train import processes
 from avcurate.train.checkpoints import CHECKPOINTS
 from avcurate.train.media import Rows
 from avcurate.train.omni import Omni
@@ -56,23 +57,27 @@ class Parts:
             "gradient_checkpointing": not on_cpu,
             "gradient_checkpointing_kwargs": {"use_reentrant": False},
             "bf16": not on_cpu,
+            # with LoRA every trained weight is used in every pass; a tower is not, where no clip has its modality
+            "ddp_find_unused_parameters": not recipe.lora_rank if processes.world() > 1 else None,
             "disable_tqdm": True,
             # batches are on the device already
             "dataloader_pin_memory": False,
         }
 
     def passes(self, count: int) -> int:
-        """Micro-batches per step.
+        """Micro-batches per step, of each process.
 
         Raises:
-            UserError: ``micro_batch`` does not divide the step.
+            UserError: ``micro_batch`` times the number of processes does not divide the step.
         """
-        if count % self.recipe.micro_batch:
+        size, among = self.recipe.micro_batch, processes.world()
+        if count % (size * among):
+            shared = f" in each of {among} processes" if among > 1 else ""
             raise UserError(
-                f"a step of {count} completions is not a multiple of micro_batch {self.recipe.micro_batch}.",
+                f"a step of {count} completions is not a multiple of micro_batch {size}{shared}.",
                 "Change prompts, group or micro_batch in the recipe.",
             )
-        return count // self.recipe.micro_batch
+        return count // (size * among)
 
     def finished(self, trainer: Any) -> Any:
         """The trainer, with our log instead of the Trainer's printing."""

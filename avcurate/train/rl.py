@@ -8,6 +8,7 @@ import datasets
 from trl import GRPOConfig
 
 from avcurate.errors import UserError
+from avcurate.train import processes
 from avcurate.train.algorithm import Algorithm
 from avcurate.train.parts import Parts, lora
 from avcurate.train.scoring import Scorer
@@ -26,6 +27,11 @@ def make_trainer(parts: Parts, algorithm: Algorithm, scorer: Scorer, served: Ser
         raise UserError(
             f"the shards hold {len(parts.rows)} questions to train on, fewer than a step's {recipe.prompts}.",
             "Label more, or lower prompts in the recipe.",
+        )
+    if recipe.prompts % processes.world():
+        raise UserError(
+            f"a step's {recipe.prompts} questions cannot be shared among {processes.world()} processes.",
+            "Change prompts in the recipe.",
         )
     passes = parts.passes(recipe.prompts * recipe.group)
     if passes % recipe.updates:

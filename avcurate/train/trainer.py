@@ -23,6 +23,7 @@ from avcurate.maam.traces import MASKED, masked_as
 from avcurate.media.decode import DecodedClip
 from avcurate.prompts import get_prompt
 from avcurate.seeds import derive_seed
+from avcurate.train import processes
 from avcurate.train.algorithm import Algorithm, Completions
 from avcurate.train.core.objective import kl_k3
 from avcurate.train.media import Rows
@@ -63,6 +64,7 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
         self.omni, self.recipe, self.rows, self._scorer, self._served = omni, recipe, rows, scorer, served
         self._algorithm = algorithm
         self._held: dict[int, Request] = {}
+        self._idle = False
         # before TRL's __init__: it may replace the model's forward, which a copy would share
         self._reference = self._frozen_copy()
         super().__init__(model=omni.engine.model, reward_funcs=[_rewarded_here], args=args, **kwargs)
@@ -179,21 +181,39 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
         return rewards, torch.tensor(scored.parts["accuracy"])
 
     def _record(self, name: str, value: Tensor) -> None:
-        mode = "train" if self.model.training else "eval"
-        self._metrics[mode][name].append(
-            float(self.accelerator.gather(value.detach().to(self.accelerator.device)).mean())
-        )
+        """Record a value of this process; processes meet in :meth:`log`, since not all of them record alike."""
+        if not self._idle:
+            self._metrics[self._mode][name].append(float(value.detach().mean()))
+
+    @property
+    def _mode(self) -> str:
+        return "train" if self.model.training else "eval"
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """TRL's, on means over all processes."""
+        gathered = processes.means(self._metrics[self._mode])
+        self._metrics[self._mode].clear()
+        self._metrics[self._mode].update(gathered)
+        super().log(logs, *args, **kwargs)
 
     def _compute_loss(self, model: Any, inputs: dict[str, Tensor]) -> Tensor:
         """The objective on one micro-batch; completions of different frame rates go through the model separately."""
         slots = inputs["slot"].tolist()
         rates = sorted({self._held[s].fps for s in slots})
+        # before the first pass: a wrapped model's passes are collective too
+        turns = processes.most(len(rates))
         losses = []
         for rate in rates:
             rows = [i for i, s in enumerate(slots) if self._held[s].fps == rate]
             part = {k: v[rows] for k, v in inputs.items()}
             requests = [self._held[s] for s in part["slot"].tolist()]
             losses.append(self._loss(model, requests, part) * len(rows) / len(slots))
+        # a process whose clips have fewer rates must call the wrapped model as often as the others
+        self._idle = True
+        for _ in range(turns - len(rates)):
+            part = {k: v[:1] for k, v in inputs.items()}
+            losses.append(self._loss(model, [self._held[slots[0]]], part) * 0)
+        self._idle = False
         # under TRL the Trainer leaves division by accumulated passes to the loss
         passes = self.current_gradient_accumulation_steps if self.model.training else 1
         return torch.stack(losses).sum() / passes

@@ -47,6 +47,12 @@ class Train(Task[TrainRecipe]):
         tally.kept = tally.done
         return {"train": tally}
 
+    def speaks(self) -> bool:
+        """The first process does."""
+        from avcurate.train import processes
+
+        return processes.is_first()
+
     def summarise(self, run: RunDir) -> dict[str, Any]:
         """Means of every logged value over the first and the last tenth of steps."""
         from avcurate.tasks.train.training import summarise_training

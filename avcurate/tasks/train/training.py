@@ -7,7 +7,7 @@ import math
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from avcurate.scheduler.ability import within_limit
 from avcurate.store.atomic import sha256
 from avcurate.store.lock import writer_lock
 from avcurate.store.manifest import digests
+from avcurate.train import processes
 from avcurate.train.algorithm import Algorithm
 from avcurate.train.checkpoints import CHECKPOINTS, newest_whole, seal_checkpoint, step_of
 from avcurate.train.media import Rows, read_dead
@@ -83,9 +84,14 @@ def run_training(
 
     media = recipe.input.media or shards.media
     run = RunDir(out)
-    with writer_lock(out), ExitStack() as stack:
-        record = run.begin("train")
-        _record_start(run, record, recipe, checkpoint, shards, how)
+    first = processes.is_first()
+    processes.prepare()
+    with writer_lock(out) if first else nullcontext(), ExitStack() as stack:
+        record: dict[str, Any] = {}
+        if first:
+            record = run.begin("train")
+            _record_start(run, record, recipe, checkpoint, shards, how)
+        out.mkdir(parents=True, exist_ok=True)
         # in full training, bfloat16 would round the weights after every update; LoRA weights are float32 anyway
         dtype = "auto" if recipe.lora_rank else "float32"
         _avoid_cudnn_attention()
@@ -110,6 +116,10 @@ def run_training(
             scorer.setup()
             stack.callback(scorer.close)
             trainer = rl.make_trainer(components, algorithm, scorer, served)
+        processes.refuse_lonely(trainer.accelerator.num_processes)
+        if first:
+            newest_whole(out)
+        processes.wait()
         checkpoint_folder = newest_whole(out)
         if checkpoint_folder is not None and step_of(checkpoint_folder) >= recipe.steps:
             # only saving the model is left; the Trainer would take one more step
@@ -120,8 +130,12 @@ def run_training(
             if steps < recipe.steps:
                 raise UserError(f"training ended after {steps} of {recipe.steps} steps.", "See its log.")
         model = trainer.accelerator.unwrap_model(trainer.model)
+        if not first:
+            processes.wait()
+            return out / "model"
         folder = save_model(model, engine.processor, checkpoint, out / "model")
         save_adapter(model, out / "adapter")
+        processes.wait()
         dead = read_dead(out / DEAD)
         _record_end(run, record, len(questions), dead)
         if how.fail_on_dead is not None and len(dead) > how.fail_on_dead * len(questions):
@@ -169,6 +183,10 @@ def _clear_training(out: Path) -> None:
 
 
 def _refuse_contradictions(recipe: TrainRecipe, algorithm: Algorithm, facts: dict[str, Any]) -> None:
+    if recipe.rollout_url and processes.world() > 1:
+        raise UserError(
+            "a server takes its weights from one process.", "Train in one process, or leave out --rollout-url."
+        )
     if recipe.rollout_url and recipe.maam:
         raise UserError(
             "a server cannot sample under MAAM: vLLM does not support the mask, so rollouts would be off-policy.",
@@ -272,12 +290,16 @@ def _log_callback(out: Path, recipe: TrainRecipe, rows: Rows, tick: Tick) -> Any
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             """Drop lines of steps that will be repeated."""
+            if not processes.is_first():
+                return
             kept = [line for line in read_metrics(file) if line["step"] <= state.global_step]
             file.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            """Seal the checkpoint that the Trainer has written."""
-            seal_checkpoint(out, state.global_step)
+            """Seal the checkpoint that the Trainer has written; each process writes a part of it."""
+            processes.wait()
+            if processes.is_first():
+                seal_checkpoint(out, state.global_step)
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
             """Write one line."""
@@ -292,7 +314,7 @@ def _log_callback(out: Path, recipe: TrainRecipe, rows: Rows, tick: Tick) -> Any
                     "the last checkpoint before this step.",
                 )
             # the Trainer's final summary is not a step
-            if not values or "train_runtime" in values:
+            if not values or "train_runtime" in values or not processes.is_first():
                 return
             with file.open("a", encoding="utf-8") as f:
                 f.write(json.dumps({"step": state.global_step, **values}) + "\n")
