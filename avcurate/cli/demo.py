@@ -128,9 +128,10 @@ def check(
 def table(
     groups: Annotated[list[str], typer.Argument(help="NAME=RUN, or NAME=RUN,RUN,… for several seeds, of eval runs.")],
     world: Annotated[Path, typer.Option("--world", help="Folder of the held-out world.")],
+    condition: Annotated[str, typer.Option("--condition", help="What was shown: av, a, v, ...")] = "av",
     json_out: Json = False,
 ) -> None:
-    """Compare eval runs on one world: PEM accuracy, answers, answers under conflict, attention by quarter.
+    """Compare eval runs on one world: PEM accuracy, answers (by true PEM, under conflict), attention by quarter.
 
     Several runs under one name are seeds: mean ± standard deviation. Attention is shown if `avcurate attend` has run.
 
@@ -148,7 +149,7 @@ def table(
         if not name or not runs:
             raise UserError(f"{group!r} is not NAME=RUN.", "For example: before=runs/eval-before")
         named[name] = [Path(r) for r in runs.split(",")]
-    rows = build_table(named, world / "truth.jsonl")
+    rows = build_table(named, world / "truth.jsonl", condition)
     if json_out:
         print_json(rows)
         return
@@ -161,11 +162,13 @@ def table(
             cells.append(f"{value['mean']:.3f}{sd}" if value else "–")
         return " ".join(cells)
 
-    out = Table("", "runs", "PEM", "answers", "under conflict", "audio, by quarter", "video, by quarter")
+    measured = {"pem": "PEM", "answers": "answers", "answers_Audio": "on Audio", "answers_Visual": "on Visual"}
+    measured |= {"answers_Audio-Visual": "on Audio-Visual", "conflict": "under conflict"}
+    quarters = {m: f"{m}, by quarter" for m in ("audio", "video") if any(f"{m}_1" in row for row in rows)}
+    out = Table("", "runs", *measured.values(), *quarters.values(), title=f"Shown: {condition}", title_justify="left")
     for row in rows:
-        quarters = [cell(row, *(f"{m}_{q}" for q in (1, 2, 3, 4))) for m in ("audio", "video")]
-        cells = [cell(row, k) for k in ("pem", "answers", "conflict")]
-        out.add_row(row["name"], str(row["runs"]), *cells, *quarters)
+        shares = [cell(row, *(f"{m}_{q}" for q in (1, 2, 3, 4))) for m in quarters]
+        out.add_row(row["name"], str(row["runs"]), *(cell(row, k) for k in measured), *shares)
     console().print(out)
 
 

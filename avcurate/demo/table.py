@@ -1,4 +1,4 @@
-"""Eval runs on a demo world side by side: PEM accuracy, answers, answers under conflict, attention over the response.
+"""Eval runs on a demo world side by side: PEM accuracy, answers (by true PEM, under conflict), attention over time.
 
 Under conflict: questions about numbers where picture and sound hold different ones, so that the wrong modality
 suggests a wrong answer.
@@ -13,6 +13,7 @@ from typing import Any
 
 from avcurate.errors import UserError
 from avcurate.runner.rundir import RunDir
+from avcurate.schema import PEM
 from avcurate.tasks.evaluate.answered import Answered
 from avcurate.tasks.evaluate.attention import FILE, MODALITIES
 from avcurate.tasks.evaluate.summary import read_eval
@@ -36,6 +37,7 @@ def measures(run: RunDir, truth: Path, condition: str = "av") -> dict[str, float
         for row in table.to_pylist()
     }
     conflicting = list[Answered]()
+    by_pem: dict[str, list[float]] = {str(p): [] for p in PEM}
     for answer in answered:
         source, video = sources[answer.question_id]
         item = known.get(source)
@@ -43,11 +45,14 @@ def measures(run: RunDir, truth: Path, condition: str = "av") -> dict[str, float
             raise UserError(f"{run.root} used {video}, which {truth} has no entry for.", "Give its world.")
         if item["conflict"] and item["type"] in COUNTED:
             conflicting.append(answer)
+        if item["pem"] in by_pem:
+            by_pem[item["pem"]].append(answer.score)
     named = [(p, a.pem) for a in answered if a.pem for p in a.named]
     values = {
         "pem": mean(float(p == t) for p, t in named) if named else 0.0,
         "answers": mean(a.score for a in answered),
     }
+    values |= {f"answers_{p}": mean(scores) for p, scores in by_pem.items() if scores}
     if conflicting:
         values["conflict"] = mean(a.score for a in conflicting)
     attention = run.root / FILE
@@ -60,15 +65,18 @@ def measures(run: RunDir, truth: Path, condition: str = "av") -> dict[str, float
     return values
 
 
-def table(groups: dict[str, list[Path]], truth: Path) -> list[dict[str, Any]]:
+def table(groups: dict[str, list[Path]], truth: Path, condition: str = "av") -> list[dict[str, Any]]:
     """One row per group: mean of its runs (seeds) for each measure, and their standard deviation if there are several.
+
+    Args:
+        condition: what the model was shown.
 
     Returns:
         ``[{"name", "runs", measure: {"mean", "sd"}}]``; a measure that not every run has is left out.
     """
     rows = []
     for name, runs in groups.items():
-        measured = [measures(RunDir(r), truth) for r in runs]
+        measured = [measures(RunDir(r), truth, condition) for r in runs]
         shared = [k for k in measured[0] if all(k in t for t in measured)]
         row: dict[str, Any] = {"name": name, "runs": len(runs)}
         for k in shared:

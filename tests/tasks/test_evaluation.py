@@ -196,3 +196,20 @@ def test_the_random_pem_is_drawn_for_each_question_from_all_three():
     first = [drawn(i, 0) for i in range(600)]
     assert first == [drawn(i, 0) for i in range(600)] and first != [drawn(i, 1) for i in range(600)]
     assert all(150 < n < 250 for n in Counter(first).values()) and len(set(first)) == 3
+
+
+def test_a_model_that_was_trained_with_another_prompt_is_pointed_out(tmp_path, caplog):
+    from avcurate.prompts import get_prompt
+    from avcurate.tasks.trained import warn_of_another_prompt
+
+    (tmp_path / "model").mkdir()
+    model = str(tmp_path / "model")
+    warn_of_another_prompt(model, get_prompt("cot@1"))
+    for damaged in ("{", '{"task": "train"}', '{"task": "eval", "recipe": {"prompt": "cot@1"}}'):
+        (tmp_path / "run.json").write_text(damaged)
+        warn_of_another_prompt(model, get_prompt("separate-then-fuse@1"))
+    (tmp_path / "run.json").write_text('{"task": "train", "recipe": {"prompt": "cot@1"}}')
+    warn_of_another_prompt(model, get_prompt("cot@1"))
+    assert not caplog.records
+    warn_of_another_prompt(model, get_prompt("separate-then-fuse@1"))
+    assert "trained with prompt cot@1 and is asked with separate-then-fuse@1" in caplog.text

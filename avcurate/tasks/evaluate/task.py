@@ -17,6 +17,7 @@ from avcurate.tasks.conditions import conditions_of, swapped_folder
 from avcurate.tasks.evaluate.recipe import EvaluateRecipe
 from avcurate.tasks.evaluate.stage import EvalStage
 from avcurate.tasks.partners import PartnerStage
+from avcurate.tasks.trained import warn_of_another_prompt
 from avcurate.viewer.view import View
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Evaluate(Task[EvaluateRecipe]):
         """Questions under every condition."""
         inputs, conditions = recipe.input, conditions_of(recipe.conditions, recipe.prompt)
         _refuse_mask(recipe)
+        warn_of_another_prompt(recipe.model.model, get_prompt(recipe.prompt))
         assert inputs.media is not None
         if inputs.against is not None:
             RunDir(inputs.against).require("eval", made_by="eval")

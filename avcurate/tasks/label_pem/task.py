@@ -23,6 +23,7 @@ from avcurate.tasks.label_pem.score import ScoreStage
 from avcurate.tasks.label_pem.view import LABEL_VIEW
 from avcurate.tasks.partners import PartnerStage
 from avcurate.tasks.sampling import SampleStage
+from avcurate.tasks.trained import warn_of_another_prompt
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,6 +56,7 @@ class LabelPem(Task[LabelPemRecipe]):
         inputs = recipe.input
         assert inputs.media is not None
         spec, workers, unreadable = recipe.spec(), recipe.run.workers, recipe.fail_on_unreadable
+        warn_of_another_prompt(recipe.model.model, spec.prompt)
         engine = recipe.open(context.engine)
         early_exit = EarlyExit(recipe.tau_acc, engine.keeps_prompts) if recipe.early_exit else None
         embedder = context.embedder or open_embedder(recipe.embedder.model)
