@@ -1,5 +1,6 @@
 """Run a task as the command line does, optionally with components supplied by the test."""
 
+from avcurate.runner.tally import begin_no_progress
 from avcurate.tasks import TASKS
 from avcurate.tasks.base import Context
 from avcurate.tasks.label_pem.ingest import ingest_only
@@ -14,10 +15,10 @@ def recipe_for(name, changes=None, recipe=None):
     return load_recipe(task, recipe, {k: str(v) if hasattr(v, "parts") else v for k, v in named.items()})
 
 
-def run(name, out, changes=None, *, recipe=None, force=False, retry=None, **parts):
+def run(name, out, changes=None, *, recipe=None, force=False, retry=None, begin=begin_no_progress, **parts):
     """Run a task; ``parts`` are engine, embedder or detector. Returns the counts of each stage."""
     loaded = recipe_for(name, changes, recipe)
-    return run_task(TASKS.get(name), loaded, Context(out, **parts), force=force, retry=retry)
+    return run_task(TASKS.get(name), loaded, Context(out, **parts), force=force, retry=retry, begin=begin)
 
 
 def ingest(out, changes=None):

@@ -154,4 +154,5 @@ def line_of(stage: str, tally: Tally, pace: Pace, mix: Counter[str]) -> str:
 
 def _note(mix: Counter[str], tally: Tally) -> str:
     dead = sum(tally.dead.values())
-    return " ".join([*(f"{k} {v}" for k, v in mix.most_common()), *([f"dead {dead}"] if dead else [])])
+    counts = [*(f"{k} {v}" for k, v in mix.most_common()), *([f"dead {dead}"] if dead else [])]
+    return ", ".join(s for s in (" ".join(counts), tally.pulse) if s)

@@ -146,6 +146,8 @@ class Engine(ABC):
 
     name: str
     perceives: bool = True
+    answers_aside: bool = False
+    """Whether requests are answered in other processes, while this one does something else."""
     keeps_prompts: bool = False
     """Whether a further request with the same prompt and media reads them from a cache, not anew."""
 

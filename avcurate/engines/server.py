@@ -53,6 +53,7 @@ class ServerEngine(Engine):
 
     name = "server"
     keeps_prompts = True
+    answers_aside = True
     defaults: ClassVar[dict[str, Any]] = {
         "timeout_s": 600.0,
         "attempts": 6,

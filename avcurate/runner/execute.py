@@ -221,6 +221,7 @@ class StageRun:
         if self.stage.journals_outcomes and isinstance(outcome, Kept) and not opened.complete:
             self.journal.put(row_id, OUTCOME, {"input": opened.digests[row_id], "added": outcome.added})
         self.tally.add(outcome)
+        self.tally.pulse = self.stage.pulse()
         self.watch(self.tally, outcome, opened.rows[row_id])
         if opened.complete:
             self._commit(part)

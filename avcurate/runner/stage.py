@@ -143,6 +143,10 @@ class Stage(BaseStage):
         """What really answered, known after :meth:`setup`, e.g. a server's own report of its model."""
         return {}
 
+    def pulse(self) -> str:
+        """How busy the stage's engine is, in a few words; empty: it has none, or does not know."""
+        return ""
+
     def facts(self) -> dict[str, float]:
         """Values that stored output was made with whose change does not make all of it stale."""
         return {}

@@ -18,6 +18,8 @@ class Tally:
     kept: int = 0
     filtered: dict[str, int] = field(default_factory=dict)
     dead: dict[str, int] = field(default_factory=dict)
+    pulse: str = ""
+    """How busy the stage's engine is."""
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome."""

@@ -17,6 +17,7 @@ from avcurate.engines.canary_clips import NotHearing
 from avcurate.errors import RowError, UserError
 from avcurate.runner.isolate import Isolation
 from avcurate.runner.stage import NOT_NOW, Dead, Outcome, Row, WorkLog
+from avcurate.scheduler.pulse import CANARY, CLIPS, COMMIT, ROWS, Pulse
 from avcurate.scheduler.unit import Unit, parts_of
 
 LOG = logging.getLogger("avcurate.scheduler")
@@ -50,6 +51,7 @@ class Scheduler:
         self.canary = canary and engine.perceives
         self.interleaved = interleaved
         self.ahead = ahead
+        self.pulse = Pulse()
 
     def process(self, rows: Iterator[Row], log: WorkLog) -> Iterator[tuple[str, Outcome]]:
         """One outcome per row, in the order rows finish and are confirmed.
@@ -58,18 +60,19 @@ class Scheduler:
             NotHearing: a canary failed during the run; rows answered since the last one are dead.
             UserError: the engine is lost; confirmed answers are journaled, and the message counts the others.
         """
+        self.pulse = Pulse()
         flight = _Flight(self, rows, log)
         try:
             while True:
                 for reply in self.engine.generate(flight):
                     flight.take_reply(reply)
                     if not self.canary or flight.unconfirmed >= RECHECK_EVERY:
-                        yield from self._confirmed(flight)
+                        yield from self._passed_on(flight)
                 done = flight.exhausted
                 # otherwise the engine ran dry only because finished rows wait to be passed on
-                yield from self._confirmed(flight)
+                yield from self._passed_on(flight)
                 if done:
-                    LOG.info("%s", flight.busy())
+                    LOG.info("%s, of %.1f s", self.pulse, self.pulse.whole)
                     return
                 if flight.starved:
                     flight.rest()
@@ -84,10 +87,19 @@ class Scheduler:
                 e.hint,
             ) from e
 
+    def _passed_on(self, flight: _Flight) -> Iterator[tuple[str, Outcome]]:
+        """Confirmed outcomes; while the caller journals and commits one, an engine of this process stands still."""
+        for outcome in self._confirmed(flight):
+            began = time.monotonic()
+            yield outcome
+            if not self.engine.answers_aside:
+                self.pulse.waits[COMMIT] += time.monotonic() - began
+
     def _confirmed(self, flight: _Flight) -> Iterator[tuple[str, Outcome]]:
         if self.canary and flight.unconfirmed:
             try:
-                check_hearing(self.engine, self.interleaved)
+                with self.pulse.waiting(CANARY):
+                    check_hearing(self.engine, self.interleaved)
             except NotHearing as e:
                 for row_id in flight.unconfirmed_rows():
                     yield row_id, Dead("modality_not_delivered", e.message, e.hint)
@@ -119,14 +131,7 @@ class _Flight:
         self._finished: list[tuple[str, Outcome]] = []
         self._ended = False
         self.starved = False
-        self.idle, self._began = 0.0, time.monotonic()
-
-    def busy(self) -> str:
-        """How much of the time the engine had something to do, in a sentence."""
-        whole = max(time.monotonic() - self._began, 1e-9)
-        return (
-            f"the engine was busy {1 - self.idle / whole:.0%} of {whole:.1f} s, and waited for clips {self.idle:.1f} s"
-        )
+        self._pulse = scheduler.pulse
 
     @property
     def exhausted(self) -> bool:
@@ -135,8 +140,8 @@ class _Flight:
 
     def rest(self) -> None:
         """Wait a moment for rows that are on their way."""
-        time.sleep(REST_S)
-        self.idle += REST_S
+        with self._pulse.waiting(ROWS):
+            time.sleep(REST_S)
 
     def take(self, wait: bool) -> Request | None:
         """The next request; with ``wait`` it blocks on decoding rather than return ``None``."""
@@ -154,7 +159,7 @@ class _Flight:
             self._begin(self._ahead.popleft())
             if not self._in_flight:
                 # nothing else was out: the engine stood still until this clip was decoded
-                self.idle += time.monotonic() - began
+                self._pulse.waits[CLIPS] += time.monotonic() - began
         request = self._ready.popleft()
         self._in_flight[request.key] = request
         return request

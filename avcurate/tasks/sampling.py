@@ -48,6 +48,7 @@ class AskingStage(Stage):
         self.settings: tuple[Setting, ...] = tuple(Setting)
         self.media_root = media_root
         self.workers = workers
+        self._scheduler: Scheduler | None = None
 
     def identity(self) -> dict[str, Any]:
         """Engine, prompt, sampling, ablation, and media decoding."""
@@ -72,6 +73,10 @@ class AskingStage(Stage):
     def close(self) -> None:
         """Free the engine."""
         self.engine.close()
+
+    def pulse(self) -> str:
+        """How busy the engine is."""
+        return str(self._scheduler.pulse) if self._scheduler is not None else ""
 
 
 def shown_media(clip: DecodedClip, engine: Engine) -> Row:
@@ -158,7 +163,8 @@ class SampleStage(AskingStage):
         conditions = [*SETTINGS, *([self.blind] if self.blind else [])]
         units = question_units(self.engine, self.spec, conditions, clips, self._columns, self.early_exit)
         try:
-            yield from Scheduler(self.engine, units, interleaved=self.spec.interleaved).process(rows, log)
+            self._scheduler = Scheduler(self.engine, units, interleaved=self.spec.interleaved)
+            yield from self._scheduler.process(rows, log)
         finally:
             clips.close()
 

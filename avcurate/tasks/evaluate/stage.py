@@ -55,7 +55,8 @@ class EvalStage(AskingStage):
         clips = ClipCache(self.media_root, decode_spec(self.engine, self.spec), self.workers)
         units = question_units(self.engine, self.spec, self.conditions, clips, self._columns)
         try:
-            yield from Scheduler(self.engine, units, interleaved=self.spec.interleaved).process(rows, log)
+            self._scheduler = Scheduler(self.engine, units, interleaved=self.spec.interleaved)
+            yield from self._scheduler.process(rows, log)
         finally:
             clips.close()
 
