@@ -239,6 +239,11 @@ def judge(captions: PathLike, *, out: PathLike, **options: Any) -> Run:
     return run("judge", captions, out=out, **options)
 
 
+def grade(evaluation: PathLike, *, out: PathLike, **options: Any) -> Run:
+    """Score the answers of a finished evaluation with a judge; see :func:`run` and ``avcurate grade --help``."""
+    return run("grade", evaluation, out=out, **options)
+
+
 def leak(annotations: PathLike, *, out: PathLike, **options: Any) -> Run:
     """Find questions that text, picture or sound alone answers; see :func:`run` and ``avcurate leak --help``."""
     return run("leak", annotations, out=out, **options)

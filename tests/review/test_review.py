@@ -201,4 +201,4 @@ def test_confidence_is_held_against_what_reviewers_confirm(run):
     stated = agreement(run, sure)["calibration"]
     assert (stated["n"], stated["stated"], stated["observed"]) == (60, pytest.approx(0.725), 0.75)
     assert stated["brier"] == pytest.approx(0.25 * 0.2**2 + 0.75 * 0.1**2)
-    assert agreement(run, made_up(run, 60))["calibration"]["n"] == 0
+    assert agreement(run, [replace(i, confidence=None) for i in sure])["calibration"]["n"] == 0

@@ -17,9 +17,6 @@ pytest.importorskip("torch")
 pytest.importorskip("sentence_transformers")
 
 
-COUNT = 60 if LONG else 24
-
-
 def label_pem(*words):
     command = [sys.executable, "-m", "avcurate.cli.app", "label-pem", *map(str, words), "--json"]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -59,7 +56,7 @@ def test_every_row_is_accounted_for_and_early_exit_saves(labelled):
 def test_exhaustive_sampling_gives_the_same_labels_and_costs_more(labelled, tmp_path):
     folder, _ = labelled
     label_pem(
-        folder / "world/questions.json", "--media", folder / "world/clips", "-o", tmp_path / "full", "--limit", COUNT,
+        folder / "world/questions.json", "--media", folder / "world/clips", "-o", tmp_path / "full", "--limit", 60,
         "--exhaustive",
     )  # fmt: skip
     rows = [
@@ -67,9 +64,9 @@ def test_exhaustive_sampling_gives_the_same_labels_and_costs_more(labelled, tmp_
         for run in (folder / "run", tmp_path / "full")
     ]
     lazy, full = ({i: r for i, r in x.items() if i in rows[1]} for x in rows)
-    assert len(full) == COUNT and {i: r["pem"] for i, r in lazy.items()} == {i: r["pem"] for i, r in full.items()}
+    assert len(full) == 60 and {i: r["pem"] for i, r in lazy.items()} == {i: r["pem"] for i, r in full.items()}
     asked = [sum(len(r[f"{s}_responses"]) for r in x.values() for s in ("a", "v", "av")) for x in (lazy, full)]
-    assert asked[0] < asked[1] == COUNT * 3 * 8
+    assert asked[0] < asked[1] == 60 * 3 * 8
 
 
 @pytest.mark.slow

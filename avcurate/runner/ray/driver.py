@@ -27,6 +27,8 @@ DEATHS_IN_VAIN = 4
 """Replicas in a row that may die before a single row is finished."""
 WAIT_S = 0.05
 GOODBYE_S = 5.0
+START_S = 600.0
+"""Seconds that a process may take to be scheduled and to import what it needs."""
 
 
 @dataclass
@@ -37,6 +39,7 @@ class _Live:
     handle: Any
     out: dict[str, Row] = field(default_factory=dict)
     ready: bool = False
+    spoke: bool = False
     heard: float = field(default_factory=time.monotonic)
     done: int = 0
     where: dict[str, Any] = field(default_factory=dict)
@@ -105,8 +108,12 @@ class _Driver:
                 self._hear(stream)
             now = time.monotonic()
             # Ray takes about a minute to notice a node that has stopped without closing its connections
-            for stream in [s for s, r in self.live.items() if now - r.heard > self.ask.silent_s]:
-                self._lose(stream, f"gave no sign of life for {self.ask.silent_s:.0f} s")
+            for stream in [s for s, r in self.live.items() if now - r.heard > self._patience(r)]:
+                self._lose(stream, f"gave no sign of life for {self._patience(self.live[stream]):.0f} s")
+
+    def _patience(self, live: _Live) -> float:
+        """Seconds without a sign of life after which a replica is given up; one that starts waits for a place first."""
+        return self.ask.silent_s if live.spoke else max(self.ask.silent_s, START_S)
 
     def finish(self) -> None:
         """Let replicas say what they have left to say: how busy their engine was."""
@@ -186,7 +193,7 @@ class _Driver:
             self._lose(stream, " ".join(str(e).split())[:200] or "ended")
             return
         live = self.live[stream]
-        live.heard = time.monotonic()
+        live.heard, live.spoke = time.monotonic(), True
         for event in events:
             self._take(live, event)
 

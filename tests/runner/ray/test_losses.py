@@ -130,7 +130,7 @@ def test_a_node_that_is_lost_gives_its_rows_to_others(nodes, tmp_path, tiny_clip
 
 
 def test_a_replica_that_stops_without_dying_is_given_up(nodes, tmp_path, tiny_clip):
-    changes = asked(tmp_path, tiny_clip) | {"run.ray.silent_s": 4.0}
+    changes = asked(tmp_path, tiny_clip) | {"run.ray.silent_s": 8.0}
     out, stopped = tmp_path / "ray", []
 
     def stop():
