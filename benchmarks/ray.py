@@ -28,7 +28,7 @@ ROWS, SLOTS, STEP_S = 900, 32, 0.01
 
 
 class Slots(Engine):
-    """Answers in steps of ten milliseconds at any load, 32 requests at a time, as long as a draw says."""
+    """Answers in steps of ten milliseconds at any load, 32 responses at a time, each as long as a draw says."""
 
     name = "slots"
     perceives = False
@@ -49,23 +49,31 @@ class Slots(Engine):
 
     def generate(self, source: Source) -> Iterator[Reply | Failure]:
         """Replies, and a line per step with its time and the slots in use."""
-        flying: dict[str, tuple[Request, int]] = {}
+        flying: dict[str, Request] = {}
+        left: dict[str, list[int]] = {}
         with self.log.open("a") as steps:
             while True:
-                while len(flying) < SLOTS and (request := source.take(wait=not flying)) is not None:
-                    flying[request.key] = (request, min(200, int(random.Random(request.seed).expovariate(1 / 30)) + 1))
+                while sum(map(len, left.values())) < SLOTS and (request := source.take(wait=not flying)) is not None:
+                    flying[request.key] = request
+                    left[request.key] = [length(request.seed + i) for i in range(request.n)]
                 if not flying:
                     return
                 time.sleep(STEP_S)
-                steps.write(f"{time.time()} {len(flying)}\n")
+                steps.write(f"{time.time()} {min(SLOTS, sum(map(len, left.values())))}\n")
                 steps.flush()
-                for key, (request, left) in list(flying.items()):
-                    flying[key] = (request, left - 1)
-                    if left <= 1:
-                        del flying[key]
+                for key in list(flying):
+                    left[key] = [steps_left - 1 for steps_left in left[key] if steps_left > 1]
+                    if not left[key]:
+                        request = flying.pop(key)
+                        del left[key]
                         text = "<think>So.</think><answer>red</answer>"
                         given = tuple(Response(request.seed + i, text, "stop", 8) for i in range(request.n))
                         yield Reply(request.key, given, -1, -1, -1)
+
+
+def length(seed: int) -> int:
+    """Steps that a response takes: thirty on average, with a long tail."""
+    return min(200, int(random.Random(seed).expovariate(1 / 30)) + 1)
 
 
 def one(folder: Path, name: str, **settings: Any) -> tuple[float, float, list[Any]]:

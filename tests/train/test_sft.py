@@ -109,5 +109,5 @@ def test_shards_without_right_responses_are_refused(shards_with_responses, shard
     table = pq.read_table(shards_with_responses / "data/train-00000.parquet").drop(["av_correct"])
     table = table.append_column("av_correct", pa.array([[False] * 4] * table.num_rows))
     pq.write_table(table, out / "data/train-00000.parquet")
-    with pytest.raises(UserError, match="no question in the shards has a right response"):
+    with pytest.raises(UserError, match="no question in the shards has a right, finished response under AV"):
         run_training(TrainJob(out, tmp_path / "o", load_train("train-demo-sft", SMALL)))
