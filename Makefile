@@ -130,7 +130,7 @@ test-fast: setup-test
 
 # ratios against the obvious way, each in one run
 bench: setup-test setup-train
-	for b in consistency decode relabel runner chair detect swap pair capture prefill view; do $(BIN)/python -m benchmarks.$$b || exit 1; done
+	for b in consistency decode relabel runner chair detect swap pair capture prefill view ray; do $(BIN)/python -m benchmarks.$$b || exit 1; done
 	$(TRAIN)/python -m benchmarks.train_step
 
 lint: setup-test
