@@ -137,11 +137,9 @@ class ServerEngine(Engine):
     def witness(self) -> str:
         """The servers' processes by start time; this process where they do not report it."""
         started = [self._started(url) for url in self.urls]
-        return (
-            super().witness
-            if None in started
-            else " ".join(f"{u}@{s}" for u, s in zip(self.urls, started, strict=True))
-        )
+        if None in started:
+            return super().witness
+        return " ".join(f"{u}@{s}" for u, s in zip(self.urls, started, strict=True))
 
     def _started(self, url: str) -> str | None:
         try:

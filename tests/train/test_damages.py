@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("trl", reason="the extra `train` is not installed beside vLLM; `make train-test` runs these")
 
 from avcurate.errors import AvcurateError, UserError
-from avcurate.tasks.train.training import read_metrics
+from avcurate.tasks.train.log import read_metrics
 from tests.attack.damages import DAMAGES
 from tests.conftest import LONG
 from tests.train.jobs import TrainJob, load_train, run_training

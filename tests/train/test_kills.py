@@ -14,7 +14,7 @@ pytest.importorskip("trl", reason="the extra `train` is not installed beside vLL
 
 from avcurate.runner.rundir import RunDir
 from avcurate.runner.verify import verify_run
-from avcurate.tasks.train.training import read_metrics
+from avcurate.tasks.train.log import read_metrics
 from tests.attack.killing import await_moment
 from tests.conftest import LONG
 from tests.train.jobs import TrainJob, load_train, run_training

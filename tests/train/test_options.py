@@ -15,7 +15,7 @@ from avcurate.runner.job import How
 from avcurate.runner.rundir import RunDir
 from avcurate.runner.source import Extent
 from avcurate.tasks.train import training
-from avcurate.tasks.train.training import read_metrics
+from avcurate.tasks.train.log import read_metrics
 from avcurate.train.media import read_dead
 from avcurate.train.recipe import TrainInput
 from tests.train.jobs import job_of, run_training

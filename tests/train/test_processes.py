@@ -15,7 +15,7 @@ import torch
 pytest.importorskip("trl", reason="the extra `train` is not installed beside vLLM; `make train-test` runs these")
 
 from avcurate.errors import UserError
-from avcurate.tasks.train.training import read_metrics
+from avcurate.tasks.train.log import read_metrics
 from avcurate.train import processes
 from avcurate.train.media import read_dead
 from tests.conftest import LONG

@@ -14,7 +14,7 @@ from avcurate.engines.checkpoint import EMBEDDED_FOLDER, Checkpoint
 from avcurate.engines.transformers_engine import TransformersEngine
 from avcurate.errors import UserError
 from avcurate.media.decode import DecodeSpec, decode
-from avcurate.tasks.train.training import read_metrics
+from avcurate.tasks.train.log import read_metrics
 from avcurate.train.omni import Omni
 from avcurate.train.saving import merged, save_model
 from avcurate.train.served import ServedRollouts

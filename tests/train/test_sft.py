@@ -13,7 +13,7 @@ from avcurate.engines.checkpoint import Checkpoint
 from avcurate.engines.transformers_engine import TransformersEngine
 from avcurate.errors import UserError
 from avcurate.media.cache import ClipCache
-from avcurate.tasks.train.training import read_metrics
+from avcurate.tasks.train.log import read_metrics
 from avcurate.train.algorithms.sft import OmniCollator, pick_target
 from avcurate.train.media import Rows
 from avcurate.train.omni import Omni

@@ -17,7 +17,7 @@ from avcurate.engines.transformers_engine import TransformersEngine
 from avcurate.errors import RecipeChanged, UserError
 from avcurate.media.decode import DecodeSpec, decode
 from avcurate.runner.rundir import RunDir
-from avcurate.tasks.train.training import read_metrics
+from avcurate.tasks.train.log import read_metrics
 from avcurate.train.media import read_dead
 from avcurate.train.omni import Omni, log_probabilities
 from tests.train.jobs import SMALL, TrainJob, job_of, load_train, run_training

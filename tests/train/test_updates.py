@@ -11,7 +11,7 @@ import torch
 pytest.importorskip("trl", reason="the extra `train` is not installed beside vLLM; `make train-test` runs these")
 
 from avcurate.errors import UserError
-from avcurate.tasks.train.training import read_metrics
+from avcurate.tasks.train.log import read_metrics
 from avcurate.train.core.objective import clipped_share
 from tests.train.jobs import job_of, run_training
 from tests.train.test_trainer import weights

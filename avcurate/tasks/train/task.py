@@ -55,7 +55,7 @@ class Train(Task[TrainRecipe]):
 
     def summarise(self, run: RunDir) -> dict[str, Any]:
         """Means of every logged value over the first and the last tenth of steps."""
-        from avcurate.tasks.train.training import summarise_training
+        from avcurate.tasks.train.log import summarise_training
 
         return summarise_training(run.root) | {"run": str(run.root), "model": str(run.root / "model")}
 
@@ -68,8 +68,8 @@ class Train(Task[TrainRecipe]):
 
     def page(self, run: RunDir, summary: dict[str, Any]) -> Path:
         """One curve per logged value."""
+        from avcurate.tasks.train.log import METRICS, read_metrics
         from avcurate.tasks.train.page import write_training_page
-        from avcurate.tasks.train.training import METRICS, read_metrics
 
         recipe = run.record()["recipe"]
         about = {
