@@ -37,7 +37,7 @@ def prepare() -> None:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     else:
-        # accelerate joins processes on CPUs only if it is told to; each would train alone
+        # accelerate joins processes on CPUs only where this is set; each would train alone
         os.environ.setdefault("ACCELERATE_USE_CPU", "1")
 
 
