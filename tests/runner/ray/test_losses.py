@@ -22,7 +22,7 @@ from tests.runner.ray.sleeper import Sleeper
 ray = pytest.importorskip("ray", reason="Ray is not installed (pip install 'avcurate[ray]')")
 pytestmark = pytest.mark.slow
 ROWS = 2000 if LONG else 240
-KILLS = 20 if LONG else 2
+KILLS, ROUNDS = 2, 10 if LONG else 1
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +78,11 @@ def requests(out):
     return Counter(path.read_text().split()) if path.exists() else Counter()
 
 
-def test_replicas_that_are_killed_lose_and_double_nothing(nodes, tmp_path, tiny_clip, capsys):
+@pytest.mark.parametrize("turn", range(ROUNDS))
+def test_replicas_that_are_killed_lose_and_double_nothing(nodes, tmp_path, tiny_clip, capsys, turn):
     changes = asked(tmp_path, tiny_clip)
     go(tmp_path / "local", changes, "local")
-    expected, rng, killed = rows_of(tmp_path / "local"), random.Random(1), []
+    expected, rng, killed = rows_of(tmp_path / "local"), random.Random(turn), []
     assert len(expected) == ROWS
     out = tmp_path / "ray"
     over = threading.Event()
