@@ -72,3 +72,13 @@ def test_a_moved_training_is_read_where_it_is(shards, tmp_path, monkeypatch):
         result = CliRunner().invoke(app, [command, "there"])
         assert result.exit_code == 0, (command, result.exception)
     assert (moved / "report.html").is_file()
+
+
+def test_options_that_came_later_change_nothing_at_their_defaults():
+    """A training begun before they existed resumes."""
+    from avcurate.tasks.train.training import LATER, LATER_MAPO
+    from tests.train.jobs import load_train
+
+    written = load_train("train-demo-stage-1").model_dump(mode="json")
+    assert {k: written[k] for k in ("by_weight", "sft")} == {k: LATER[k] for k in ("by_weight", "sft")}
+    assert all(written["mapo"][k] == v for k, v in LATER_MAPO.items())

@@ -78,10 +78,6 @@ class Replica:
         """What Ray puts before its lines in logs."""
         return self.name
 
-    def pid(self) -> int:
-        """The process."""
-        return os.getpid()
-
     def give(self, rows: list[Given] | None) -> None:
         """Rows to process; ``None``: there are no more."""
         self._inbox.put(rows)

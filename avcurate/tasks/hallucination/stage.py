@@ -204,4 +204,4 @@ def read_truth(path: Path, key: str) -> dict[str, dict[str, Any]]:
 
 
 def _references(value: Any) -> list[str]:
-    return [t for t in ([value] if isinstance(value, str) else value or []) if str(t).strip()]
+    return [str(t) for t in ([value] if isinstance(value, str) else value or []) if str(t).strip()]

@@ -32,7 +32,8 @@ from avcurate.train.shards import Shards, drawn_by_weight, read_shards, refuse_m
 
 STAGE = "train"
 # options that came after runs were recorded without them: at these values they change nothing
-LATER: dict[str, Any] = {"updates": 1, "warmup": None, "lora_alpha": None, "judge_prompt": None}
+LATER: dict[str, Any] = {"updates": 1, "warmup": None, "lora_alpha": None, "judge_prompt": None, "by_weight": True}
+LATER |= {"sft": {"setting": "av", "only_right": True}}
 LATER_MAPO: dict[str, Any] = {"mask": "relevance", "log_eps": 1e-6, "entropy_temperature": 1.0}
 
 

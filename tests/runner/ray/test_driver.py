@@ -13,7 +13,8 @@ pytest.importorskip("sentence_transformers")
 
 @pytest.fixture(scope="module")
 def cluster():
-    ray.init(num_cpus=4, log_to_driver=False, include_dashboard=False)
+    # not one that another process left its address of
+    ray.init(address="local", num_cpus=4, log_to_driver=False, include_dashboard=False)
     yield
     ray.shutdown()
 
