@@ -29,7 +29,7 @@ class Decoder:
                 continue
             parent = model.get_submodule(name.rpartition(".")[0])
             if hasattr(module[0], "input_layernorm") and hasattr(parent, "norm") and hasattr(parent, "embed_tokens"):
-                self.layers, self.norm = module, parent.norm
+                self.body, self.layers, self.norm = parent, module, parent.norm
                 self.head = model.get_output_embeddings()
                 config = model.config.get_text_config(decoder=True)
                 self._cap: float | None = getattr(config, "final_logit_softcapping", None)

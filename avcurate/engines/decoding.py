@@ -112,7 +112,8 @@ def decode_responses(
     device, longest = mask.device, sampler.sampling.max_tokens
     written: list[list[int]] = [[] for _ in range(len(logits))]
     live = list(range(len(logits)))
-    with torch.inference_mode():
+    # not inference_mode: its tensors may not be updated by a training that samples with the model it trains
+    with torch.no_grad():
         for step in range(longest):
             guided = logits if guide is None else guide.combined(logits)
             if watch is not None:

@@ -46,6 +46,7 @@ class TransformersEngine(Engine):
         knockout: cuts of attention to answer under, such as ``response->audio:0-14``.
         decode: a guided decoder; see :mod:`avcurate.engines.guidance`.
         guidance: values that replace the decoder's own.
+        placed: whether setting up moves the model to the device; a training that shards it does so itself.
 
     Raises:
         UserError: an option is unknown, or a guided decoder is to run under a mask or a cut.
@@ -64,12 +65,16 @@ class TransformersEngine(Engine):
         knockout: str | Sequence[str] = (),
         decode: str | None = None,
         guidance: Mapping[str, float] | None = None,
+        placed: bool = True,
     ) -> None:
         self.checkpoint = checkpoint
         self._family = checkpoint.family_in(self.name)
         self.max_sequences = max_sequences
         self.dtype = dtype
         self.device = device
+        self.placed = placed
+        self.wrapper: Any = None
+        """What a training wraps the model in to shard its weights; called in its place."""
         if maam is not None and maam not in SCOPES:
             raise UserError(f"unknown MAAM scope {maam!r}.", f"Scopes are: {', '.join(SCOPES)}.")
         self.maam = maam
@@ -115,7 +120,9 @@ class TransformersEngine(Engine):
             self.model = getattr(transformers, self._family.model_class).from_pretrained(
                 self.checkpoint.path, dtype=dtype, use_safetensors=True, **options
             )
-        self.model.eval().to(self._device)
+        self.model.eval()
+        if self.placed:
+            self.model.to(self._device)
         self.tokens = MediaTokens.of(self.model.config, self._family)
         self._refuse_other_tokenizer()
         ends = self.model.generation_config.eos_token_id
@@ -175,9 +182,14 @@ class TransformersEngine(Engine):
         """Whether the model runs on the CPU."""
         return self._device == "cpu"
 
+    @property
+    def forward(self) -> Any:
+        """What is called to run the model."""
+        return self.model if self.wrapper is None else self.wrapper
+
     def close(self) -> None:
         """Drop the model."""
-        self.model = self.processor = None
+        self.model = self.wrapper = self.processor = None
 
     @property
     def special_tokens(self) -> frozenset[str]:
@@ -263,9 +275,9 @@ class TransformersEngine(Engine):
             plan = plan_of(self, batch, inputs["input_ids"], inputs["attention_mask"], cuts or self.cuts)
         planned = {} if plan is None else {"plan": plan}
         positions = self._family.positions(self.model, inputs, any(r.interleaved for r in batch))
-        with torch.inference_mode(), logits_from(self.model, -1):
+        with torch.no_grad(), logits_from(self.model, -1):
             encoded = self._family.encoded(self.model, inputs)
-            out = self.model(**encoded, position_ids=positions, use_cache=True, **planned)
+            out = self.forward(**encoded, position_ids=positions, use_cache=True, **planned)
         return Prefill(
             out.logits[:, -1],
             out.past_key_values,
@@ -317,7 +329,7 @@ class TransformersEngine(Engine):
             guide.keep(rows)
         prefilled = (start.cache, start.logits[rows], start.mask[rows], start.next_position[rows])
         written = decode_responses(
-            self.model,
+            self.forward,
             prefilled,
             sampler,
             self._ends,

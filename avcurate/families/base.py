@@ -100,6 +100,8 @@ class Family(ABC):
     """The processor's output, beside token ids and their mask."""
     lora_targets: ClassVar[str] = r".*(?:^|\.)(?:language_model|model)\.layers\.\d+\.(?:self_attn|mlp)\..*_proj"
     """Linear layers of the text decoder; towers share their names and are left alone."""
+    unused: ClassVar[str] = ""
+    """Weights that no forward pass of the part that reads and answers uses, a pattern for their whole names."""
 
     def __init__(self, description: Description) -> None:
         self.description = description

@@ -22,6 +22,7 @@ class Qwen25Omni(QwenOmni):
     model_class = "Qwen2_5OmniThinkerForConditionalGeneration"
     architecture = "Qwen2_5OmniModel"
     pixels = (128 * 28 * 28, 768 * 28 * 28)
+    unused = r".*audio_bos_eos_token\.weight"
     special_tokens = QWEN_TOKENS | {
         *("<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>", "<|IMAGE|>", "<|VIDEO|>", "<|vision_bos|>", "<|vision_eos|>"),
         *("<|vision_pad|>", "<tts_pad>", "<tts_text_bos>", "<tts_text_eod>", "<tts_text_bos_single>"),

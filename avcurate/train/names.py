@@ -29,6 +29,9 @@ ALGORITHMS: Registry[type[Any]] = Registry(
     {
         "grpo": "avcurate.train.algorithms.grpo:Grpo",
         "mapo": "avcurate.train.algorithms.mapo:Mapo",
+        "gspo": "avcurate.train.algorithms.gspo:Gspo",
+        "dapo": "avcurate.train.algorithms.dapo:Dapo",
+        "dr-grpo": "avcurate.train.algorithms.dr_grpo:DrGrpo",
         "sft": "avcurate.train.algorithms.sft:Sft",
     },
 )

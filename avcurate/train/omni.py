@@ -18,7 +18,7 @@ from avcurate.attention.plan import Plan
 from avcurate.attention.read import Mass
 from avcurate.engines.base import Request
 from avcurate.engines.head import logits_from
-from avcurate.engines.transformers_engine import TransformersEngine
+from avcurate.engines.transformers_engine import FLOATS, TransformersEngine
 from avcurate.families.base import Family, Feature, Unit
 from avcurate.families.tokens import Modality
 from avcurate.maam.attention import batch_mask, for_model
@@ -43,12 +43,16 @@ class Omni:
         """Text of a completion."""
         return self.engine.decode(ids)
 
-    def rollouts(self, requests: list[Request]) -> list[list[int]]:
+    def rollouts(self, requests: list[Request], forward: Any = None) -> list[list[int]]:
         """Token ids of all responses, in request order, a request's responses adjacent.
 
         Placeholder ids are never sampled; each response has its own seed.
+
+        Args:
+            forward: what is called to run the model; ``None``: the model itself.
         """
         model = self.engine.model
+        self.engine.wrapper = forward
         training = model.training
         model.eval()
         responses: list[list[int]] = []
@@ -59,6 +63,7 @@ class Omni:
                     responses += self.engine.sample(group[first : first + count]).written
         finally:
             model.train(training)
+            self.engine.wrapper = None
         return responses
 
     def prompts(self, requests: list[Request]) -> list[list[int]]:
@@ -106,6 +111,8 @@ class Omni:
         A plan needs a model that was switched to avcurate's attention.
         """
         planned = {} if plan is None else {"plan": plan}
+        # a reference may have another number format than the engine's model
+        inputs = {k: v.to(bare(model).dtype) if k in FLOATS else v for k, v in inputs.items()}
         with logits_from(bare(model), prompt - 1):
             logits: Tensor = model(**self.engine.family.encoded(bare(model), inputs), use_cache=False, **planned).logits
         return logits[:, :-1]

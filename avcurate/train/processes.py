@@ -67,6 +67,11 @@ def most(count: int) -> int:
     return int(max(_gathered(count)))
 
 
+def mean(values: Sequence[float]) -> float:
+    """The mean over the values of all processes."""
+    return means({"": values})[""][0]
+
+
 def means(values: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
     """Means over what all processes have recorded under each name; a name that only some know counts where it is."""
     totals: dict[str, list[float]] = {}

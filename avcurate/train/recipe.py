@@ -123,7 +123,7 @@ class TrainRecipe(TaskRecipe):
         (), description="trackio, tensorboard or wandb; repeatable."
     )
     algo: Annotated[str, Flag("--algo")] = Field(
-        "grpo", description="grpo, mapo, sft or a plug-in's; `avcurate plugins` lists them."
+        "grpo", description="grpo, mapo, gspo, dapo, dr-grpo, sft or a plug-in's; `avcurate plugins` lists them."
     )
     prompt: Annotated[PromptField, Flag("--prompt", help="Prompt by name, or a .yaml file of your own.")] = Field(
         "separate-then-fuse@1", description="Prompt by name, or your own fields or file."
@@ -151,7 +151,25 @@ class TrainRecipe(TaskRecipe):
         None, ge=0, le=1, description="Share of the steps in which the rate rises; null: a tenth, at most five steps."
     )
     beta: float = Field(0.002, ge=0, description="Weight of the KL term.")
-    clip: float = Field(0.2, gt=0, description="ε of the clipped surrogate.")
+    reference: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="Number format of the frozen copy that the KL term and MAPO read in full training; under FSDP it "
+        "is sharded. With LoRA the base itself is read.",
+    )
+    clip: float | None = Field(
+        None,
+        gt=0,
+        description="ε of the clipped surrogate, both sides; null: the algorithm's own (0.2; GSPO 3e-4).",
+    )
+    clip_high: float | None = Field(
+        None, gt=0, description="ε above 1; null: as `clip`, or the algorithm's own (GSPO 4e-4, DAPO 0.28)."
+    )
+    importance_cap: float = Field(
+        2.0,
+        ge=0,
+        description="Cap of the importance weights of rollouts from a server, whose kernels give other probabilities "
+        "than training's; 0: no weights.",
+    )
     temperature: float = Field(1.0, gt=0, description="Temperature of rollouts.")
     top_p: float = Field(1.0, gt=0, le=1, description="Probability mass that rollouts are sampled from.")
     top_k: int = Field(0, ge=0, description="Likeliest tokens that rollouts are sampled from; 0: all.")
@@ -160,6 +178,10 @@ class TrainRecipe(TaskRecipe):
         0, ge=0, description="Rank of LoRA on all linear layers of the decoder; 0: full training."
     )
     lora_alpha: float | None = Field(None, gt=0, description="α of LoRA; null: twice the rank.")
+    towers: Literal["train", "freeze"] = Field(
+        "train",
+        description="Whether full training trains what hears and sees; `freeze`: the text decoder alone (FSDP).",
+    )
     maam: Annotated[bool, Flag("--maam/--no-maam")] = Field(
         False, description="Rollouts and losses under the modality-asymmetric attention mask."
     )

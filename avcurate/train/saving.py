@@ -14,18 +14,21 @@ from avcurate.store.atomic import write_json
 PARTIAL = ".partial"
 
 
-def save_model(model: Any, processor: Any, checkpoint: Checkpoint, target: Path) -> Path:
+def save_model(
+    model: Any, processor: Any, checkpoint: Checkpoint, target: Path, weights: dict[str, Any] | None = None
+) -> Path:
     """Write weights and the processor's files, the checkpoint's own where it is a folder: a processor that was used
     saves what it was used with; an existing folder is replaced once the new one is complete.
 
     Args:
         model: the thinker, possibly with LoRA, which is merged into the written copy but not into the model.
         checkpoint: what training started from; its small files are copied too.
+        weights: all of the model's, by name, where they lie sharded.
     """
     partial = target.with_name(target.name + PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
-    bare, weights = merged(model)
-    bare.save_pretrained(partial, safe_serialization=True, state_dict=weights)
+    bare, whole = merged(model, model.state_dict() if weights is None else weights)
+    bare.save_pretrained(partial, safe_serialization=True, state_dict=whole)
     if checkpoint.folder is None:
         processor.save_pretrained(partial)
     if checkpoint.family is not None:
@@ -41,13 +44,13 @@ def save_model(model: Any, processor: Any, checkpoint: Checkpoint, target: Path)
     return target
 
 
-def save_adapter(model: Any, target: Path) -> None:
+def save_adapter(model: Any, target: Path, weights: dict[str, Any] | None = None) -> None:
     """Write LoRA weights alone, as PEFT loads them onto the part of the base that was trained; nothing without LoRA."""
     if not hasattr(model, "peft_config"):
         return
     partial = target.with_name(target.name + PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial, safe_serialization=True)
+    model.save_pretrained(partial, safe_serialization=True, state_dict=weights)
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
 
@@ -82,22 +85,24 @@ def _lay_out_as_released(folder: Path, checkpoint: Checkpoint, family: Family) -
     write_json(folder / "config.json", whole)
 
 
-def merged(model: Any) -> tuple[Any, dict[str, Any] | None]:
-    """The bare model, and its weights with LoRA merged; ``None``: the model's own, without LoRA."""
+def merged(model: Any, weights: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The bare model, and its whole weights with LoRA merged.
+
+    Args:
+        model: possibly with LoRA; weights: all of its weights, by name.
+    """
     if not hasattr(model, "get_base_model"):
-        return model, None
-    bare = model.get_base_model()
-    weights = {}
-    layers = {
-        name: m for name, m in bare.named_modules() if hasattr(m, "get_delta_weight") and hasattr(m, "base_layer")
-    }
-    for name, value in bare.state_dict().items():
-        if ".lora_" in name:
-            continue
-        weights[name.replace(".base_layer.", ".")] = value
+        return model, weights
+    root = "base_model.model."
+    layers = {n: m for n, m in model.named_modules() if hasattr(m, "lora_A") and hasattr(m, "base_layer")}
+    written = {}
+    for name, value in weights.items():
+        if ".lora_" not in name:
+            written[name.replace(".base_layer.", ".").removeprefix(root)] = value
     for name, layer in layers.items():
-        weight = layer.base_layer.weight
+        weight = weights[f"{name}.base_layer.weight"]
         for adapter in layer.active_adapters:
-            weight = weight + layer.get_delta_weight(adapter).to(weight.dtype)
-        weights[f"{name}.weight"] = weight.detach()
-    return bare, weights
+            down, up = (weights[f"{name}.lora_{side}.{adapter}.weight"] for side in "AB")
+            weight = weight + (layer.scaling[adapter] * (up.float() @ down.float())).to(weight.dtype)
+        written[f"{name.removeprefix(root)}.weight"] = weight.detach()
+    return model.get_base_model(), written

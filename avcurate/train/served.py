@@ -47,13 +47,16 @@ class ServedRollouts(ServerEngine):
             raise UserError(f"{url} serves {', '.join(served) or 'no model'}.", "Give a server with exactly one model.")
         return served[0]
 
-    def load(self, model: Any, processor: Any) -> None:
+    def load(self, model: Any, processor: Any, weights: dict[str, Any] | None = None) -> None:
         """Load the current policy into the server.
+
+        Args:
+            model, weights: as for :func:`saving.save_model`.
 
         Raises:
             UserError: the server does not allow loading weights, or failed to load them.
         """
-        folder = save_model(model, processor, self._base, self._folder)
+        folder = save_model(model, processor, self._base, self._folder, weights)
         root = self.urls[0].removesuffix("/v1")
         call = {"method": "reload_weights", "kwargs": {"weights_path": str(folder.resolve())}}
         try:
@@ -72,8 +75,10 @@ class ServedRollouts(ServerEngine):
                 f"See its log; it must be able to read {folder}. Then run the same command again.",
             ) from None
 
-    def rollouts(self, requests: Sequence[Request], prompts: Sequence[Sequence[int]]) -> list[list[int]]:
-        """Token ids of all responses, in request order, a request's responses adjacent.
+    def rollouts(
+        self, requests: Sequence[Request], prompts: Sequence[Sequence[int]]
+    ) -> tuple[list[list[int]], list[list[float]]]:
+        """Token ids of all responses and the log-probabilities they had, in request order, a request's adjacent.
 
         Args:
             requests: what to sample; prompts: the token ids that training will read, media included.
@@ -83,15 +88,17 @@ class ServedRollouts(ServerEngine):
         """
         futures = [self._pool.submit(self._rollout, r) for r in requests]
         rollouts: list[list[int]] = []
+        logprobs: list[list[float]] = []
         for request, prompt, future in zip(requests, prompts, futures, strict=True):
             answer = future.result()
             try:
                 theirs = answer["prompt_token_ids"]
                 choices = sorted(answer["choices"], key=lambda c: c["index"])
                 written = [list(c["token_ids"]) for c in choices]
+                chances = [[float(t["logprob"]) for t in c["logprobs"]["content"]] for c in choices]
             except (KeyError, TypeError) as e:
                 raise UserError(
-                    f"the server's answer has no {e}: it must return token ids.",
+                    f"the server's answer has no {e}: it must return token ids and their log-probabilities.",
                     "Use vLLM 0.32 or newer.",
                 ) from None
             if list(theirs) != list(prompt):
@@ -102,12 +109,20 @@ class ServedRollouts(ServerEngine):
                 )
             if len(written) != request.n or not all(written):
                 raise UserError(f"question {request.key}: {len(written)} of {request.n} rollouts came back.")
+            if [len(c) for c in chances] != [len(w) for w in written]:
+                raise UserError(f"question {request.key}: the server's log-probabilities are not one for each token.")
             rollouts += written
-        return rollouts
+            logprobs += chances
+        return rollouts, logprobs
 
     def _rollout(self, request: Request) -> dict[str, Any]:
         body = self._body(request)
-        body |= {"return_token_ids": True, "logit_bias": {str(i): -100 for i in self._banned}}
+        body |= {
+            "return_token_ids": True,
+            "logprobs": True,
+            "top_logprobs": 0,
+            "logit_bias": {str(i): -100 for i in self._banned},
+        }
         try:
             return self._post(body)
         except Refused as e:

@@ -13,6 +13,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
+from accelerate.utils.fsdp_utils import fsdp2_prepare_model
 from torch import Tensor
 from trl import GRPOConfig, GRPOTrainer
 
@@ -25,13 +26,14 @@ from avcurate.prompts import get_prompt
 from avcurate.seeds import derive_seed
 from avcurate.train import processes
 from avcurate.train.algorithm import Algorithm, Completions
-from avcurate.train.core.objective import kl_k3
+from avcurate.train.core.objective import importance_weights, kl_k3
 from avcurate.train.media import Rows
 from avcurate.train.omni import Omni, log_probabilities
 from avcurate.train.recipe import TrainRecipe
 from avcurate.train.resume import ThinkerCheckpoints
 from avcurate.train.scoring import Scorer
 from avcurate.train.served import ServedRollouts
+from avcurate.train.sharding import is_sharded, shard_by_layer, weights_of, whole
 
 QUARTERS = 4
 
@@ -68,6 +70,9 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
         # before TRL's __init__: it may replace the model's forward, which a copy would share
         self._reference = self._frozen_copy()
         super().__init__(model=omni.engine.model, reward_funcs=[_rewarded_here], args=args, **kwargs)
+        if self._reference is not None and self.is_fsdp_enabled:
+            shard_by_layer(self._reference)
+            self._reference = fsdp2_prepare_model(self.accelerator, self._reference)
 
     def _frozen_copy(self) -> Any:
         """The reference, a copy of the initial model; ``None`` if unused, or if LoRA's base is the reference."""
@@ -75,7 +80,8 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
             return None
         if self.recipe.lora_rank:
             return None
-        return copy.deepcopy(self.omni.engine.model).eval().requires_grad_(False)
+        reference = copy.deepcopy(self.omni.engine.model).eval().requires_grad_(False)
+        return reference.to(getattr(torch, self.recipe.reference))
 
     def _base(self) -> Any:
         """A context in which the reference runs, and the reference."""
@@ -115,7 +121,7 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
         rows = [item["row"] for item in inputs[:: self.recipe.group]]
         self.rows.ahead(rows)
         rows, requests = self._readable(rows)
-        written = self._rollouts(requests)
+        written, chances = self._rollouts(requests)
         device = self.accelerator.device
         longest = max(map(len, written))
         ids = torch.zeros(len(written), longest, dtype=torch.long)
@@ -138,7 +144,13 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
             "completion_mask": mask,
             "advantages": self._algorithm.advantages(rewards),
             "accuracy": accuracy,
+            "mean_length": torch.full((len(written),), processes.mean(mask.sum(1).tolist())),
         }
+        if chances is not None:
+            sampled = torch.zeros_like(mask)
+            for i, values in enumerate(chances):
+                sampled[i, : len(values)] = torch.tensor(values)
+            batch["sampled"] = sampled
         if self.recipe.updates > 1:
             batch["old"] = self._sampled_under(requests, owner, ids, mask)
         return {k: v.to(device) for k, v in batch.items()}
@@ -153,16 +165,24 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
         for rows in (group[a : a + size] for group in alike.values() for a in range(0, len(group), size)):
             longest = int(mask[rows].sum(1).max())
             some, on = (x[rows, :longest].to(self.accelerator.device) for x in (ids, mask))
-            with torch.no_grad():
+            with torch.no_grad(), whole(self.model):
                 logits, _ = self.omni.forward(self.model, [requests[owner[i]] for i in rows], some, on)
             old[rows, :longest] = log_probabilities(logits, some, self.recipe.temperature).cpu()
         return old
 
-    def _rollouts(self, requests: list[Request]) -> list[list[int]]:
+    def _rollouts(self, requests: list[Request]) -> tuple[list[list[int]], list[list[float]] | None]:
+        """Token ids, and the log-probabilities that another engine drew them with."""
         if self._served is None:
-            return self.omni.rollouts(requests)
-        self._served.load(self.accelerator.unwrap_model(self.model), self.omni.engine.processor)
-        return self._served.rollouts(requests, self.omni.prompts(requests))
+            # DDP's wrapper would send buffers at every token; FSDP's must be called for its inner modules to run
+            with whole(self.model) as model:
+                return self.omni.rollouts(requests, model if is_sharded(model) else None), None
+        weights = weights_of(self.model)
+        if processes.is_first():
+            bare = self.accelerator.unwrap_model(self.model)
+            self._served.load(bare, self.omni.engine.processor, weights)
+        processes.wait()
+        written, chances = self._served.rollouts(requests, self.omni.prompts(requests))
+        return written, chances if self.recipe.importance_cap else None
 
     def _score(self, rows: list[dict[str, Any]], texts: list[str], mask: Tensor) -> tuple[Tensor, Tensor]:
         scored = self._scorer(rows, texts)
@@ -243,17 +263,26 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
             with context:
                 return self.omni.entropy_without(reference, requests, ids, mask, modality, temperature)
 
+        # with one step per rollout the old policy is the current one
+        old = part["old"][:, :longest] if "old" in part else logp.detach()
+        importance = torch.ones_like(mask)
+        if "sampled" in part:
+            sampled = part["sampled"][:, :longest]
+            importance = importance_weights(old, sampled, mask, recipe.importance_cap)
+            self._record("rollout/importance", importance[mask.bool()].mean())
+            self._record("rollout/kl", (sampled - old)[mask.bool()].mean())
         completions = Completions(
             ids=ids,
             mask=mask,
             logp=logp,
-            # with one step per rollout the old policy is the current one
-            old=part["old"][:, :longest] if "old" in part else logp.detach(),
+            old=old,
+            importance=importance,
             logits=logits,
             mass=mass,
             advantages=part["advantages"],
             accuracy=part["accuracy"],
             gate=gate,
+            mean_length=float(part["mean_length"][0]),
             kl=kl,
             entropy_without=entropy_without,
             record=self._record,

@@ -9,6 +9,7 @@ pytest.importorskip("trl", reason="training is not installed (make setup-train i
 from avcurate.engines.base import ListSource, Reply, Request, Sampling  # noqa: E402
 from avcurate.engines.checkpoint import Checkpoint  # noqa: E402
 from avcurate.engines.transformers_engine import TransformersEngine  # noqa: E402
+from avcurate.train.frozen import freeze  # noqa: E402
 from avcurate.train.omni import Omni, log_probabilities  # noqa: E402
 from avcurate.train.parts import lora  # noqa: E402
 from avcurate.train.recipe import TrainRecipe  # noqa: E402
@@ -228,3 +229,22 @@ def decoded_logits(engine, requests, forced):
             logits, position = out.logits[:, -1], position + 1
         found.append(torch.stack(steps))
     return found
+
+
+def test_every_weight_that_is_trained_gets_a_gradient(engine):
+    """One that never does breaks training in several processes; towers can be left out."""
+    omni, requests = Omni(engine), requests_of(engine.family, 1)
+    ids, mask = completions(omni.rollouts(requests))
+    try:
+        for towers in (False, True):
+            engine.model.requires_grad_(True)
+            engine.model.zero_grad()
+            freeze(engine.model, engine.family, towers=towers)
+            logits, _ = omni.forward(engine.model, requests, ids, mask)
+            (-log_probabilities(logits, ids) * mask).sum().backward()
+            trained = {n for n, p in engine.model.named_parameters() if p.requires_grad}
+            assert {n for n, p in engine.model.named_parameters() if p.grad is not None} == trained
+            assert any("audio" in n for n in trained) is not towers
+    finally:
+        engine.model.zero_grad()
+        engine.model.requires_grad_(False)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -16,9 +17,9 @@ pytest.importorskip("trl", reason="the extra `train` is not installed beside vLL
 
 from avcurate.errors import UserError
 from avcurate.tasks.train.log import read_metrics
-from avcurate.train import processes
+from avcurate.train import processes, sharding
 from avcurate.train.media import read_dead
-from tests.conftest import LONG
+from tests.conftest import LONG, REPO
 from tests.train.test_trainer import weights
 
 SIZES = {"prompts": 4, "group": 4, "micro_batch": 4, "learning_rate": 1e-3, "beta": 0.1, "max_tokens": 60, "steps": 2}
@@ -26,13 +27,16 @@ FIXED = {"save_every": 1, "temperature": 1.6}
 HANGS_AFTER_S = 240
 
 
-def command(shards, out, together, **changes):
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(together)] if together > 1 else []
+SHARDED = Path(__file__).parent / "fsdp_on_cpu.py"
+
+
+def command(shards, out, together, sharded=False, **changes):
+    launched = together > 1 or sharded
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(together)] if launched else []
     words = [
         sys.executable,
         *launch,
-        "-m",
-        "avcurate",
+        *([SHARDED] if sharded else ["-m", "avcurate"]),
         "train",
         shards,
         "-r",
@@ -45,11 +49,11 @@ def command(shards, out, together, **changes):
     return [*map(str, words), *(w for k, v in settings.items() for w in ("--set", f"{k}={v}"))]
 
 
-def train(shards, out, together, **changes):
+def train(shards, out, together, sharded=False, **changes):
     """Train; what was printed."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        command(shards, out, together, **changes),
+        command(shards, out, together, sharded, **changes),
         capture_output=True, text=True, timeout=HANGS_AFTER_S, env=environment,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
@@ -96,6 +100,65 @@ def test_two_processes_train_as_one_does(shards, tmp_path, start, changes):
     assert {p.name for p in (tmp_path / "two/checkpoints/checkpoint-2").glob("rng_state*")} == {
         "rng_state_0.pth", "rng_state_1.pth",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", [LORA, {"towers": "freeze"}], ids=str)
+def test_two_processes_with_sharded_weights_train_as_one_does(shards, tmp_path, start, changes):
+    """FSDP2; responses are of different lengths (temperature), so that each process decodes as long as it has to.
+
+    Full training with a sharded reference, and LoRA; checkpoints lie sharded too, and go on in two processes bit for
+    bit and in one.
+    """
+    train(shards, tmp_path / "one", 1, **changes)
+    two = tmp_path / "two"
+    train(shards, two, 2, sharded=True, **changes)
+    assert_alike(tmp_path / "one", two, start)
+    first = two / "checkpoints/checkpoint-1"
+    assert {p.name for p in first.glob("pytorch_model_fsdp_0/*.distcp")} == {"__0_0.distcp", "__1_0.distcp"}
+    if "lora_rank" in changes:
+        assert {p.name for p in (two / "adapter").iterdir()} >= {"adapter_model.safetensors", "adapter_config.json"}
+        return
+    for processes_then in (2, 1):
+        again = tmp_path / f"then-{processes_then}"
+        shutil.copytree(two, again)
+        shutil.rmtree(again / "model")
+        shutil.rmtree(again / "checkpoints/checkpoint-2")
+        train(shards, again, processes_then, sharded=True, **changes)
+        a, b = weights(two / "model"), weights(again / "model")
+        if processes_then == 2:
+            assert all(torch.equal(a[k], b[k]) for k in a)
+        else:
+            assert_alike(two, again, start)
+    # only saving the model was left
+    shutil.rmtree(two / "model")
+    train(shards, two, 2, sharded=True, **changes)
+    b = weights(two / "model")
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_launches_that_would_hang_or_train_whole_weights_are_refused(monkeypatch, shards, tmp_path):
+    done = subprocess.run(command(shards, tmp_path / "a", 2, sharded=True), capture_output=True, text=True)
+    assert done.returncode != 0 and "--set towers=freeze" in done.stderr
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(UserError, match="asked for, and weights are whole"):
+        sharding.refuse_unsharded(sharded=False)
+    with pytest.raises(UserError, match="fsdp_version: 2"):
+        sharding.refuse_unsharded(sharded=True, version=1)
+    monkeypatch.delenv("ACCELERATE_USE_FSDP")
+    sharding.refuse_unsharded(sharded=False)
+
+
+@pytest.mark.parametrize("file", sorted((REPO / "pipelines/launch").glob("*.yaml")), ids=lambda f: f.stem)
+def test_configurations_for_launching_are_read_by_accelerate(file):
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    read = load_config_from_file(str(file))
+    assert read.num_processes == 8 and read.mixed_precision == "bf16"
+    if file.stem == "fsdp2":
+        # whole units are the decoder's layers, which shard_by_layer names
+        assert read.fsdp_config["fsdp_version"] == 2
+        assert read.fsdp_config["fsdp_auto_wrap_policy"] == "TRANSFORMER_BASED_WRAP"
+        assert "fsdp_transformer_layer_cls_to_wrap" not in read.fsdp_config
 
 
 def test_what_differs_between_processes_neither_hangs_nor_changes_the_sum(shards, tmp_path, start):

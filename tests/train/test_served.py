@@ -15,16 +15,17 @@ from avcurate.engines.transformers_engine import TransformersEngine
 from avcurate.errors import UserError
 from avcurate.media.decode import DecodeSpec, decode
 from avcurate.tasks.train.log import read_metrics
-from avcurate.train.omni import Omni
+from avcurate.train.omni import Omni, log_probabilities
 from avcurate.train.saving import merged, save_model
 from avcurate.train.served import ServedRollouts
 from tests.conftest import REPO
 from tests.engines.fake_server import Plan, serve
 from tests.engines.vllm_process import vllm_server
 from tests.train.jobs import TrainJob, load_train, run_training
+from tests.train.test_processes import train
 
 pytestmark = pytest.mark.slow
-SMALL = {"prompts": 2, "group": 2, "micro_batch": 4, "max_tokens": 24, "steps": 2, "learning_rate": 1e-3}
+SMALL = {"prompts": 2, "group": 2, "micro_batch": 2, "max_tokens": 24, "steps": 2, "learning_rate": 1e-3}
 
 
 def python_with_vllm():
@@ -63,7 +64,14 @@ def test_the_server_samples_what_the_policy_would_even_after_its_weights_changed
     served = ServedRollouts(server, Checkpoint("embedded"), tmp_path / "policy", engine.banned)
     served.setup()
     before = omni.rollouts(requests)
-    assert served.rollouts(requests, omni.prompts(requests)) == before
+    written, chances = served.rollouts(requests, omni.prompts(requests))
+    assert written == before
+    for request, ids, given in zip(requests, written, chances, strict=True):
+        # what the server says of its tokens is what training computes of them
+        tokens = torch.tensor([ids])
+        with torch.no_grad():
+            logits, _ = omni.forward(engine.model, [request], tokens, torch.ones(tokens.shape))
+        assert torch.allclose(log_probabilities(logits, tokens)[0], torch.tensor(given), atol=5e-3)
     with pytest.raises(UserError, match="the server reads"):
         served.rollouts(requests[:1], [omni.prompts(requests[:1])[0][:-1]])
     policy = get_peft_model(engine.model, LoraConfig(r=2, target_modules=r".*layers\.\d+\.mlp\..*_proj"))
@@ -75,7 +83,7 @@ def test_the_server_samples_what_the_policy_would_even_after_its_weights_changed
     after = omni.rollouts(requests)
     assert after != before
     served.load(policy, engine.processor)
-    assert served.rollouts(requests, omni.prompts(requests)) == after
+    assert served.rollouts(requests, omni.prompts(requests))[0] == after
     served.close()
 
 
@@ -90,7 +98,7 @@ def test_merging_for_the_server_leaves_the_policy_as_it_was(tmp_path):
             if "lora_B" in name:
                 value.normal_()
     before = {k: v.clone() for k, v in policy.state_dict().items()}
-    _, ours = merged(policy)
+    _, ours = merged(policy, policy.state_dict())
     save_model(policy, engine.processor, Checkpoint("embedded"), tmp_path / "m")
     assert all(torch.equal(v, before[k]) for k, v in policy.state_dict().items())
     theirs = policy.merge_and_unload().state_dict()
@@ -104,11 +112,23 @@ def test_a_training_with_served_rollouts(server, shards, tmp_path):
     assert (tmp_path / "r/policy/model.safetensors").exists()
     lines = read_metrics(tmp_path / "r/metrics.jsonl")
     assert [x["step"] for x in lines[:2]] == [1, 2] and all(x["completion/length"] > 1 for x in lines[:2])
+    # the same kernels in float32: nothing to correct
+    assert all(abs(x["rollout/importance"] - 1) < 1e-2 and abs(x["rollout/kl"]) < 1e-2 for x in lines[:2])
+
+
+def test_two_processes_are_served_by_one_server(server, shards, tmp_path):
+    """The first alone sends weights, which both have sharded; both ask for their share."""
+    train(shards, tmp_path / "r", 2, sharded=True, **SMALL, **{"lora_rank": 2, "rollout_url": server, "temperature": 1})
+    lines = read_metrics(tmp_path / "r/metrics.jsonl")
+    assert [x["step"] for x in lines] == [1, 2] and all(abs(x["rollout/importance"] - 1) < 1e-2 for x in lines)
 
 
 def test_servers_that_cannot_serve_say_so(shards, tmp_path):
     with pytest.raises(UserError, match="vLLM does not support the mask"):
         recipe = load_train("train-demo-stage-1", {**SMALL, "maam": True})
+        run_training(TrainJob(shards, tmp_path / "a", recipe, rollout_url="http://127.0.0.1:9/v1"))
+    with pytest.raises(UserError, match="rollouts cannot be weighed"):
+        recipe = load_train("train-demo-stage-1", {**SMALL, "top_p": 0.9})
         run_training(TrainJob(shards, tmp_path / "a", recipe, rollout_url="http://127.0.0.1:9/v1"))
     with pytest.raises(UserError, match="no OpenAI-compatible server answers"):
         recipe = load_train("train-demo-stage-1", SMALL)

@@ -21,7 +21,7 @@ from avcurate.store.atomic import sha256
 from avcurate.store.lock import writer_lock
 from avcurate.store.manifest import digests
 from avcurate.tasks.train.log import DEAD, METRICS, Tick, log_callback
-from avcurate.train import processes
+from avcurate.train import processes, sharding
 from avcurate.train.algorithm import Algorithm
 from avcurate.train.checkpoints import CHECKPOINTS, newest_whole, step_of
 from avcurate.train.media import Rows, read_dead
@@ -33,6 +33,7 @@ from avcurate.train.shards import Shards, drawn_by_weight, read_shards, refuse_m
 STAGE = "train"
 # options that came after runs were recorded without them: at these values they change nothing
 LATER: dict[str, Any] = {"updates": 1, "warmup": None, "lora_alpha": None, "judge_prompt": None, "by_weight": True}
+LATER |= {"towers": "train", "reference": "float32", "clip_high": None}
 LATER |= {"sft": {"setting": "av", "only_right": True}}
 LATER_MAPO: dict[str, Any] = {"mask": "relevance", "log_eps": 1e-6, "entropy_temperature": 1.0}
 
@@ -58,6 +59,7 @@ def run_training(
         import trl  # noqa: F401
 
         from avcurate.train import parts, rl
+        from avcurate.train.frozen import freeze
         from avcurate.train.omni import Omni
         from avcurate.train.saving import save_adapter, save_model
     except ImportError as e:
@@ -91,8 +93,11 @@ def run_training(
         # in full training, bfloat16 would round the weights after every update; LoRA weights are float32 anyway
         dtype = "auto" if recipe.lora_rank else "float32"
         _avoid_cudnn_attention()
-        engine = TransformersEngine(checkpoint, dtype=dtype, maam=recipe.maam_scope if recipe.maam else None)
+        masked = recipe.maam_scope if recipe.maam else None
+        engine = TransformersEngine(checkpoint, dtype=dtype, maam=masked, placed=not sharding.asked_for())
         engine.setup()
+        sharding.shard_by_layer(engine.model)
+        freeze(engine.model, engine.family, towers=recipe.towers == "freeze")
         clips = ClipCache(media, within_limit(engine, recipe.media), recipe.run.workers)
         stack.callback(clips.close)
         rows = Rows(clips, out / DEAD, engine.family.longest_sound)
@@ -113,6 +118,8 @@ def run_training(
             stack.callback(scorer.close)
             trainer = rl.make_trainer(components, algorithm, scorer, served)
         processes.refuse_lonely(trainer.accelerator.num_processes)
+        plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
+        sharding.refuse_unsharded(plugin is not None, getattr(plugin, "fsdp_version", 2))
         if first:
             newest_whole(out)
         processes.wait()
@@ -126,11 +133,12 @@ def run_training(
             if steps < recipe.steps:
                 raise UserError(f"training ended after {steps} of {recipe.steps} steps.", "See its log.")
         model = trainer.accelerator.unwrap_model(trainer.model)
+        weights = sharding.weights_of(trainer.model)
         if not first:
             processes.wait()
             return out / "model"
-        folder = save_model(model, engine.processor, checkpoint, out / "model")
-        save_adapter(model, out / "adapter")
+        folder = save_model(model, engine.processor, checkpoint, out / "model", weights)
+        save_adapter(model, out / "adapter", weights)
         processes.wait()
         dead = read_dead(out / DEAD)
         _record_end(run, record, len(questions), dead)
@@ -179,14 +187,21 @@ def _clear_training(out: Path) -> None:
 
 
 def _refuse_contradictions(recipe: TrainRecipe, algorithm: Algorithm, facts: dict[str, Any]) -> None:
-    if recipe.rollout_url and processes.world() > 1:
+    if sharding.asked_for() and not recipe.lora_rank and recipe.towers == "train":
         raise UserError(
-            "a server takes its weights from one process.", "Train in one process, or leave out --rollout-url."
+            "under FSDP a process whose clips lack sound or picture would hang the others while towers are trained.",
+            "Add --set towers=freeze, or train with LoRA, which leaves towers alone.",
         )
     if recipe.rollout_url and recipe.maam:
         raise UserError(
             "a server cannot sample under MAAM: vLLM does not support the mask, so rollouts would be off-policy.",
             "Leave out --rollout-url, or train without --maam and use it only at inference.",
+        )
+    plain = (recipe.temperature, recipe.top_p, recipe.top_k) == (1.0, 1.0, 0)
+    if recipe.rollout_url and recipe.importance_cap and not plain:
+        raise UserError(
+            "a server reports probabilities before temperature, top_p and top_k, so its rollouts cannot be weighed.",
+            "Set temperature: 1, top_p: 1 and top_k: 0, or importance_cap: 0.",
         )
     if not algorithm.rolls_out:
         if recipe.rollout_url:
@@ -214,6 +229,9 @@ def _record_start(
     excluded |= {"report_to", "stage"}
     settings = recipe.model_dump(mode="json", exclude=excluded)
     settings = {k: v for k, v in settings.items() if LATER.get(k, ...) != v}
+    settings["clip"] = ALGORITHMS.get(recipe.algo).clips[0] if recipe.clip is None else recipe.clip
+    if not recipe.rollout_url or not recipe.importance_cap:
+        settings.pop("importance_cap")
     settings["mapo"] = {k: v for k, v in settings["mapo"].items() if LATER_MAPO.get(k, ...) != v}
     identity = {
         "model": checkpoint.identity(),

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from avcurate.train.algorithm import Algorithm, Completions
-from avcurate.train.core.objective import clipped_share, clipped_surrogate, reweighted_policy_loss, total_loss
+from avcurate.train.core.objective import reweighted_policy_loss, total_loss
 
 
 class Grpo(Algorithm):
@@ -16,9 +16,5 @@ class Grpo(Algorithm):
 
     def loss(self, batch: Completions) -> Tensor:
         """Clipped surrogate, mean over tokens and completions, plus the KL term."""
-        clip = self.recipe.clip
-        ratio = (batch.logp - batch.old).exp()
-        batch.record("clip/share", clipped_share(ratio, batch.advantages, batch.mask, low=clip, high=clip))
-        surrogate = clipped_surrogate(ratio, batch.advantages, low=clip, high=clip)
-        policy = reweighted_policy_loss(surrogate, torch.ones_like(batch.mask), batch.mask)
+        policy = reweighted_policy_loss(self.surrogate(batch), torch.ones_like(batch.mask), batch.mask)
         return total_loss(policy, batch.kl, batch.kl.new_zeros(()), beta=self.recipe.beta, eta=0.0)

@@ -8,14 +8,7 @@ import torch
 from torch import Tensor
 
 from avcurate.train.algorithm import Algorithm, Completions
-from avcurate.train.core.objective import (
-    AttentionLoss,
-    attention_loss,
-    clipped_share,
-    clipped_surrogate,
-    reweighted_policy_loss,
-    total_loss,
-)
+from avcurate.train.core.objective import AttentionLoss, attention_loss, reweighted_policy_loss, total_loss
 from avcurate.train.core.relevance import differential_entropy, entropy, inverse_relevance, relevance_mask
 from avcurate.train.recipe import TrainRecipe
 from avcurate.train.speech import gate_of, pattern_tagger
@@ -63,8 +56,5 @@ class Mapo(Algorithm):
         batch.record("delta_h/mean_abs", delta.abs()[mask.bool()].mean())
         batch.record("omega/max", omega[mask.bool()].max())
         batch.record("loss/attention", attention)
-        ratio, clip = (batch.logp - batch.old).exp(), recipe.clip
-        batch.record("clip/share", clipped_share(ratio, batch.advantages, mask, low=clip, high=clip))
-        surrogate = clipped_surrogate(ratio, batch.advantages, low=clip, high=clip)
-        policy = reweighted_policy_loss(surrogate, omega, mask)
+        policy = reweighted_policy_loss(self.surrogate(batch), omega, mask)
         return total_loss(policy, batch.kl, attention, beta=recipe.beta, eta=mapo.eta)

@@ -49,13 +49,22 @@ def group_advantages(rewards: Tensor, group: int, *, eps: float = 1e-4) -> Tenso
     Raises:
         ValueError: B is not a multiple of G, or a reward is not finite.
     """
+    centred = group_centred(rewards, group).view(-1, group)
+    return (centred / (rewards.view(-1, group).std(1, keepdim=True) + eps)).flatten()
+
+
+def group_centred(rewards: Tensor, group: int) -> Tensor:
+    """r - mean inside each group (B,), as Dr. GRPO's advantages (arXiv 2503.20783, §3.2).
+
+    Raises:
+        ValueError: B is not a multiple of G, or a reward is not finite.
+    """
     if group < 2 or len(rewards) % group:
         raise ValueError(f"{len(rewards)} rewards do not form whole groups of {group}.")
     if not torch.isfinite(rewards).all():
         raise ValueError("a reward is not finite.")
     grouped = rewards.view(-1, group)
-    centred = grouped - grouped.mean(1, keepdim=True)
-    return (centred / (grouped.std(1, keepdim=True) + eps)).flatten()
+    return (grouped - grouped.mean(1, keepdim=True)).flatten()
 
 
 def clipped_surrogate(ratio: Tensor, advantage: Tensor, *, low: float = 0.2, high: float = 0.2) -> Tensor:
@@ -95,6 +104,30 @@ def reweighted_policy_loss(surrogate: Tensor, weights: Tensor, mask: Tensor) -> 
     total = w.sum(-1)
     per_sequence = (w * surrogate).sum(-1) / total.clamp(min=torch.finfo(w.dtype).tiny)
     return torch.where(total > 0, per_sequence, torch.zeros_like(per_sequence)).mean()
+
+
+def sequence_ratio(logp: Tensor, old: Tensor, mask: Tensor) -> Tensor:
+    """Geometric mean over a completion's tokens of π / π_old: (B, 1) (GSPO, arXiv 2507.18071, Eq. 7).
+
+    Args:
+        logp, old, mask: (B, T).
+    """
+    mean = ((logp - old) * mask).sum(-1, keepdim=True) / mask.sum(-1, keepdim=True).clamp(min=1)
+    return mean.exp()
+
+
+def importance_weights(old: Tensor, sampled: Tensor, mask: Tensor, cap: float) -> Tensor:
+    """min(π_old / π_sampled, cap) per token (B, T), 1 beyond the completion: truncated importance sampling.
+
+    For rollouts of an engine whose kernels give tokens other probabilities than training's (Yao et al. 2025, "Your
+    efficient RL framework secretly brings you off-policy RL training").
+
+    Args:
+        old: (B, T) log-probabilities under the weights that sampled, as training computes them.
+        sampled: (B, T) as the engine that sampled them computed them.
+    """
+    difference = torch.where(mask.bool(), old - sampled, torch.zeros_like(old))
+    return difference.exp().clamp(max=cap).detach()
 
 
 def kl_k3(logp: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
