@@ -93,6 +93,7 @@ def decode_responses(
     plan: Plan | None = None,
     guide: Guide | None = None,
     watch: Callable[[list[int], Tensor], None] | None = None,
+    inference: bool = True,
 ) -> list[list[int]]:
     """Token ids of R responses, the end token included if it was drawn.
 
@@ -106,14 +107,14 @@ def decode_responses(
         plan: cuts and edits that the prompts were read under; follows the responses as they end.
         guide: further passes whose logits change ours before a token is drawn.
         watch: is given the rows that are still written and their logits (rows, V), before each token is drawn.
+        inference: whether tensors may be made that no later training can update; faster.
     """
     cache, logits, mask, position = start
     ours = Branch(model, cache, mask, position, axes, plan)
     device, longest = mask.device, sampler.sampling.max_tokens
     written: list[list[int]] = [[] for _ in range(len(logits))]
     live = list(range(len(logits)))
-    # not inference_mode: its tensors may not be updated by a training that samples with the model it trains
-    with torch.no_grad():
+    with torch.inference_mode() if inference else torch.no_grad():
         for step in range(longest):
             guided = logits if guide is None else guide.combined(logits)
             if watch is not None:

@@ -187,6 +187,10 @@ class TransformersEngine(Engine):
         """What is called to run the model."""
         return self.model if self.wrapper is None else self.wrapper
 
+    def _without_gradients(self) -> Any:
+        # a training that shards weights updates in place what was gathered here, which inference_mode forbids
+        return self.torch.inference_mode() if self.wrapper is None else self.torch.no_grad()
+
     def close(self) -> None:
         """Drop the model."""
         self.model = self.wrapper = self.processor = None
@@ -275,7 +279,7 @@ class TransformersEngine(Engine):
             plan = plan_of(self, batch, inputs["input_ids"], inputs["attention_mask"], cuts or self.cuts)
         planned = {} if plan is None else {"plan": plan}
         positions = self._family.positions(self.model, inputs, any(r.interleaved for r in batch))
-        with torch.no_grad(), logits_from(self.model, -1):
+        with self._without_gradients(), logits_from(self.model, -1):
             encoded = self._family.encoded(self.model, inputs)
             out = self.forward(**encoded, position_ids=positions, use_cache=True, **planned)
         return Prefill(
@@ -338,6 +342,7 @@ class TransformersEngine(Engine):
             plan=start.plan,
             guide=guide,
             watch=watch,
+            inference=self.wrapper is None,
         )
         return Sampled(owner, seeds, written, start.ids, start.mask.sum(1).tolist(), first)
 
