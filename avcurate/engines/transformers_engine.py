@@ -269,8 +269,7 @@ class TransformersEngine(Engine):
             cuts: replace the engine's own.
             planned_by: makes the plan of the prompts' ids and mask, (B, P) both, in place of any cuts.
         """
-        torch, inputs = self.torch, self.inputs(batch)
-        plan = None
+        inputs, plan = self.inputs(batch), None
         if planned_by is not None:
             plan = planned_by(inputs["input_ids"], inputs["attention_mask"])
         elif cuts or (cuts is None and self.cuts):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from avcurate.media.decode import DecodedClip, DecodeSpec, decode
+from avcurate.media.reader import Reader, available
 
+LEAST_AHEAD = 8
 Key = tuple[str, float | None, float | None]
 
 
 class ClipCache:
-    """Decodes in worker threads, each decode a killable ffmpeg child.
+    """Decodes in worker threads, in killable children: a process of PyAV's for each thread, or ffmpeg for each clip.
 
     Decoded clips are kept, most recently used first, up to ``max_bytes``; a clip in use is
     kept by its future.
@@ -22,8 +25,11 @@ class ClipCache:
         self.root = root
         self.spec = spec
         self.max_bytes = max_bytes
+        self.workers = workers
         self.decoded = 0
+        self._mean_bytes = 0.0
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+        self._readers = threading.local()
         self._clips: OrderedDict[Key, Future[DecodedClip]] = OrderedDict()
 
     def get(self, media: str, start: float | None, end: float | None) -> Future[DecodedClip]:
@@ -32,11 +38,26 @@ class ClipCache:
         future = self._clips.get(key)
         if future is None:
             self.decoded += 1
-            future = self._pool.submit(decode, self.root / media, self.spec, start, end)
+            future = self._pool.submit(self._decode, self.root / media, start, end)
             self._clips[key] = future
         self._clips.move_to_end(key)
         self._trim()
         return future
+
+    def ahead(self) -> int:
+        """How many clips to decode before their turn: enough for every worker to have a next one, while they fit."""
+        most = max(LEAST_AHEAD, 2 * self.workers)
+        fit = int(self.max_bytes / self._mean_bytes) if self._mean_bytes else LEAST_AHEAD
+        return max(self.workers, min(most, fit))
+
+    def _decode(self, path: Path, start: float | None, end: float | None) -> DecodedClip:
+        if not hasattr(self._readers, "own"):
+            # ends with its thread: the kernel kills the child of a thread that is gone
+            self._readers.own = Reader() if available() else None
+        clip = decode(path, self.spec, start, end, self._readers.own)
+        # of the latest: clips of one set are alike, and nothing is wrong if two threads write at once
+        self._mean_bytes = 0.9 * self._mean_bytes + 0.1 * clip.nbytes if self._mean_bytes else float(clip.nbytes)
+        return clip
 
     def _trim(self) -> None:
         held = 0

@@ -80,7 +80,9 @@ def _mortal(parent: int) -> tuple[str, ...]:
     return () if works.returncode else words
 
 
-def _spawn(command: Sequence[str], stdin: int, limits: Limits) -> subprocess.Popen[bytes]:
+def _spawn(
+    command: Sequence[str], stdin: int, limits: Limits, errors: int = subprocess.PIPE
+) -> subprocess.Popen[bytes]:
     """Start a child under limits.
 
     Code of ours between fork and exec would make Python copy this process's page tables, which under a loaded model
@@ -96,12 +98,36 @@ def _spawn(command: Sequence[str], stdin: int, limits: Limits) -> subprocess.Pop
             for limit, values in limits.items():
                 resource.setrlimit(limit, values)
 
-        return subprocess.Popen(list(command), stdin=stdin, stdout=pipe, stderr=pipe, preexec_fn=prepare)
-    child = subprocess.Popen([*mortal, *command], stdin=stdin, stdout=pipe, stderr=pipe)
+        return subprocess.Popen(list(command), stdin=stdin, stdout=pipe, stderr=errors, preexec_fn=prepare)
+    child = subprocess.Popen([*mortal, *command], stdin=stdin, stdout=pipe, stderr=errors)
     with suppress(ProcessLookupError):
         for limit, values in limits.items():
             resource.prlimit(child.pid, limit, values)
     return child
+
+
+def lasting(command: Sequence[str], *, memory_mb: int, file_mb: int = 8192) -> subprocess.Popen[bytes]:
+    """Start a child that answers request after request; its time is limited by whoever waits for an answer."""
+    limits = {k: v for k, v in _limits(memory_mb, 0, file_mb).items() if k != resource.RLIMIT_CPU}
+    process = _spawn(command, subprocess.PIPE, limits, errors=subprocess.DEVNULL)
+    _running.add(process)
+    return process
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a child of :func:`lasting`."""
+    process.kill()
+    process.communicate()
+    _running.discard(process)
+
+
+def too_slow(timeout_s: float) -> MediaError:
+    """The error of a clip that was given up."""
+    return MediaError(
+        "media_timeout",
+        f"decoding took longer than {timeout_s:g} s and was stopped.",
+        "Raise media.timeout_s in the recipe if the file is good.",
+    )
 
 
 def run(
@@ -123,11 +149,7 @@ def run(
     try:
         out, err = child.communicate(stdin, timeout=timeout_s)
     except subprocess.TimeoutExpired:
-        raise MediaError(
-            "media_timeout",
-            f"decoding took longer than {timeout_s:g} s and was stopped.",
-            "Raise media.timeout_s in the recipe if the file is good.",
-        ) from None
+        raise too_slow(timeout_s) from None
     finally:
         if child.poll() is None:
             child.kill()

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from avcurate.errors import MediaError
 from avcurate.media import child
 from avcurate.media.damage import Track, refuse_damage
-from avcurate.media.probe import Probe, probe
+from avcurate.media.probe import Probe, check_file, probe
+from avcurate.media.reader import Reader, request_for
 from avcurate.media.scratch import scratch
+from avcurate.media.sizes import frame_size
 from avcurate.store.atomic import sha256
 
 SAMPLE_RATE = 16_000
@@ -27,6 +29,7 @@ CODEC_PADDING = 0.1
 # ffmpeg's closing statistics, and the frames that a decoder may still hold when reading stops
 _COUNTS = re.compile(rb"Input stream #0:\d+ \(video\): (\d+) packets read[^;\n]*; (\d+) frames decoded")
 _DELAY = 8
+_ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,17 @@ class _Read:
     destroyed: float
 
 
-def decode(path: Path, spec: DecodeSpec, start: float | None = None, end: float | None = None) -> DecodedClip:
+def decode(
+    path: Path,
+    spec: DecodeSpec,
+    start: float | None = None,
+    end: float | None = None,
+    reader: Reader | None = None,
+) -> DecodedClip:
     """Decode one clip, or the part of it from ``start`` to ``end`` seconds.
+
+    Args:
+        reader: decodes whole, plain clips in its own process, where starting ffmpeg would cost more than the clip.
 
     Raises:
         MediaError: every reason of :func:`avcurate.media.probe.probe`, and ``media_bad_cut``,
@@ -94,6 +106,10 @@ def decode(path: Path, spec: DecodeSpec, start: float | None = None, end: float 
             could not be decoded, unless damaged clips are kept. A track that is present but cannot be decoded is
             damage, never absence.
     """
+    if reader is not None and start is None and end is None:
+        clip = _read_plainly(path, spec, reader)
+        if clip is not None:
+            return clip
     facts = probe(path, timeout_s=min(20.0, spec.timeout_s), max_bytes=spec.max_bytes)
     begin = start or 0.0
     limit, whole = spec.max_seconds, 0.0
@@ -122,6 +138,33 @@ def decode(path: Path, spec: DecodeSpec, start: float | None = None, end: float 
     )
 
 
+def _read_plainly(path: Path, spec: DecodeSpec, reader: Reader) -> DecodedClip | None:
+    """The whole clip through PyAV; ``None`` where ffmpeg must say what it holds, or what is wrong with it."""
+    check_file(path, spec.max_bytes)
+    with scratch() as folder:
+        request = request_for(
+            path,
+            Path(folder),
+            fps=spec.fps,
+            max_frames=spec.max_frames,
+            max_pixels=spec.max_pixels,
+            max_seconds=spec.max_seconds,
+            rate=SAMPLE_RATE,
+        )
+        answer = reader.ask(request, timeout_s=spec.timeout_s, memory_mb=spec.memory_mb)
+        if answer is None:
+            return None
+        size, fps = answer.pop("size"), answer.pop("fps")
+        facts = Probe(**answer, size_bytes=path.stat().st_size)
+        frames = _read_frames(Path(request["video"]), tuple(size)) if size else None
+        audio = _read_audio(Path(request["audio"])) if facts.has_audio else None
+    tracks = _tracks(facts, 0.0, facts.duration, fps, _Read(frames, audio, 0.0))
+    capped = fps < spec.fps and facts.has_video and (frames is None or len(frames) < spec.max_frames / 2)
+    if capped or any(t.missing > 0 for t in tracks):
+        return None
+    return DecodedClip(frames, fps, audio, max(t.decoded for t in tracks), sha256(path), tracks, 0.0)
+
+
 def _tracks(facts: Probe, begin: float, limit: float, fps: float, read: _Read) -> tuple[Track, ...]:
     """Each track of the file, within the requested span."""
 
@@ -142,7 +185,7 @@ def _tracks(facts: Probe, begin: float, limit: float, fps: float, read: _Read) -
 def _run(path: Path, facts: Probe, spec: DecodeSpec, begin: float, limit: float, fps: float) -> _Read:
     with scratch() as folder:
         video_file, audio_file = Path(folder, "v"), Path(folder, "a")
-        size = _frame_size(facts, spec.max_pixels) if facts.has_video else None
+        size = frame_size(facts.width, facts.height, spec.max_pixels) if facts.has_video else None
         command = _command(path, facts, spec, begin, limit, fps, size, video_file, audio_file)
         done = child.run(command, timeout_s=spec.timeout_s, memory_mb=spec.memory_mb)
         frames = _read_frames(video_file, size) if size else None
@@ -162,12 +205,6 @@ def _destroyed(log: bytes) -> float:
         return 0.0
     packets, frames = int(counts[1]), int(counts[2])
     return max(0.0, (packets - frames - _DELAY) / packets) if packets else 0.0
-
-
-def _frame_size(facts: Probe, max_pixels: int) -> tuple[int, int]:
-    width, height = max(facts.width, 2), max(facts.height, 2)
-    shrink = min(1.0, (max_pixels / (width * height)) ** 0.5)
-    return max(2, int(width * shrink) // 2 * 2), max(2, int(height * shrink) // 2 * 2)
 
 
 def _command(
@@ -228,7 +265,8 @@ def _read_audio(file: Path) -> NDArray[np.float32] | None:
 def _fail(path: Path, returncode: int, stderr: bytes) -> None:
     logged = stderr.decode("utf-8", "replace").splitlines()
     lines = [line for line in logged if "[error]" in line or "[fatal]" in line]
-    detail = lines[0][:300] if lines else "nothing could be decoded"
+    # without the address of the decoder, so that a row's message is the same each time
+    detail = _ADDRESS.sub("", lines[0])[:300] if lines else "nothing could be decoded"
     if returncode == 0 and not lines:
         raise MediaError("media_zero_length", f"{path} has neither frames nor samples.", "Fetch the clip again.")
     raise MediaError("media_corrupt", f"{path} cannot be decoded: {detail}", "The file is broken; fetch it again.")

@@ -11,6 +11,7 @@ from typing import Any
 
 from avcurate.errors import MediaError
 from avcurate.media import child
+from avcurate.media.sizes import length_of
 
 
 @dataclass(frozen=True)
@@ -157,14 +158,14 @@ def read_packets(path: Path, *, timeout_s: float = 60.0) -> Packets:
 def _summary(container: dict[str, Any], streams: list[dict[str, Any]], size: int) -> Probe:
     video = next((s for s in streams if s.get("codec_type") == "video" and not _is_cover(s)), None)
     audio = next((s for s in streams if s.get("codec_type") == "audio"), None)
-    durations = [_float(container.get("duration"))]
-    durations += [_float(s.get("duration")) for s in (video, audio) if s is not None]
+    begins = _time(container.get("start_time"))
+    tracks = [(_time(s.get("start_time")) - begins, _seconds(s)) for s in (video, audio) if s is not None]
     width = int((video or {}).get("width") or 0)
     height = int((video or {}).get("height") or 0)
     if video is not None and abs(_rotation(video)) % 180 == 90:
         width, height = height, width
     return Probe(
-        duration=max(durations),
+        duration=length_of(_float(container.get("duration")), tracks),
         has_audio=audio is not None,
         has_video=video is not None,
         width=width,
@@ -196,6 +197,15 @@ def _rotation(stream: dict[str, Any]) -> int:
         if "rotation" in side:
             return int(side["rotation"])
     return 0
+
+
+def _time(value: object) -> float:
+    """Seconds, of either sign; 0 where there is none."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        return 0.0
+    return number if abs(number) < 1e9 else 0.0
 
 
 def _float(value: object) -> float:

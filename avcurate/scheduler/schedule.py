@@ -23,6 +23,7 @@ from avcurate.scheduler.unit import Unit, parts_of
 LOG = logging.getLogger("avcurate.scheduler")
 RECHECK_EVERY = 32
 AHEAD = 8
+"""Rows looked at before their turn, where nothing is decoded for them."""
 REST_S = 0.02
 
 
@@ -34,7 +35,7 @@ class Scheduler:
         unit_of: a row's unit; called ahead of its turn, so that decoding begins.
         canary: whether answers must be confirmed: rows show media, and the engine perceives.
         interleaved: the layout the canary is shown in.
-        ahead: rows whose media are decoded before their turn.
+        ahead: how many rows' media are decoded before their turn; asked again and again, as the answer may change.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Scheduler:
         *,
         canary: bool = True,
         interleaved: bool = False,
-        ahead: int = AHEAD,
+        ahead: Callable[[], int] = lambda: AHEAD,
     ) -> None:
         self.engine = engine
         self.unit_of = unit_of
@@ -147,7 +148,7 @@ class _Flight:
         """The next request; with ``wait`` it blocks on decoding rather than return ``None``."""
         while not self._ready:
             # rows that need no model (dead, filtered, recalled) must be passed on as well
-            if len(self._finished) > 4 * self._limit:
+            if len(self._finished) > 4 * self._limit():
                 return None
             self._look_ahead()
             if not self._ahead:
@@ -165,7 +166,7 @@ class _Flight:
         return request
 
     def _look_ahead(self) -> None:
-        while len(self._ahead) < self._limit and not self._ended:
+        while len(self._ahead) < self._limit() and not self._ended:
             row = next(self._rows, None)
             self.starved = row is NOT_NOW
             if row is None:

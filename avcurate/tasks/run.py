@@ -69,7 +69,7 @@ def _ask(recipe: TaskRecipe) -> Ask:
         gpus = float(split) if split > 1 else None
     if gpus is None and isinstance(model, ModelSpec) and model.engine not in OWN_MODEL:
         gpus = 0.0
-    wanted = options.model_dump() | {"gpus": gpus, "decoders": recipe.run.workers}
+    wanted = options.model_dump() | {"gpus": gpus, "decoders": recipe.run.threads}
     return Ask(**wanted)
 
 

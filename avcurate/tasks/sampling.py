@@ -163,7 +163,7 @@ class SampleStage(AskingStage):
         conditions = [*SETTINGS, *([self.blind] if self.blind else [])]
         units = question_units(self.engine, self.spec, conditions, clips, self._columns, self.early_exit)
         try:
-            self._scheduler = Scheduler(self.engine, units, interleaved=self.spec.interleaved)
+            self._scheduler = Scheduler(self.engine, units, interleaved=self.spec.interleaved, ahead=clips.ahead)
             yield from self._scheduler.process(rows, log)
         finally:
             clips.close()

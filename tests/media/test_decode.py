@@ -1,16 +1,19 @@
 """Good and bad files: each is handled, or dies under its own name; nothing hangs."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from avcurate.errors import MediaError, UserError
 from avcurate.media.ablate import show
 from avcurate.media.cache import ClipCache
-from avcurate.media.decode import SAMPLE_RATE, DecodeSpec, decode
+from avcurate.media.decode import SAMPLE_RATE, DecodeSpec
 from avcurate.media.folder import MediaFolder
 from avcurate.media.probe import probe
 from avcurate.schema import Setting
 from tests.conftest import ffmpeg
+from tests.media.both import decode
 
 SPEC = DecodeSpec(fps=2.0, max_frames=16, max_pixels=64 * 64, timeout_s=20)
 PICTURE = ("-f", "lavfi", "-i", "testsrc=s=64x48:r=10:d=2")
@@ -120,7 +123,7 @@ def test_garbage_in_the_middle_does_not_hang(tmp_path, tiny_clip):
 
 
 def test_a_file_that_claims_far_more_than_it_holds(tmp_path, tiny_clip):
-    """The frame count and duration in the header are not trusted."""
+    """The frame count and duration in a header are not trusted."""
     data = bytearray(tiny_clip.read_bytes())
     for box in (b"mvhd", b"mdhd"):
         at = 0
@@ -129,9 +132,15 @@ def test_a_file_that_claims_far_more_than_it_holds(tmp_path, tiny_clip):
             at += 4
     path = tmp_path / "liar.mp4"
     path.write_bytes(data)
+    assert len(decode(path, SPEC).frames) == 4
+    honest = tmp_path / "honest.mkv"
+    ffmpeg(*PICTURE, *TONE, str(honest))
+    path = tmp_path / "liar.mkv"
+    path.write_bytes(honest.read_bytes().replace(b"00:00:02.", b"00:59:02."))
     assert probe(path).duration > 1000
-    clip = decode(path, SPEC)
-    assert 0 < len(clip.frames) <= 16
+    clip = decode(path, dataclasses.replace(SPEC, keep_damaged=True))
+    assert 0 < len(clip.frames) <= 16 and clip.shortfall > 0.9
+    assert reason(path) == "media_damaged"
 
 
 def test_a_decode_that_takes_too_long_is_killed(tmp_path):

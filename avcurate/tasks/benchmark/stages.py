@@ -102,7 +102,7 @@ class MakeStage(Stage):
     key = "item_id"
 
     def __init__(self, recipe: HallucinationBenchmarkRecipe, out: Path) -> None:
-        self.out, self.workers = out, recipe.run.workers
+        self.out, self.workers = out, recipe.run.threads
         self.folder = MediaFolder(recipe.input.media) if recipe.input.media is not None else None
         self.adds = columns_schema("make", MADE_CLIP)
         self.maker = Maker(self.folder.root, out) if self.folder is not None else None

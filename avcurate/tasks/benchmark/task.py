@@ -47,7 +47,7 @@ class HallucinationBenchmark(Task[HallucinationBenchmarkRecipe]):
             EvidenceSource(inputs.evidence, inputs.columns, inputs.salvage),
             (
                 MergeStage(seen, about),
-                LookStage(inputs.media, recipe.run.workers),
+                LookStage(inputs.media, recipe.run.threads),
                 PlanStage(recipe),
                 MakeStage(recipe, context.out / FOLDER),
             ),

@@ -51,7 +51,7 @@ class Caption(Task[CaptionRecipe]):
             folder = swapped_folder(inputs.swapped, recipe.variant, inputs.media, inputs.media_pattern)
         model = under_guidance(under_knockout(recipe.model, recipe.knockout), recipe.decode, recipe.guidance)
         engine = context.engine or open_engine(model, recipe.layout == "interleaved")
-        stage = SampleStage(engine, recipe.spec(), folder.root, recipe.run.workers, answers=False)
+        stage = SampleStage(engine, recipe.spec(), folder.root, recipe.run.threads, answers=False)
         source = clip_source(inputs, DESCRIBED, {"task": "caption"}, folder)
         return Job(source, (stage,), lambda run: write_captions(run, inputs.swapped, recipe.variant))
 

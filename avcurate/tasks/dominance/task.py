@@ -73,7 +73,7 @@ class Dominance(Task[DominanceRecipe]):
             recipe.open(context.engine),
             recipe.spec(),
             inputs.media,
-            recipe.run.workers,
+            recipe.run.threads,
             unreadable=recipe.fail_on_unreadable,
         )
         return Job(source, (sample, DominanceStage(recipe.by, get_prompt(recipe.prompt))), write_dominant)

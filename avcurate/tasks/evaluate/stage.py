@@ -55,7 +55,7 @@ class EvalStage(AskingStage):
         clips = ClipCache(self.media_root, decode_spec(self.engine, self.spec), self.workers)
         units = question_units(self.engine, self.spec, self.conditions, clips, self._columns)
         try:
-            self._scheduler = Scheduler(self.engine, units, interleaved=self.spec.interleaved)
+            self._scheduler = Scheduler(self.engine, units, interleaved=self.spec.interleaved, ahead=clips.ahead)
             yield from self._scheduler.process(rows, log)
         finally:
             clips.close()

@@ -51,7 +51,7 @@ class Evaluate(Task[EvaluateRecipe]):
         if inputs.swapped is not None:
             folder = swapped_folder(inputs.swapped, recipe.variant, inputs.media, inputs.media_pattern)
         engine = context.engine or open_engine(recipe.answering, recipe.layout == "interleaved")
-        stage = EvalStage(engine, recipe.spec(), conditions, folder.root, recipe.run.workers, recipe.fail_on_unreadable)
+        stage = EvalStage(engine, recipe.spec(), conditions, folder.root, recipe.run.threads, recipe.fail_on_unreadable)
         first = (PartnerStage(recipe.seed),) if any(c.other for c in conditions) else ()
         return Job(question_source(inputs, folder), (*first, stage))
 

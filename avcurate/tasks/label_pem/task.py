@@ -55,7 +55,7 @@ class LabelPem(Task[LabelPemRecipe]):
         """Questions, sampled, scored and labelled."""
         inputs = recipe.input
         assert inputs.media is not None
-        spec, workers, unreadable = recipe.spec(), recipe.run.workers, recipe.fail_on_unreadable
+        spec, workers, unreadable = recipe.spec(), recipe.run.threads, recipe.fail_on_unreadable
         warn_of_another_prompt(recipe.model.model, spec.prompt)
         engine = recipe.open(context.engine)
         early_exit = EarlyExit(recipe.tau_acc, engine.keeps_prompts) if recipe.early_exit else None

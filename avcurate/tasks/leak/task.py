@@ -55,7 +55,7 @@ class Leak(Task[LeakRecipe]):
         folder = MediaFolder(inputs.media, inputs.media_pattern)
         chosen = [KNOWN[c] for c in CONDITIONS]
         engine = recipe.open(context.engine)
-        stage = EvalStage(engine, recipe.spec(), chosen, folder.root, recipe.run.workers, recipe.fail_on_unreadable)
+        stage = EvalStage(engine, recipe.spec(), chosen, folder.root, recipe.run.threads, recipe.fail_on_unreadable)
         return Job(_source(inputs, folder), (text, stage, last), write_subset)
 
     def summarise(self, run: RunDir) -> dict[str, Any]:

@@ -17,8 +17,6 @@ from avcurate.runner.isolate import Isolation, guarded, tried
 from avcurate.runner.stage import Dead, Filtered, Kept, Outcome, Row, Stage, WorkLog
 from avcurate.schema import DETECTION, OBJECTS, columns_schema
 
-AHEAD = 8
-
 
 class DetectStage(Stage):
     """Columns added: ``schema.DETECTION``. Frames of several clips share a batch; each clip is decoded once.
@@ -82,7 +80,7 @@ class DetectStage(Stage):
 
         try:
             while True:
-                while len(pending) < AHEAD and (row := next(rows, None)) is not None:
+                while len(pending) < clips.ahead() and (row := next(rows, None)) is not None:
                     pending.append((row, clips.get(row["media"], None, None)))
                 if not pending:
                     break

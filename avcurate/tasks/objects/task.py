@@ -107,7 +107,7 @@ class Objects(Task[ObjectsRecipe]):
             seconds=recipe.seconds,
             floor=recipe.floor,
             batch=recipe.batch,
-            workers=recipe.run.workers,
+            workers=recipe.run.threads,
         )
         source = ClipSource(inputs.clips, MediaFolder(inputs.media, inputs.media_pattern))
         return Job(source, (detect, ObjectsStage(load_vocabulary(), recipe.threshold)), write_sets)

@@ -37,7 +37,7 @@ class Pair(Task[PairRecipe]):
         return Job(
             CaptionSource(inputs.captions, inputs.columns, inputs.salvage),
             (
-                ListenStage(inputs.media, recipe.run.workers),
+                ListenStage(inputs.media, recipe.run.threads),
                 PairStage(recipe, embedder, context.out / "embeddings"),
             ),
             write_pairs,

@@ -30,8 +30,6 @@ from avcurate.tasks.probe.reading import Answered, Reading
 from avcurate.tasks.sampling import AskingStage, shown_media
 from avcurate.train.omni import Omni
 
-AHEAD = 8
-
 
 class ProbeStage(AskingStage):
     """Columns added: those of the media shown, and ``schema_probes.PROBES``.
@@ -89,7 +87,7 @@ class ProbeStage(AskingStage):
         waiting: deque[tuple[Row, Future[DecodedClip]]] = deque()
         try:
             while True:
-                while len(waiting) < AHEAD and (row := next(rows, None)) is not None:
+                while len(waiting) < clips.ahead() and (row := next(rows, None)) is not None:
                     waiting.append((row, clips.get(row["media"], row["start"], row["end"])))
                 if not waiting:
                     return

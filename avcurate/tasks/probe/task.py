@@ -64,7 +64,7 @@ class ProbeTask(Task[P], Generic[P]):
             raise UserError(f"probes need {e.name}.", "Install it: pip install 'avcurate[transformers]'.") from None
         conditions = conditions_of(recipe.conditions, recipe.prompt)
         options = self.options(recipe)
-        made = stage(engine, recipe.spec(), conditions, folder.root, workers=recipe.run.workers, **options)
+        made = stage(engine, recipe.spec(), conditions, folder.root, workers=recipe.run.threads, **options)
         return Job(question_source(inputs, folder), (made,))
 
     @abstractmethod

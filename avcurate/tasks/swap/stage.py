@@ -57,7 +57,7 @@ class SwapStage(RecordStage):
 
     def process(self, rows: Iterator[Row], log: WorkLog) -> Iterator[tuple[str, Outcome]]:
         """Make every pair's files, several pairs in parallel."""
-        return in_threads(rows, self.recipe.run.workers, self.row_id, self._outcome)
+        return in_threads(rows, self.recipe.run.threads, self.row_id, self._outcome)
 
     def files(self, row: Row) -> list[tuple[Path, str]]:
         """The clip, the donor, and the files made of them."""

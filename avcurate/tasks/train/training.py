@@ -98,7 +98,7 @@ def run_training(
         engine.setup()
         sharding.shard_by_layer(engine.model)
         freeze(engine.model, engine.family, towers=recipe.towers == "freeze")
-        clips = ClipCache(media, within_limit(engine, recipe.media), recipe.run.workers)
+        clips = ClipCache(media, within_limit(engine, recipe.media), recipe.run.threads)
         stack.callback(clips.close)
         rows = Rows(clips, out / DEAD, engine.family.longest_sound)
         components = parts.Parts(
