@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ffmpeg  # type: ignore[import-untyped]
 import numpy as np
@@ -138,19 +139,17 @@ def decode(
     )
 
 
+def request_of(path: Path, spec: DecodeSpec, folder: Path) -> dict[str, Any]:
+    """What a process of :mod:`avcurate.media.pyav` is asked; raw frames and samples go into the folder."""
+    values = {"fps": spec.fps, "max_frames": spec.max_frames, "max_pixels": spec.max_pixels}
+    return request_for(path, folder, **values, max_seconds=spec.max_seconds, rate=SAMPLE_RATE)
+
+
 def _read_plainly(path: Path, spec: DecodeSpec, reader: Reader) -> DecodedClip | None:
     """The whole clip through PyAV; ``None`` where ffmpeg must say what it holds, or what is wrong with it."""
     check_file(path, spec.max_bytes)
     with scratch() as folder:
-        request = request_for(
-            path,
-            Path(folder),
-            fps=spec.fps,
-            max_frames=spec.max_frames,
-            max_pixels=spec.max_pixels,
-            max_seconds=spec.max_seconds,
-            rate=SAMPLE_RATE,
-        )
+        request = request_of(path, spec, Path(folder))
         answer = reader.ask(request, timeout_s=spec.timeout_s, memory_mb=spec.memory_mb)
         if answer is None:
             return None

@@ -201,7 +201,14 @@ class _Running:
                 self.record["stages"][stage.name]["replicas"] = work.replicas
                 self.run_dir.save(self.record)
             return tally
-        return work.run(lambda: self._record_provenance(stage, stage.provenance()))
+        entry, begins = self.record["stages"][stage.name], not work.output.record_file(0).exists()
+        tally = work.run(lambda: self._record_provenance(stage, stage.provenance()))
+        if begins and stage.spent():
+            # of a stage that was done in one go; what an earlier session spent is not known
+            entry["engine_seconds"] = round(stage.spent(), 3)
+        elif tally.done:
+            entry.pop("engine_seconds", None)
+        return tally
 
     def _record_provenance(self, stage: Stage, now: dict[str, Any]) -> None:
         """Record which model really answers; refuse one that did not answer so far."""

@@ -147,6 +147,10 @@ class Stage(BaseStage):
         """How busy the stage's engine is, in a few words; empty: it has none, or does not know."""
         return ""
 
+    def spent(self) -> float:
+        """Seconds in which the stage's engine had something to do; 0: it has none, or does not know."""
+        return 0.0
+
     def facts(self) -> dict[str, float]:
         """Values that stored output was made with whose change does not make all of it stale."""
         return {}

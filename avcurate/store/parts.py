@@ -93,7 +93,7 @@ class Parts:
     def commits(self) -> list[Commit]:
         """Records of all finished parts, in order."""
         folder = self.root / self.name
-        commits = [self.commit_of(int(p.stem.split("-")[1])) for p in sorted(folder.glob("part-*.json"))]
+        commits = [self.commit_of(_number(p)) for p in sorted(folder.glob("part-*.json"), key=_number)]
         return [c for c in commits if c is not None]
 
     def digest(self, commit: Commit) -> str:
@@ -226,3 +226,8 @@ def _repair(root: Path) -> str:
         f"See what else is damaged: avcurate verify {root}. Add --discard-damaged to remove it; the same command then "
         "rebuilds it."
     )
+
+
+def _number(record: Path) -> int:
+    """The part's; from a hundred thousand on, names do not sort as numbers."""
+    return int(record.stem.split("-")[1])

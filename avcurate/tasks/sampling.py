@@ -78,6 +78,11 @@ class AskingStage(Stage):
         """How busy the engine is."""
         return str(self._scheduler.pulse) if self._scheduler is not None else ""
 
+    def spent(self) -> float:
+        """From the first request on, waiting left out."""
+        pulse = self._scheduler.pulse if self._scheduler is not None else None
+        return pulse.whole * pulse.busy if pulse is not None else 0.0
+
 
 def shown_media(clip: DecodedClip, engine: Engine) -> Row:
     """Columns ``schema.SHOWN``."""

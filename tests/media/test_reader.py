@@ -11,9 +11,9 @@ import pytest
 from avcurate.errors import MediaError
 from avcurate.media import reader as readers
 from avcurate.media.cache import ClipCache
-from avcurate.media.decode import DecodeSpec
+from avcurate.media.decode import DecodeSpec, request_of
 from avcurate.media.pyav import Unsure, read
-from avcurate.media.reader import Reader, request_for
+from avcurate.media.reader import Reader
 from tests.conftest import LONG, ffmpeg
 from tests.media.both import outcome, same
 
@@ -32,8 +32,7 @@ def reader():
 
 def plain(path, folder, spec=SPEC):
     """What the process does with a file, in this one."""
-    values = {"fps": spec.fps, "max_frames": spec.max_frames, "max_pixels": spec.max_pixels}
-    return read(request_for(path, folder, **values, max_seconds=spec.max_seconds, rate=16_000))
+    return read(request_of(path, spec, folder))
 
 
 FILES = {

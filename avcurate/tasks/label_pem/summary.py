@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from avcurate.metrics.statistics import wilson
 from avcurate.runner.rundir import RunDir
@@ -57,6 +59,18 @@ def _blind(run: RunDir, record: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
+def _tokens(run: RunDir, setting: str) -> int:
+    """Tokens of all responses under a setting; nothing else of them is read."""
+    total = 0
+    parts = run.parts("sample")
+    for commit in parts.commits():
+        # the leaf alone: texts are nearly all there is on disk
+        table = pq.ParquetFile(parts.file(commit.part)).read(columns=[f"{setting}_responses.list.element.tokens"])
+        responses = table.column(0).combine_chunks().flatten()
+        total += int(pc.sum(responses.field("tokens")).as_py() or 0) if len(responses) else 0
+    return total
+
+
 def _settings(run: RunDir, record: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     n = record.get("recipe", {}).get("n", 0)
     columns = ["n"] + [f"{s}_{c}" for s in Setting for c in ("k", "asked", "answers", "consistency")]
@@ -66,6 +80,8 @@ def _settings(run: RunDir, record: dict[str, Any]) -> tuple[dict[str, Any], dict
     tables = list(run.parts("score").rows(columns=columns))
     settings: dict[str, Any] = {}
     total_asked = exhaustive = 0
+    given, wanted = 0.0, 0.0
+    rows = sum(t.num_rows for t in tables)
     for s in Setting:
         asked = sum(int(np.sum(t.column(f"{s}_asked").to_numpy())) for t in tables)
         correct = sum(int(np.sum(t.column(f"{s}_k").to_numpy())) for t in tables)
@@ -81,11 +97,19 @@ def _settings(run: RunDir, record: dict[str, Any]) -> tuple[dict[str, Any], dict
             "cut": sum(int(np.sum(t.column(f"{s}_cut").to_numpy())) for t in tables) if has_cut else None,
         }
         total_asked += asked
-        exhaustive += n * sum(t.num_rows for t in tables)
+        exhaustive += n * rows
+        tokens = _tokens(run, str(s))
+        given, wanted = given + tokens, wanted + (n * rows * tokens / asked if asked else 0.0)
+    seconds = record["stages"].get("sample", {}).get("engine_seconds")
     saving = {
         "on": record.get("recipe", {}).get("early_exit", False),
         "responses": total_asked,
         "exhaustive_responses": exhaustive,
         "saved": 1 - total_asked / exhaustive if exhaustive else 0.0,
+        "tokens": round(given),
+        # responses that were not asked are taken to be as long as the setting's others
+        "exhaustive_tokens": round(wanted),
+        "engine_seconds": seconds,
+        "exhaustive_seconds": seconds * wanted / given if seconds and given else None,
     }
     return settings, saving

@@ -40,8 +40,23 @@ def print_summary(summary: dict[str, Any], out: Console) -> None:
     if saving["on"]:
         out.print(
             f"Early exit sampled {saving['responses']:,} of {saving['exhaustive_responses']:,} responses: "
-            f"{saving['saved']:.0%} saved, same labels."
+            f"{saving['saved']:.0%} saved, same labels.{_saved(saving)}"
         )
+
+
+def _saved(saving: dict[str, Any]) -> str:
+    """What that is in tokens, and in time where the engine's is known; estimates, as nothing of it was asked."""
+    if not saving["exhaustive_tokens"]:
+        return ""
+    text = f" About {1 - saving['tokens'] / saving['exhaustive_tokens']:.0%} of the tokens"
+    spent, without = saving["engine_seconds"], saving["exhaustive_seconds"]
+    if not spent or not without:
+        return f"{text}."
+    return f"{text}: the engine worked {_time(spent)}, and would have worked some {_time(without)} without."
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def blind_line(blind: dict[str, Any]) -> str:
