@@ -23,18 +23,16 @@ import httpx
 
 from avcurate.demo.build import build_world
 from avcurate.engines.base import Engine, Request
-from avcurate.engines.checkpoint import EMBEDDED_FOLDER
-from avcurate.engines.open import open_engine
 from avcurate.engines.wire import Encoder, body_of
 from avcurate.media import cache
 from avcurate.media.decode import DecodedClip, decode
-from avcurate.recipe import ModelSpec
 from avcurate.scheduler.ability import decode_spec
 from avcurate.tasks import sampling
 from avcurate.tasks.label_pem.recipe import LabelPemRecipe
 from avcurate.tasks.label_pem.task import LabelPem
 from avcurate.tasks.run import load_recipe
 from benchmarks.early_exit import rows_of, turn
+from benchmarks.engines import opened
 
 QUESTIONS, TURNS = 48, 5
 
@@ -67,7 +65,7 @@ def asked(engine: Any, work: Any, method: str) -> list[Request]:
     own = getattr(engine, method)
 
     def record(request: Request, *arguments: Any) -> Any:
-        if request.key != "canary":
+        if "canary" not in request.key:
             seen.append(request)
         return own(request, *arguments)
 
@@ -148,20 +146,11 @@ def main() -> None:
         recipe = load_recipe(LabelPem, None, {**inputs, "model.engine": name})
         assert isinstance(recipe, LabelPemRecipe)
         rows = rows_of(world, Path(folder) / "run", recipe)
-        spec = ModelSpec(engine=name, model="embedded")
-        if name == "server":
-            from tests.engines.vllm_process import vllm_server
-
-            served = vllm_server(sys.executable, EMBEDDED_FOLDER, Path(folder), VLLM_SERVER_DEV_MODE="1")
-            url = stack.enter_context(served)
-            spec = spec.model_copy(update={"urls": (url,), "served_name": "tiny", "max_sequences": 32})
-        engine = open_engine(spec)
-        engine.setup()
+        engine = opened(name, Path(folder), stack)
         decoding = decode_spec(engine, recipe.spec())
         Decoded.clips = {r["media"]: decode(world / "clips" / r["media"], decoding) for r in rows}
         sampling.ClipCache = Decoded  # type: ignore[assignment, misc]
         compare(engine, recipe, rows)
-        engine.close()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -149,6 +149,8 @@ class Engine(ABC):
     answers_aside: bool = False
     """Whether requests are answered in other processes, while this one does something else."""
     keeps_prompts: bool = False
+    far: bool = False
+    """Whether a request may cost as much as a response, so that asking in waves must be measured first."""
     """Whether a further request with the same prompt and media reads them from a cache, not anew."""
 
     @property
@@ -182,6 +184,10 @@ class Engine(ABC):
     @abstractmethod
     def perceive(self, request: Request) -> Perception:
         """What the model receives of a request, and the log-probabilities of its first token."""
+
+    def perceive_all(self, requests: Sequence[Request]) -> list[Perception]:
+        """:meth:`perceive` of several requests, at the same time where the engine can."""
+        return [self.perceive(r) for r in requests]
 
     def expected_tokens(self, request: Request) -> tuple[int, int] | None:
         """Audio and video tokens the request must cost, computed independently of the model; ``None``: unknown."""

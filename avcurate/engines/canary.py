@@ -28,8 +28,8 @@ def check_hearing(engine: Engine, interleaved: bool = False) -> None:
     if not engine.perceives:
         return
     requests = canary_of(engine, interleaved)
-    perceived = {name: engine.perceive(r) for name, r in requests.items()}
-    repeat = engine.perceive(requests["av"])
+    *shown, repeat = engine.perceive_all([*requests.values(), requests["av"]])
+    perceived = dict(zip(requests, shown, strict=True))
     for name, request in requests.items():
         _check_tokens(engine, name, request, perceived[name])
     for name, field in (("a", "audio_tokens"), ("v", "video_tokens")):

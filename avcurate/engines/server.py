@@ -11,7 +11,7 @@ import os
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
@@ -53,6 +53,7 @@ class ServerEngine(Engine):
 
     name = "server"
     keeps_prompts = True
+    far = True
     answers_aside = True
     defaults: ClassVar[dict[str, Any]] = {
         "timeout_s": 600.0,
@@ -335,6 +336,10 @@ class ServerEngine(Engine):
                 f"the server's answer to the canary cannot be read ({type(e).__name__}: {e}): {str(answer)[:200]}",
                 "It must be a vLLM server that returns log-probabilities and token counts; see the README.",
             ) from None
+
+    def perceive_all(self, requests: Sequence[Request]) -> list[Perception]:
+        """All of them in flight at the same time."""
+        return [f.result() for f in [self._pool.submit(self.perceive, r) for r in requests]]
 
 
 def text_of(content: object) -> str:

@@ -7,7 +7,7 @@ is always sent: without it Qwen3-Omni's time positions are stretched.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,8 @@ from avcurate.recipe import ModelSpec
 
 PLACEHOLDERS = ("audio_token", "video_token", "image_token")
 TOP = 20
+# begins no key of a question
+CANARY = "\x00canary "
 
 
 class VllmEngine(Engine):
@@ -240,17 +242,22 @@ class VllmEngine(Engine):
 
     def perceive(self, request: Request) -> Perception:
         """One token with the likeliest alternatives; other requests in flight continue meanwhile."""
-        key = "canary"
-        canary = replace(request, key=key)
-        failure = self._add(canary, self._parameters(canary, logprobs=TOP))
-        if failure is not None:
-            raise UserError(f"vLLM refused the canary: {failure.message}", "Run `avcurate doctor`.")
-        while True:
-            done = [o for o in self._engine.step() if o.finished]
-            self._waiting += [o for o in done if o.request_id != key]
-            for output in done:
-                if output.request_id == key:
-                    ids = output.prompt_token_ids
-                    first = output.outputs[0].logprobs[0]
-                    logprobs = {str(i): float(p.logprob) for i, p in first.items()}
-                    return Perception(len(ids), *self._media_tokens(ids), logprobs)
+        return self.perceive_all([request])[0]
+
+    def perceive_all(self, requests: Sequence[Request]) -> list[Perception]:
+        """All of them in the same steps."""
+        canaries = [replace(r, key=f"{CANARY}{i}") for i, r in enumerate(requests)]
+        for canary in canaries:
+            failure = self._add(canary, self._parameters(canary, logprobs=TOP))
+            if failure is not None:
+                raise UserError(f"vLLM refused the canary: {failure.message}", "Run `avcurate doctor`.")
+        perceived, ours = dict[str, Perception](), {c.key for c in canaries}
+        while len(perceived) < len(canaries):
+            for output in (o for o in self._engine.step() if o.finished):
+                if output.request_id not in ours:
+                    self._waiting.append(output)
+                    continue
+                ids, first = output.prompt_token_ids, output.outputs[0].logprobs[0]
+                logprobs = {str(i): float(p.logprob) for i, p in first.items()}
+                perceived[output.request_id] = Perception(len(ids), *self._media_tokens(ids), logprobs)
+        return [perceived[c.key] for c in canaries]

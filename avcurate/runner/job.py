@@ -193,7 +193,10 @@ class _Running:
         return tally
 
     def _rows(self, stage: Stage, work: StageRun) -> Tally:
+        entry, begins = self.record["stages"][stage.name], not work.output.begun
+        stage.recall(entry.get("decided", {}))
         if self.how.executor == "ray":
+            self._decide(stage, begins, measure=False)
             from avcurate.runner.ray.driver import run_on_ray
 
             tally = run_on_ray(work, self.how.ray, partial(self._record_provenance, stage))
@@ -201,14 +204,29 @@ class _Running:
                 self.record["stages"][stage.name]["replicas"] = work.replicas
                 self.run_dir.save(self.record)
             return tally
-        entry, begins = self.record["stages"][stage.name], not work.output.record_file(0).exists()
-        tally = work.run(lambda: self._record_provenance(stage, stage.provenance()))
+
+        def started() -> None:
+            self._record_provenance(stage, stage.provenance())
+            self._decide(stage, begins, measure=True)
+
+        tally = work.run(started)
         if begins and stage.spent():
             # of a stage that was done in one go; what an earlier session spent is not known
             entry["engine_seconds"] = round(stage.spent(), 3)
         elif tally.done:
             entry.pop("engine_seconds", None)
         return tally
+
+    def _decide(self, stage: Stage, begins: bool, *, measure: bool) -> None:
+        """Have a stage decide what holds for the whole run, unless an earlier session, or version, began without."""
+        entry = self.record["stages"][stage.name]
+        if not begins or "decided" in entry:
+            return
+        decided = stage.decide(measure)
+        if decided:
+            entry["decided"] = decided
+            self.run_dir.save(self.record)
+            stage.recall(decided)
 
     def _record_provenance(self, stage: Stage, now: dict[str, Any]) -> None:
         """Record which model really answers; refuse one that did not answer so far."""

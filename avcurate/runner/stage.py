@@ -151,6 +151,17 @@ class Stage(BaseStage):
         """Seconds in which the stage's engine had something to do; 0: it has none, or does not know."""
         return 0.0
 
+    def decide(self, measure: bool) -> dict[str, Any]:
+        """What is settled once for a whole run, before its first row: recorded, and given to :meth:`recall` later.
+
+        Args:
+            measure: whether the stage is set up in this process and may try things.
+        """
+        return {}
+
+    def recall(self, decided: dict[str, Any]) -> None:
+        """Keep to what an earlier session of the run, or this one, decided."""
+
     def facts(self) -> dict[str, float]:
         """Values that stored output was made with whose change does not make all of it stale."""
         return {}

@@ -21,7 +21,7 @@ from avcurate.scheduler.pulse import CANARY, CLIPS, COMMIT, ROWS, Pulse
 from avcurate.scheduler.unit import Unit, parts_of
 
 LOG = logging.getLogger("avcurate.scheduler")
-RECHECK_EVERY = 32
+RECHECK_EVERY = 64
 AHEAD = 8
 """Rows looked at before their turn, where nothing is decoded for them."""
 REST_S = 0.02

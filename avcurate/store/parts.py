@@ -90,6 +90,11 @@ class Parts:
         except (ValueError, TypeError) as e:
             raise UserError(f"the commit record {file} is damaged: {e}", _repair(self.root)) from None
 
+    @property
+    def begun(self) -> bool:
+        """Whether any part is finished."""
+        return any((self.root / self.name).glob("part-*.json"))
+
     def commits(self) -> list[Commit]:
         """Records of all finished parts, in order."""
         folder = self.root / self.name

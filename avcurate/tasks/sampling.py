@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from avcurate.scheduler.ability import decode_spec, refuse_inability
 from avcurate.scheduler.question import RECEIVED, Asked, EarlyExit, QuestionUnit, count_right, question_units
 from avcurate.scheduler.schedule import Scheduler
 from avcurate.scheduler.spec import SETTINGS, AskSpec, Condition
+from avcurate.scheduler.waves import measure_waves
 from avcurate.schema import BLIND_SAMPLE, SAMPLE, Setting, columns_schema
 from avcurate.tasks.legibility import Legibility
 
@@ -139,6 +141,17 @@ class SampleStage(AskingStage):
         if early_exit is None:
             return {"early_exit": 0.0, "tau_acc": 0.0, "waves": 0.0}
         return {"early_exit": 1.0, "tau_acc": early_exit.tau_acc, "waves": float(early_exit.waves)}
+
+    def decide(self, measure: bool) -> dict[str, Any]:
+        """Whether settings are asked in waves, where that is not known from the engine's kind; unmeasured: not."""
+        if self.early_exit is None or not (self.engine.keeps_prompts and self.engine.far):
+            return {}
+        return measure_waves(self.engine, self.spec) if measure else {"waves": False}
+
+    def recall(self, decided: dict[str, Any]) -> None:
+        """Ask as before: in waves or not."""
+        if self.early_exit is not None and "waves" in decided:
+            self.early_exit = replace(self.early_exit, waves=bool(decided["waves"]))
 
     def complete(self, row: Row) -> bool:
         """Whether all responses these thresholds require are stored; extra ones do no harm."""
