@@ -120,8 +120,23 @@ $(LMMS_VENV)/.setup:
 	$(LMMS_VENV)/bin/python -m pip install -q -r $(PINS)/lmms.txt
 	touch $@
 
+# ms-swift stands apart too: trl below 1, transformers below 5.20; its import breaks beside a torchvision for CUDA
+SWIFT_VENV := .venv-swift
+$(SWIFT_VENV)/.setup:
+	$(PYTHON) -m venv $(SWIFT_VENV)
+	$(SWIFT_VENV)/bin/python -m pip install -q --upgrade pip
+	$(SWIFT_VENV)/bin/python -m pip install -q "torch==2.13.0"
+	$(SWIFT_VENV)/bin/python -m pip install -q -c $(PINS)/swift.txt "ms-swift==4.6.0" msgspec -e .
+	$(SWIFT_VENV)/bin/python -m pip uninstall -q -y torchvision torchaudio
+	touch $@
+
+# the exported rows, plugin and registry in a real ms-swift (2.3 GB)
+.PHONY: swift-test
+swift-test: setup-test $(SWIFT_VENV)/.setup
+	$(BIN)/python -m pytest tests/publish/test_swift.py
+
 # every generated case instead of a seeded sample of them
-test-long: setup-test setup-train $(LMMS_VENV)/.setup
+test-long: setup-test setup-train $(LMMS_VENV)/.setup $(SWIFT_VENV)/.setup
 	AVCURATE_LONG=1 $(BIN)/python -m pytest
 	AVCURATE_LONG=1 $(TRAIN)/python -m pytest tests/train
 
@@ -129,8 +144,17 @@ test-fast: setup-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not slow"
 
 # ratios against the obvious way, each in one run
-bench: setup-test setup-train
+PEERS_VENV := .venv-peers
+$(PEERS_VENV)/.setup:
+	$(PYTHON) -m venv $(PEERS_VENV)
+	$(PEERS_VENV)/bin/python -m pip install -q "datatrove==0.10.1" orjson "ray[data]" -e .
+	touch $@
+
+bench: setup-test setup-train $(PEERS_VENV)/.setup
 	for b in consistency decode relabel runner chair detect swap pair capture prefill view ray; do $(BIN)/python -m benchmarks.$$b || exit 1; done
+	for e in transformers vllm server; do OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.early_exit $$e || exit 1; done
+	for e in vllm server; do OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.bare $$e || exit 1; done
+	$(PEERS_VENV)/bin/python -m benchmarks.peers
 	$(TRAIN)/python -m benchmarks.train_step
 
 lint: setup-test

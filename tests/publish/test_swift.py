@@ -17,6 +17,7 @@ from avcurate.publish.swift import export_swift
 from avcurate.runner.rundir import RunDir
 from avcurate.train.rewards import answer_accuracy, preference_and_structure, structure
 from tests import running
+from tests.conftest import REPO
 
 GOOD = "<mod>Audio</mod><v>a ring</v><a>a bell</a><sum>so bell</sum><ans>bell</ans>"
 
@@ -56,7 +57,7 @@ def test_rows_name_media_that_exist_and_answers_that_rewards_accept(exported):
 
 @pytest.mark.slow
 def test_the_plugin_gives_the_trainers_own_rewards(exported, monkeypatch):
-    """ms-swift cannot be installed in this environment; its registry is a base class and a dictionary."""
+    """Without ms-swift, whose registry is a base class and a dictionary; the next test has a real one."""
     out, _ = exported
     rewards = types.ModuleType("swift.rewards")
     rewards.ORM, rewards.orms = type("ORM", (), {"__init__": lambda self, args=None, **_: None}), {}
@@ -73,6 +74,47 @@ def test_the_plugin_gives_the_trainers_own_rewards(exported, monkeypatch):
     assert rewarded["avcurate_preference"] == [preference_and_structure(GOOD, p) for p in row["pem"]] == [1, 0]
     assert rewarded["avcurate_structure"] == [structure(GOOD)] * 2 and rewarded["avcurate_pem"] == [1, 0]
     assert rewarded["avcurate_format"] == [0, 0]
+
+
+IN_SWIFT = """
+import json, sys
+from swift.dataset import RowPreprocessor, load_dataset
+from swift.rewards import ORM, orms
+from swift.utils import import_external_file
+folder, good = sys.argv[1:]
+known = set(orms)
+import_external_file(folder + "/avcurate_rewards.py")
+rows, _ = load_dataset(folder + "/train.jsonl", num_proc=1, remove_unused_columns=False)
+rows = [dict(rows[i]) for i in range(len(rows))]
+columns = RowPreprocessor.rows_to_batched(rows)
+texts = [good.format(pem=r["pem"], answer=r["solution"]) for r in rows]
+ours = {n: orms[n](args=None) for n in sorted(set(orms) - known)}
+assert all(isinstance(o, ORM) for o in ours.values())
+print("RESULT" + json.dumps([{n: o(texts, **columns) for n, o in ours.items()}, rows]))
+"""
+
+
+@pytest.mark.slow
+def test_a_real_ms_swift_loads_the_rows_and_gives_the_same_rewards(exported):
+    """As its GRPO does: the plugin by its importer, rows by its loader with all columns. No step is taken: it has no
+    Omni model that trains on a CPU in reasonable time.
+    """
+    python = REPO / ".venv-swift/bin/python"
+    if not python.exists():
+        pytest.skip("ms-swift stands in an environment of its own; `make swift-test` makes it and runs this")
+    out, facts = exported
+    good = "<mod>{pem}</mod><v>a ring</v><a>a bell</a><sum>so bell</sum><ans>{answer}</ans>"
+    done = subprocess.run(
+        [python, "-c", IN_SWIFT, str(out), good], capture_output=True, text=True, cwd=out.parent, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    rewarded, rows = json.loads(done.stdout.rpartition("RESULT")[2])
+    assert len(rows) == facts["rows"]["train"]
+    for theirs, ours in zip(rows, read(out / "train.jsonl"), strict=True):
+        assert {k: theirs[k] for k in ours} == ours
+    names = {f"avcurate_{n}" for n in ("accuracy", "format", "pem", "preference", "structure")}
+    assert rewarded.keys() == names and set(rewarded.pop("avcurate_format")) == {0.0}
+    assert all(set(values) == {1.0} for values in rewarded.values())
 
 
 def test_the_rewards_need_neither_torch_nor_transformers():
