@@ -69,6 +69,8 @@ class StageRun:
         self.watch = watch
         self.tally = Tally()
         self.replicas: list[dict[str, Any]] = []
+        self.pulse: Callable[[], str] = stage.pulse
+        """How busy engines are, in a few words; a driver of several asks them all."""
         self.journal = Journal(output.root, stage.name, self.fingerprint)
         self._open: dict[int, _Open] = {}
         self._part_of: dict[str, int] = {}
@@ -221,7 +223,7 @@ class StageRun:
         if self.stage.journals_outcomes and isinstance(outcome, Kept) and not opened.complete:
             self.journal.put(row_id, OUTCOME, {"input": opened.digests[row_id], "added": outcome.added})
         self.tally.add(outcome)
-        self.tally.pulse = self.stage.pulse()
+        self.tally.pulse = self.pulse()
         self.watch(self.tally, outcome, opened.rows[row_id])
         if opened.complete:
             self._commit(part)

@@ -147,6 +147,10 @@ class Stage(BaseStage):
         """How busy the stage's engine is, in a few words; empty: it has none, or does not know."""
         return ""
 
+    def busy(self) -> float | None:
+        """Share of the time in which the stage's engine had something to do; ``None``: not known."""
+        return None
+
     def spent(self) -> float:
         """Seconds in which the stage's engine had something to do; 0: it has none, or does not know."""
         return 0.0

@@ -80,6 +80,10 @@ class AskingStage(Stage):
         """How busy the engine is."""
         return str(self._scheduler.pulse) if self._scheduler is not None else ""
 
+    def busy(self) -> float | None:
+        """Of this process's engine."""
+        return self._scheduler.pulse.busy if self._scheduler is not None else None
+
     def spent(self) -> float:
         """From the first request on, waiting left out."""
         pulse = self._scheduler.pulse if self._scheduler is not None else None

@@ -43,6 +43,7 @@ class _Live:
     heard: float = field(default_factory=time.monotonic)
     done: int = 0
     where: dict[str, Any] = field(default_factory=dict)
+    busy: float | None = None
     alone: bool = False
     """Whether it works on a single row under suspicion."""
 
@@ -85,6 +86,7 @@ class _Driver:
     ) -> None:
         self.ray, self.work, self.ask, self.room, self.answered_by = ray, work, ask, room, answered_by
         self.credit = max(2, work.stage.credit)
+        work.pulse = self._pulse
         self.live: dict[Any, _Live] = {}
         self.returned: deque[Row] = deque()
         self.suspects: deque[Row] = deque()
@@ -215,10 +217,20 @@ class _Driver:
         elif kind == "log":
             name, level, message = what
             logging.getLogger(name).log(level, "%s: %s", live.name, message)
+        elif kind == "busy":
+            live.busy = what[0]
         elif kind == "error":
             raise UserError(*what)
         elif kind == "fault":
             raise what[0]
+
+    def _pulse(self) -> str:
+        """How busy the replicas' engines are: on average, and the least and most."""
+        shares = [live.busy for live in self.live.values() if live.busy is not None]
+        if not shares:
+            return ""
+        spread = f" ({min(shares):.0%} to {max(shares):.0%})" if len(shares) > 1 else ""
+        return f"{len(shares)} engine{'s' * (len(shares) > 1)} busy {sum(shares) / len(shares):.0%}{spread}"
 
     def _lose(self, stream: Any, why: str) -> None:
         """Give up a replica: its rows go to others, and another takes its place."""

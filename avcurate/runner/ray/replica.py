@@ -22,6 +22,7 @@ from avcurate.runner.stage import NOT_NOW, Row, Stage
 
 LINGER_S = 0.1
 ALIVE_EVERY_S = 1.0
+COUNT_EVERY_S = 2.0
 MOST_EVENTS = 64
 """Events sent together: small enough to travel inside the reply, not through the object store."""
 
@@ -64,8 +65,8 @@ class Replica:
     """An actor. :meth:`events` is called once and lasts as long as the replica; the rest are short calls beside it.
 
     Events, in lists: ``("ready", provenance, where)``, ``("piece", row, key, value, witness)``, ``("confirm",
-    witness)``, ``("done", row, outcome)``, ``("log", logger, level, message)``, ``("alive",)``, ``("error", message,
-    hint)``: the user's or the machine's, ``("fault", error)``: the program's, ``("end",)``.
+    witness)``, ``("done", row, outcome)``, ``("log", logger, level, message)``, ``("busy", share)``, ``("alive",)``,
+    ``("error", message, hint)``: the user's or the machine's, ``("fault", error)``: the program's, ``("end",)``.
     """
 
     def __init__(self, stage: Stage, name: str) -> None:
@@ -85,9 +86,12 @@ class Replica:
     def events(self) -> Iterator[list[Event]]:
         """Everything that happens, until the end or an error."""
         threading.Thread(target=self._work, name="stage", daemon=True).start()
-        spoke = time.monotonic()
+        spoke = counted = time.monotonic()
         while True:
             batch = self._gather()
+            if time.monotonic() - counted > COUNT_EVERY_S and (busy := self.stage.busy()) is not None:
+                counted = time.monotonic()
+                batch.insert(0, ("busy", busy))
             if batch:
                 spoke = time.monotonic()
                 yield batch

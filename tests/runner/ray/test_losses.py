@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 import random
 import signal
 import threading
@@ -57,7 +58,7 @@ def rows_of(run):
 def go(out, changes, executor="ray", **sleeper):
     engine = Sleeper(out.parent / f"{out.name}.requests", **sleeper)
     changes = {**changes, "run.executor": executor}
-    running.run("label-pem", out, changes, engine=engine, embedder=CountingEmbedder())
+    return running.run("label-pem", out, changes, engine=engine, embedder=CountingEmbedder())
 
 
 def replicas():
@@ -142,9 +143,11 @@ def test_a_replica_that_stops_without_dying_is_given_up(nodes, tmp_path, tiny_cl
 
     stopper = threading.Thread(target=stop)
     stopper.start()
-    go(out, changes, step_s=0.02)
+    tallies = go(out, changes, step_s=0.02)
     stopper.join()
     rows = rows_of(out)
+    # progress says how busy the replicas' engines are
+    assert re.fullmatch(r"\d engines? busy \d+%( \(\d+% to \d+%\))?", tallies["sample"].pulse)
     assert stopped and len(rows) == len({r["question_id"] for r in rows}) == ROWS
 
 
