@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from avcurate.errors import UserError
+from avcurate.media.remote import local_folder
 from avcurate.prompts import OwnPrompt, get_prompt
 
 if TYPE_CHECKING:
@@ -250,6 +251,9 @@ def read_prompt(value: Any) -> Any:
         get_prompt(value)
     return value
 
+
+MediaPath = Annotated[Path, BeforeValidator(local_folder)]
+"""A folder of clips: a local one, or an address (``s3://``, ``hf://``) that a local one stands for."""
 
 PromptField = Annotated[str | OwnPrompt, BeforeValidator(read_prompt)]
 """A prompt by name, or a custom one; a string that ends in ``.yaml`` is read as a file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from avcurate.errors import MediaError, UserError
+from avcurate.media.remote import names_in
 
 SUFFIXES = (
     "",
@@ -38,7 +39,8 @@ class MediaFolder:
     """
 
     def __init__(self, root: Path, pattern: str | None = None) -> None:
-        if not root.is_dir():
+        self._far = names_in(root)
+        if self._far is None and not root.is_dir():
             raise UserError(f"the media folder {root} does not exist.", "Give the folder of the clips with --media.")
         if pattern is not None and "{name}" not in pattern:
             raise UserError(f"the media pattern {pattern!r} has no {{name}}.", "For example: '{name}_video.mp4'.")
@@ -62,7 +64,7 @@ class MediaFolder:
             # one name per file
             candidate = PurePosixPath(relative + suffix).as_posix()
             try:
-                exists = (self.root / candidate).is_file()
+                exists = candidate in self._far if self._far is not None else (self.root / candidate).is_file()
             except (OSError, ValueError):
                 exists = False
             if exists:

@@ -11,6 +11,7 @@ from typing import Any
 
 from avcurate.errors import MediaError
 from avcurate.media import child
+from avcurate.media.remote import ensure
 from avcurate.media.sizes import length_of
 
 
@@ -49,8 +50,10 @@ def check_file(path: Path, max_bytes: int = 8 << 30) -> None:
     """Check that a path is a regular file of a size that media can have.
 
     Raises:
-        MediaError: ``media_missing``, ``media_not_a_file``, ``media_empty`` or ``media_too_large``.
+        MediaError: ``media_missing``, ``media_not_a_file``, ``media_empty`` or ``media_too_large``;
+            ``media_unreachable`` where it stands for a file elsewhere that cannot be fetched.
     """
+    ensure(path)
     try:
         info = path.stat()
     except (OSError, ValueError):

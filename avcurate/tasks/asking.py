@@ -18,6 +18,7 @@ from avcurate.recipe import (
     Ablation,
     Argument,
     Flag,
+    MediaPath,
     MediaSpec,
     ModelSpec,
     PromptField,
@@ -41,7 +42,7 @@ from avcurate.tasks.salvage import SALVAGE, Salvage
 # valid records that are not questions to ask
 NOT_ASKED = frozenset({"not_a_question", "class_not_in_pool", "several_sounds"})
 # a benchmark folder in place of annotations brings its own clips
-MediaRoot = Annotated[Path | None, Flag("--media"), Required(flag=False)]
+MediaRoot = Annotated[MediaPath | None, Flag("--media"), Required(flag=False)]
 Pattern = Annotated[str | None, Flag("--media-pattern")]
 PATTERN = "How a name maps to a file, e.g. '{name}_video.mp4'."
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from avcurate.recipe import Argument, Flag, MediaSpec, ModelSpec, PromptField, Required, Strict, TaskRecipe
+from avcurate.recipe import Argument, Flag, MediaPath, MediaSpec, ModelSpec, PromptField, Required, Strict, TaskRecipe
 from avcurate.train.names import ALGORITHMS, REWARDS
 from avcurate.train.rewards import STAGE_1, STAGE_2
 
@@ -82,7 +82,7 @@ class TrainInput(Strict):
     shards: Annotated[Path | None, Argument(), Required()] = Field(
         None, description="Folder written by `avcurate export`."
     )
-    media: Annotated[Path | None, Flag("--media")] = Field(
+    media: Annotated[MediaPath | None, Flag("--media")] = Field(
         None, description="Folder of the clips; by default the one named in the shards."
     )
 

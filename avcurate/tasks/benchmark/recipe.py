@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from avcurate.recipe import Argument, Flag, Required, RunOptions, Strict, TaskRecipe
+from avcurate.recipe import Argument, Flag, MediaPath, Required, RunOptions, Strict, TaskRecipe
 from avcurate.tasks.salvage import SALVAGE, Salvage
 
 TaskName = Literal["visible", "audible", "which_heard", "which_seen", "order", "describe"]
@@ -33,7 +33,7 @@ class BenchmarkInput(Strict):
     evidence: Annotated[Path | None, Argument(), Required()] = Field(
         None, description="VGGSounder's csv, or a table with clip, heard, seen, not_heard, not_seen, exhaustive."
     )
-    media: Annotated[Path | None, Flag("--media")] = Field(
+    media: Annotated[MediaPath | None, Flag("--media")] = Field(
         None, description="Folder of the clips; without it questions are planned and no file is made."
     )
     objects: Annotated[Path | None, Flag("--objects")] = Field(

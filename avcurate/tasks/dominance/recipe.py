@@ -10,7 +10,7 @@ from pydantic import Field
 from avcurate.engines.base import Engine
 from avcurate.engines.open import open_engine
 from avcurate.errors import UserError
-from avcurate.recipe import Ablation, Argument, Flag, Strict, read_recipe, validated
+from avcurate.recipe import Ablation, Argument, Flag, MediaPath, Strict, read_recipe, validated
 from avcurate.tasks.asking import PATTERN, Pattern
 from avcurate.tasks.inside import DECODE, GUIDANCE, Decode, under_guidance
 from avcurate.tasks.legibility import AnswerRecipe
@@ -24,7 +24,7 @@ class DominanceInput(Strict):
     clips: Annotated[Path | None, Argument(required=False)] = Field(
         None, description="Clip list: VGGSound, VGGSounder, or a csv with clip and label."
     )
-    media: Annotated[Path | None, Flag("--media")] = Field(None, description="Folder of the clips.")
+    media: Annotated[MediaPath | None, Flag("--media")] = Field(None, description="Folder of the clips.")
     media_pattern: Pattern = Field(None, description=PATTERN)
     replay: Annotated[Path | None, Flag("--replay")] = Field(
         None, description="Existing answers instead of clips: JSON Lines with video_id, a, v, av."

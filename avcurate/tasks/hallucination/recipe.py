@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from avcurate.recipe import Argument, Flag, ModelSpec, Required, Strict, TaskRecipe
+from avcurate.recipe import Argument, Flag, MediaPath, ModelSpec, Required, Strict, TaskRecipe
 from avcurate.tasks.salvage import SALVAGE, Salvage
 
 FIELDS = ("clip", "caption", "objects", "references", "flag")
@@ -24,7 +24,7 @@ class HallucinationInput(Strict):
         description="Table with clip, and objects or references, or AVHBench's file, for its captions; by default the "
         "captions table.",
     )
-    media: Annotated[Path | None, Flag("--media")] = Field(
+    media: Annotated[MediaPath | None, Flag("--media")] = Field(
         None, description="Folder of the clips, to show them on the page; nothing is measured on them."
     )
     columns: Annotated[

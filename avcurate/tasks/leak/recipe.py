@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from avcurate.recipe import Flag
+from avcurate.recipe import Flag, MediaPath
 from avcurate.tasks.asking import QuestionInput
 from avcurate.tasks.legibility import AnswerRecipe
 
@@ -15,7 +14,9 @@ from avcurate.tasks.legibility import AnswerRecipe
 class LeakInput(QuestionInput):
     """Questions, and clips unless only text is read."""
 
-    media: Annotated[Path | None, Flag("--media")] = Field(None, description="Folder of the clips; not for text alone.")
+    media: Annotated[MediaPath | None, Flag("--media")] = Field(
+        None, description="Folder of the clips; not for text alone."
+    )
 
 
 class LeakRecipe(AnswerRecipe):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from avcurate.recipe import Argument, Flag, Required, RunOptions, Strict, TaskRecipe
+from avcurate.recipe import Argument, Flag, MediaPath, Required, RunOptions, Strict, TaskRecipe
 from avcurate.tasks.salvage import SALVAGE, Salvage
 
 
@@ -17,7 +17,7 @@ class PairInput(Strict):
     captions: Annotated[Path | None, Argument(), Required()] = Field(
         None, description="AudioCaps csv, or a table with clip, audio_caption, video_caption, answer, split."
     )
-    media: Annotated[Path | None, Flag("--media")] = Field(
+    media: Annotated[MediaPath | None, Flag("--media")] = Field(
         None, description="Folder of the clips; enables checks of length, level and duplicate sounds."
     )
     video_captions: Annotated[Path | None, Flag("--video-captions")] = Field(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from avcurate.recipe import Argument, Flag, Required, Strict, TaskRecipe
+from avcurate.recipe import Argument, Flag, MediaPath, Required, Strict, TaskRecipe
 from avcurate.tasks.salvage import SALVAGE, Salvage
 
 
@@ -17,7 +17,7 @@ class SwapInput(Strict):
     pairs: Annotated[Path | None, Argument(), Required()] = Field(
         None, description="Table with clip and donor, e.g. pairs.jsonl of `avcurate pair`."
     )
-    media: Annotated[Path | None, Flag("--media"), Required()] = Field(None, description="Folder of the clips.")
+    media: Annotated[MediaPath | None, Flag("--media"), Required()] = Field(None, description="Folder of the clips.")
     donors: Annotated[Path | None, Flag("--donors")] = Field(
         None, description="Folder of the donors, clips or sounds; by default --media."
     )
