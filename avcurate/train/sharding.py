@@ -36,7 +36,7 @@ def refuse_unsharded(sharded: bool, version: int = 2) -> None:
         raise UserError(
             f"FSDP was {'asked for' if asked_for() else 'not asked for'}, and weights are "
             f"{'sharded' if sharded else 'whole'} in every process.",
-            "accelerate shards on GPUs only, with a configuration such as pipelines/accelerate-fsdp2.yaml.",
+            "accelerate shards on GPUs only, with a configuration such as pipelines/launch/fsdp2.yaml.",
         )
     if sharded and version != 2:
         raise UserError("this is FSDP 1.", "Set fsdp_version: 2 in accelerate's configuration.")
