@@ -133,7 +133,8 @@ class RunOptions(Strict):
     @property
     def threads(self) -> int:
         """``workers``, or as many as this machine's cores suggest; one is left to what feeds the model."""
-        return self.workers or max(2, min(16, len(os.sched_getaffinity(0)) - 1))
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
+        return self.workers or max(2, min(16, cores - 1))
 
 
 class TaskRecipe(Strict):
