@@ -11,6 +11,8 @@ from avcurate.media.decode import DecodedClip, DecodeSpec, decode
 from avcurate.media.reader import Reader, available
 
 LEAST_AHEAD = 8
+BEFORE_READER = 4
+"""Clips that a thread decodes through ffmpeg before it starts a process of PyAV's, which costs as much as a few."""
 Key = tuple[str, float | None, float | None]
 
 
@@ -51,10 +53,12 @@ class ClipCache:
         return max(self.workers, min(most, fit))
 
     def _decode(self, path: Path, start: float | None, end: float | None) -> DecodedClip:
-        if not hasattr(self._readers, "own"):
+        own = self._readers
+        own.decoded = getattr(own, "decoded", 0) + 1
+        if own.decoded > BEFORE_READER and not hasattr(own, "reader"):
             # ends with its thread: the kernel kills the child of a thread that is gone
-            self._readers.own = Reader() if available() else None
-        clip = decode(path, self.spec, start, end, self._readers.own)
+            own.reader = Reader() if available() else None
+        clip = decode(path, self.spec, start, end, getattr(own, "reader", None))
         # of the latest: clips of one set are alike, and nothing is wrong if two threads write at once
         self._mean_bytes = 0.9 * self._mean_bytes + 0.1 * clip.nbytes if self._mean_bytes else float(clip.nbytes)
         return clip

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from avcurate.errors import MediaError
+from avcurate.media import cache as caches
 from avcurate.media import reader as readers
 from avcurate.media.cache import ClipCache
 from avcurate.media.decode import DecodeSpec, request_of
@@ -205,7 +206,10 @@ def test_a_cache_decodes_whole_clips_in_it(tiny_clip, monkeypatch):
     asked = []
     ask = Reader.ask
     monkeypatch.setattr(Reader, "ask", lambda self, *a, **k: asked.append(1) or ask(self, *a, **k))
-    cache = ClipCache(tiny_clip.parent, SPEC, workers=2)
+    monkeypatch.setattr(caches, "BEFORE_READER", 1)
+    cache = ClipCache(tiny_clip.parent, SPEC, workers=1)
+    cache.get(tiny_clip.name, 0.1, None).result()
+    assert not asked
     assert same(outcome(tiny_clip, SPEC), cache.get(tiny_clip.name, None, None).result())
     cache.get(tiny_clip.name, 0.5, None).result()
     cache.close()
