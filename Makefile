@@ -151,7 +151,7 @@ $(PEERS_VENV)/.setup:
 	touch $@
 
 bench: setup-test setup-train $(PEERS_VENV)/.setup
-	for b in consistency decode relabel runner chair detect swap pair capture prefill view ray; do $(BIN)/python -m benchmarks.$$b || exit 1; done
+	for b in sampler consistency decode relabel runner chair detect swap pair capture prefill view ray; do $(BIN)/python -m benchmarks.$$b || exit 1; done
 	for e in transformers vllm server; do OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.early_exit $$e || exit 1; done
 	for e in vllm server; do OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.bare $$e || exit 1; done
 	$(PEERS_VENV)/bin/python -m benchmarks.peers
