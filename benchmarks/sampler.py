@@ -1,7 +1,7 @@
 """One step of sampling 64 rows of 152,064 logits (Qwen-Omni's vocabulary), on the CPU and in one process.
 
-Against a generator of its own for each row, which is how a response comes to depend on its seed alone without counter-based
-noise: mask, softmax and one draw, row by row.
+Against a generator of its own for each row, which is how a response comes to depend on its seed alone without
+counter-based noise: mask, softmax and one draw, row by row.
 """
 
 from __future__ import annotations
