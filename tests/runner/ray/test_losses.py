@@ -131,6 +131,35 @@ def test_a_node_that_is_lost_gives_its_rows_to_others(nodes, tmp_path, tiny_clip
     assert rows_of(out) == rows_of(tmp_path / "local")
 
 
+@pytest.mark.skipif(not LONG, reason="a model in each of three processes; `make test-long` runs it")
+def test_questions_to_the_embedded_model_survive_a_replica_and_a_node(nodes, world, tmp_path):
+    """Real responses, journaled in the order they come: the rows are those of this process alone."""
+    pytest.importorskip("sentence_transformers")
+    cluster, head = nodes
+    folder, items = world
+    changes = {"annotations": folder / "questions.json", "media": folder / "clips", "n": 4, "run.part_size": 16}
+    changes |= {"run.ray.cpus": 1, "run.ray.silent_s": 30.0, "run.limit": 60}
+    running.run("label-pem", tmp_path / "local", changes)
+    out, killed = tmp_path / "ray", []
+
+    def lose():
+        while not list((out / "journal").rglob("*.jsonl")) or not replicas():
+            time.sleep(0.1)
+        killed.append(random.Random(0).choice(replicas()))
+        os.kill(killed[0], signal.SIGKILL)
+        time.sleep(4)
+        cluster.remove_node(next(n for n in cluster.worker_nodes if n is not head), allow_graceful=False)
+
+    loser = threading.Thread(target=lose)
+    loser.start()
+    running.run("label-pem", out, {**changes, "run.executor": "ray"})
+    loser.join()
+    cluster.add_node(num_cpus=1)
+    assert killed and len(rows_of(out)) == min(60, len(items))
+    assert rows_of(out) == rows_of(tmp_path / "local")
+    assert any("lost" in r for r in run_status(RunDir(out))["replicas"]["sample"])
+
+
 def test_a_replica_that_stops_without_dying_is_given_up(nodes, tmp_path, tiny_clip):
     changes = asked(tmp_path, tiny_clip) | {"run.ray.silent_s": 8.0}
     out, stopped = tmp_path / "ray", []
