@@ -119,6 +119,11 @@ class TrainRecipe(TaskRecipe):
     rollout_url: Annotated[str | None, Flag("--rollout-url")] = Field(
         None, description="vLLM server that samples rollouts; it receives the weights each step."
     )
+    rollout_folder: Path | None = Field(
+        None,
+        description="Folder in which that server finds the weights, seen by both under one path; null: in the output. "
+        "One in memory (/dev/shm) spares the disk where both are on one machine; they are removed in the end.",
+    )
     report_to: Annotated[tuple[str, ...], Flag("--report-to")] = Field(
         (), description="trackio, tensorboard or wandb; repeatable."
     )

@@ -118,7 +118,14 @@ def test_a_training_with_served_rollouts(server, shards, tmp_path):
 
 def test_two_processes_are_served_by_one_server(server, shards, tmp_path):
     """The first alone sends weights, which both have sharded; both ask for their share."""
-    train(shards, tmp_path / "r", 2, sharded=True, **SMALL, **{"lora_rank": 2, "rollout_url": server, "temperature": 1})
+    memory = Path("/dev/shm") if Path("/dev/shm").is_dir() else tmp_path
+    folder = memory / f"avcurate-policy-{os.getpid()}"
+    asked = {"lora_rank": 2, "rollout_url": server, "temperature": 1, "rollout_folder": folder}
+    train(shards, tmp_path / "r", 2, sharded=True, **SMALL, **asked)
+    # weights went through memory, which is free again
+    assert folder.exists() and not list(folder.iterdir())
+    folder.rmdir()
+    assert not (tmp_path / "r/policy").exists()
     lines = read_metrics(tmp_path / "r/metrics.jsonl")
     assert [x["step"] for x in lines] == [1, 2] and all(abs(x["rollout/importance"] - 1) < 1e-2 for x in lines)
 

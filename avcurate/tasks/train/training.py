@@ -226,7 +226,7 @@ def _record_start(
     folder = recipe.input.shards
     assert folder is not None
     excluded = {"kind", "name", "about", "input", "run", "model", "revision", "save_every", "judge", "rollout_url"}
-    excluded |= {"report_to", "stage"}
+    excluded |= {"report_to", "stage", "rollout_folder"}
     settings = recipe.model_dump(mode="json", exclude=excluded)
     settings = {k: v for k, v in settings.items() if LATER.get(k, ...) != v}
     settings["clip"] = ALGORITHMS.get(recipe.algo).clips[0] if recipe.clip is None else recipe.clip
@@ -289,7 +289,13 @@ def _rollout_server(recipe: TrainRecipe, out: Path, checkpoint: Checkpoint, engi
         return None
     from avcurate.train.served import ServedRollouts
 
-    served = ServedRollouts(recipe.rollout_url, checkpoint, out / "policy", engine.banned)
+    folder = out / "policy"
+    if recipe.rollout_folder is not None:
+        # a folder of our own inside: it is replaced at every step
+        folder = recipe.rollout_folder / "avcurate-policy"
+        if processes.is_first():
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    served = ServedRollouts(recipe.rollout_url, checkpoint, folder, engine.banned)
     served.setup()
     stack.callback(served.close)
     return served
