@@ -149,9 +149,9 @@ class Engine(ABC):
     answers_aside: bool = False
     """Whether requests are answered in other processes, while this one does something else."""
     keeps_prompts: bool = False
+    """Whether a further request with the same prompt and media reads them from a cache, not anew."""
     far: bool = False
     """Whether a request may cost as much as a response, so that asking in waves must be measured first."""
-    """Whether a further request with the same prompt and media reads them from a cache, not anew."""
 
     @property
     def hearing(self) -> str:

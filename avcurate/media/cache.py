@@ -32,6 +32,7 @@ class ClipCache:
         self._mean_bytes = 0.0
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
         self._readers = threading.local()
+        self._children: list[Reader] = []
         self._clips: OrderedDict[Key, Future[DecodedClip]] = OrderedDict()
 
     def get(self, media: str, start: float | None, end: float | None) -> Future[DecodedClip]:
@@ -56,8 +57,9 @@ class ClipCache:
         own = self._readers
         own.decoded = getattr(own, "decoded", 0) + 1
         if own.decoded > BEFORE_READER and not hasattr(own, "reader"):
-            # ends with its thread: the kernel kills the child of a thread that is gone
             own.reader = Reader() if available() else None
+            if own.reader is not None:
+                self._children.append(own.reader)
         clip = decode(path, self.spec, start, end, getattr(own, "reader", None))
         # of the latest: clips of one set are alike, and nothing is wrong if two threads write at once
         self._mean_bytes = 0.9 * self._mean_bytes + 0.1 * clip.nbytes if self._mean_bytes else float(clip.nbytes)
@@ -74,3 +76,11 @@ class ClipCache:
     def close(self) -> None:
         """Stop decoding ahead."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._children:
+            # once their threads have ended, without anybody waiting for a clip that is still being decoded
+            threading.Thread(target=self._end, name="decode-end", daemon=True).start()
+
+    def _end(self) -> None:
+        self._pool.shutdown(wait=True)
+        for reader in self._children:
+            reader.close()

@@ -53,7 +53,7 @@ def check_file(path: Path, max_bytes: int = 8 << 30) -> None:
         MediaError: ``media_missing``, ``media_not_a_file``, ``media_empty`` or ``media_too_large``;
             ``media_unreachable`` where it stands for a file elsewhere that cannot be fetched.
     """
-    ensure(path)
+    ensure(path, max_bytes)
     try:
         info = path.stat()
     except (OSError, ValueError):

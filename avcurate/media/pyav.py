@@ -121,6 +121,7 @@ class _Picture:
         self, container: Any, fps: float, size: tuple[int, int], most: tuple[float, int], file: BinaryIO
     ) -> None:
         import av
+        from av.sidedata.sidedata import Type
 
         stream = container.streams.video[0]
         # one thread, as of ffmpeg: clips are decoded side by side
@@ -137,11 +138,12 @@ class _Picture:
             graph.add("buffersink"),
         )
         self._graph, self._file, self._frames = graph, file, 0
+        self._matrix = Type.DISPLAYMATRIX
 
     def take(self, frame: Any) -> None:
         """One decoded frame."""
-        if frame.rotation:
-            raise Unsure("its picture is turned")
+        if any(data.type == self._matrix for data in frame.side_data):
+            raise Unsure("its picture is turned or mirrored")
         self._push(frame)
 
     def finish(self) -> None:

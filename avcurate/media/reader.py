@@ -21,6 +21,8 @@ from avcurate.media import child
 
 PER_PROCESS = 500
 """Clips after which a process makes way for a new one, so that a leak in a decoder ends."""
+MOST_DEATHS = 5
+"""Deaths in a row after which no other process is started."""
 
 
 @cache
@@ -34,7 +36,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
-        self._served = 0
+        self._served = self._deaths = 0
 
     def ask(self, request: dict[str, Any], *, timeout_s: float, memory_mb: int) -> dict[str, Any] | None:
         """The answer; ``None`` where ffmpeg must decode the clip: the process is not sure of it, or died of it.
@@ -42,9 +44,13 @@ class Reader:
         Raises:
             MediaError: ``media_timeout`` when it took longer than ``timeout_s``; the process is killed.
         """
+        if self._deaths >= MOST_DEATHS:
+            return None
         if self._child is None or self._child.poll() is not None or self._served >= PER_PROCESS:
             self.close()
-            self._child = child.lasting([sys.executable, "-m", "avcurate.media.pyav"], memory_mb=memory_mb)
+            # -P: not from the folder that the command was typed in, which may hold anything
+            command = [sys.executable, "-P", "-m", "avcurate.media.pyav"]
+            self._child = child.lasting(command, memory_mb=memory_mb)
             self._served = 0
         self._served += 1
         try:
@@ -54,10 +60,14 @@ class Reader:
             raise child.too_slow(timeout_s) from None
         except OSError:
             line = b""
-        if not line:
+        try:
+            answer: dict[str, Any] = json.loads(line)
+        except ValueError:
+            # it ended, or a library wrote something of its own
             self.close()
+            self._deaths += 1
             return None
-        answer: dict[str, Any] = json.loads(line)
+        self._deaths = 0
         return None if "unsure" in answer else answer
 
     def _exchange(self, line: bytes, deadline: float) -> bytes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,6 +38,8 @@ def local_folder(value: Any) -> Any:
     parts = [p for p in rest.split("/") if p]
     if any(p in (".", "..") for p in parts):
         raise ValueError(f"{value}: an address has no '..' in it")
+    if "@" in parts[0]:
+        raise ValueError("an address holds no name or password: it would be written into the run")
     return cache_folder().joinpath(scheme, *parts)
 
 
@@ -81,17 +82,19 @@ def _listed(address: str) -> frozenset[str]:
     return names
 
 
-def ensure(path: Path) -> None:
-    """Fetch a clip that is not there yet.
+def ensure(path: Path, max_bytes: int) -> None:
+    """Fetch a clip that is not there yet, of up to so many bytes.
 
     Raises:
-        MediaError: ``media_missing``, or ``media_unreachable`` after several tries.
+        MediaError: ``media_missing``, ``media_too_large``, or ``media_unreachable`` after several tries.
     """
     address = address_of(path)
     if address is None or path.exists():
         return
     try:
-        _fetch(address, path)
+        _fetch(address, path, max_bytes)
+    except MediaError:
+        raise
     except FileNotFoundError:
         raise MediaError("media_missing", f"{address} does not exist.", "Check --media and the clips' names.") from None
     except Exception as e:
@@ -102,17 +105,26 @@ def ensure(path: Path) -> None:
         ) from None
 
 
-def _fetch(address: str, path: Path) -> None:
+def _fetch(address: str, path: Path, max_bytes: int) -> None:
     import fsspec
     import tenacity
 
     def write(partial: Path) -> None:
         with fsspec.open(address, "rb") as far, partial.open("wb") as near:
-            shutil.copyfileobj(far, near, 1 << 20)
+            left = max_bytes
+            while piece := far.read(1 << 20):
+                left -= len(piece)
+                if left < 0:
+                    raise MediaError(
+                        "media_too_large",
+                        f"{address} has more than {max_bytes} bytes.",
+                        "Cut the clip, or raise media.max_bytes in the recipe.",
+                    )
+                near.write(piece)
 
     tenacity.Retrying(
         stop=tenacity.stop_after_attempt(_TRIES),
         wait=tenacity.wait_random_exponential(_WAIT_S, max=20),
-        retry=tenacity.retry_if_not_exception_type((FileNotFoundError, ImportError, ValueError)),
+        retry=tenacity.retry_if_not_exception_type((FileNotFoundError, ImportError, ValueError, MediaError)),
         reraise=True,
     )(write_atomic, path, write)

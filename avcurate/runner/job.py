@@ -5,6 +5,7 @@ Everything runs through it. A task says which source and which stages; it takes 
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -98,6 +99,8 @@ class _Running:
 
     def __init__(self, run: RunDir, record: dict[str, Any], job: Job, how: How, begin: Begin) -> None:
         self.run_dir, self.record, self.job, self.how, self.begin = run, record, job, how, begin
+        self._anew: set[str] = set()
+        """Stages whose output is made again, with another identity."""
 
     def run(self, about: About) -> dict[str, Tally]:
         record = self.record
@@ -178,6 +181,11 @@ class _Running:
         record, output = self.record, self.run_dir.parts(stage.name)
         # until it is complete, stored rows may be of two kinds
         entry = record["stages"].setdefault(stage.name, {})
+        identity = json.loads(json.dumps(stage.identity(), default=str))
+        if entry.get("identity", identity) != identity:
+            # done again with another engine or other settings: what was decided for the earlier ones is void
+            entry.pop("decided", None)
+            self._anew.add(stage.name)
         entry |= {"table": stage.name, "identity": stage.identity()}
         entry.pop("complete", None)
         self.run_dir.save(record)
@@ -193,7 +201,8 @@ class _Running:
         return tally
 
     def _rows(self, stage: Stage, work: StageRun) -> Tally:
-        entry, begins = self.record["stages"][stage.name], not work.output.begun
+        entry = self.record["stages"][stage.name]
+        begins = not (work.output.begun or work.journal.begun) or stage.name in self._anew
         stage.recall(entry.get("decided", {}))
         if self.how.executor == "ray":
             self._decide(stage, begins, measure=False)
@@ -213,7 +222,7 @@ class _Running:
         if begins and stage.spent():
             # of a stage that was done in one go; what an earlier session spent is not known
             entry["engine_seconds"] = round(stage.spent(), 3)
-        elif tally.done:
+        elif stage.spent():
             entry.pop("engine_seconds", None)
         return tally
 

@@ -39,6 +39,11 @@ class Journal:
         self._files: dict[int, Any] = {}
         self._unconfirmed: dict[str, set[int]] = {}
 
+    @property
+    def begun(self) -> bool:
+        """Whether an earlier session left anything."""
+        return any(f.stat().st_size for f in self._folder.glob("part-*.jsonl"))
+
     def _file(self, part: int) -> Path:
         return self._folder / f"part-{part:05d}.jsonl"
 

@@ -81,7 +81,7 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
         if self.recipe.lora_rank:
             return None
         reference = copy.deepcopy(self.omni.engine.model).eval().requires_grad_(False)
-        return reference.to(getattr(torch, self.recipe.reference))
+        return in_format(reference, self.recipe.reference)
 
     def _base(self) -> Any:
         """A context in which the reference runs, and the reference."""
@@ -162,12 +162,13 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
         for i, slot in enumerate(owner.tolist()):
             alike.setdefault(requests[slot].fps, []).append(i)
         size = self.recipe.micro_batch
-        for rows in (group[a : a + size] for group in alike.values() for a in range(0, len(group), size)):
-            longest = int(mask[rows].sum(1).max())
-            some, on = (x[rows, :longest].to(self.accelerator.device) for x in (ids, mask))
-            with torch.no_grad(), whole(self.model):
+        # gathered once: how many passes there are depends on this process's clips
+        with torch.no_grad(), whole(self.model):
+            for rows in (group[a : a + size] for group in alike.values() for a in range(0, len(group), size)):
+                longest = int(mask[rows].sum(1).max())
+                some, on = (x[rows, :longest].to(self.accelerator.device) for x in (ids, mask))
                 logits, _ = self.omni.forward(self.model, [requests[owner[i]] for i in rows], some, on)
-            old[rows, :longest] = log_probabilities(logits, some, self.recipe.temperature).cpu()
+                old[rows, :longest] = log_probabilities(logits, some, self.recipe.temperature).cpu()
         return old
 
     def _rollouts(self, requests: list[Request]) -> tuple[list[list[int]], list[list[float]] | None]:
@@ -299,6 +300,16 @@ class OmniTrainer(ThinkerCheckpoints, GRPOTrainer):  # type: ignore[misc]
             in_quarter = tokens & (quarter_of == quarter)
             if in_quarter.any():
                 self._record(f"mass/quarter_{quarter + 1}", mass[in_quarter].mean())
+
+
+def in_format(model: Any, name: str) -> Any:
+    """The model with its weights in a number format, and its buffers as they were.
+
+    Rotary frequencies in bfloat16 would turn by a wrong angle, the more the later the token.
+    """
+    for weight in model.parameters():
+        weight.data = weight.data.to(getattr(torch, name))
+    return model
 
 
 def _rewarded_here(**_: Any) -> list[float]:

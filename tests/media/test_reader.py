@@ -10,6 +10,7 @@ import pytest
 
 from avcurate.errors import MediaError
 from avcurate.media import cache as caches
+from avcurate.media import child
 from avcurate.media import reader as readers
 from avcurate.media.cache import ClipCache
 from avcurate.media.decode import DecodeSpec, request_of
@@ -161,6 +162,45 @@ def test_it_may_use_no_more_memory_than_ffmpeg_may(tmp_path, reader):
     ffmpeg("-f", "lavfi", "-i", "color=s=8192x8192:r=1:d=2", "-c:v", "ffv1", str(huge))
     spec = DecodeSpec(memory_mb=300, max_pixels=64 * 64)
     assert isinstance(outcome(huge, spec, reader=reader), MediaError)
+
+
+@pytest.mark.parametrize("matrix", [(1, -1), (-1, 1), (-1, -1)])
+def test_mirrored_and_turned_pictures_are_shown_as_ffmpeg_shows_them(tmp_path, reader, matrix):
+    flat = tmp_path / "flat.mp4"
+    ffmpeg(*PICTURE, *TONE, str(flat))
+    data = bytearray(flat.read_bytes())
+    at = data.find(b"tkhd") + 4 + 40
+    values = [matrix[0] << 16, 0, 0, 0, matrix[1] << 16, 0, 0, 0, 0x40000000]
+    data[at : at + 36] = b"".join(x.to_bytes(4, "big", signed=True) for x in values)
+    path = tmp_path / "mirrored.mp4"
+    path.write_bytes(data)
+    shown = outcome(path, SPEC)
+    assert not np.array_equal(shown.frames, outcome(flat, SPEC).frames) and same(
+        shown, outcome(path, SPEC, reader=reader)
+    )
+
+
+def test_a_cache_that_is_closed_leaves_no_process(tiny_clip, monkeypatch):
+    monkeypatch.setattr(caches, "BEFORE_READER", 0)
+    before = len(child._running)
+    for _ in range(3):
+        cache = ClipCache(tiny_clip.parent, SPEC, workers=2)
+        futures = [cache.get(tiny_clip.name, None, None), cache.get(tiny_clip.name, None, 1.0)]
+        assert all(f.result() is not None for f in futures)
+        cache.close()
+    deadline = time.monotonic() + 10
+    while len(child._running) > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(child._running) == before
+
+
+def test_a_process_that_cannot_start_is_not_started_for_ever(tiny_clip, reader, monkeypatch):
+    started = []
+    lasting = child.lasting
+    monkeypatch.setattr(child, "lasting", lambda c, **k: started.append(1) or lasting([c[0], "-c", "print('?')"], **k))
+    for _ in range(8):
+        assert same(outcome(tiny_clip, SPEC), outcome(tiny_clip, SPEC, reader=reader))
+    assert len(started) == readers.MOST_DEATHS
 
 
 def test_playlists_and_addresses_reach_nothing(tmp_path, tiny_clip):

@@ -49,6 +49,8 @@ def test_an_address_is_a_folder_that_says_which(cached):
         assert folder_of(address) == cached / "s3/bucket/clips"
     assert remote.address_of(cached / "hf/datasets/a/b/c.mp4") == "hf://datasets/a/b/c.mp4"
     assert remote.address_of(Path("/clips/c.mp4")) is None and folder_of("clips") == Path("clips")
+    with pytest.raises(ValidationError, match="no name or password"):
+        folder_of("sftp://me:secret@host/clips")
     with pytest.raises(ValidationError, match=r"no '\.\.'"):
         folder_of("s3://bucket/../../etc")
     # no other scheme is an address: it is a folder that is not there
@@ -66,6 +68,9 @@ def test_clips_are_listed_and_fetched_when_they_are_opened(bucket, cached, tiny_
     clip = decode(folder.root / "clip.mp4", SPEC)
     assert clip.sha256 == decode(tiny_clip, SPEC).sha256
     assert [p.name for p in cached.rglob("*") if p.is_file()] == ["clip.mp4"]
+    with pytest.raises(MediaError) as large:
+        decode(folder.root / "in/deep.mp4", DecodeSpec(max_bytes=1000))
+    assert large.value.reason == "media_too_large" and not (folder.root / "in/deep.mp4").exists()
     # it is there now, whatever becomes of the original
     fsspec.filesystem("memory").rm("/bucket/clips/clip.mp4")
     assert decode(folder.root / "clip.mp4", SPEC).sha256 == clip.sha256

@@ -9,6 +9,8 @@ from avcurate.engines.base import Failure, Perception, Reply, Response
 from avcurate.engines.scripted import ScriptedEngine
 from avcurate.scheduler.spec import AskSpec
 from avcurate.scheduler.waves import measure_waves
+from tests import running
+from tests.conftest import CountingEmbedder
 from tests.scheduler.test_early_exit import Chancy, labels, run, setting  # noqa: F401
 
 
@@ -80,6 +82,15 @@ def test_what_was_decided_is_recorded_and_kept_to(setting):  # noqa: F811
     waves, fewer = run(setting, "waves", Costs(3, response_s=0.01))
     assert decided(waves)["waves"] is True and 0 < fewer < dear.responses
     assert {k: v[0] for k, v in labels(waves).items()} == {k: v[0] for k, v in first.items()}
+
+
+def test_another_engine_with_force_is_measured_again(setting):  # noqa: F811
+    one, _ = run(setting, "forced", Costs(3, request_s=0.01))
+    assert decided(one)["waves"] is False
+    other = Costs(4, response_s=0.01)
+    changes = {"annotations": setting / "q.json", "media": setting, "embedder.tau_cot": -1.0, "run.part_size": 16}
+    running.run("label-pem", one.root, changes, engine=other, embedder=CountingEmbedder(), force=True)
+    assert other.measured and decided(one)["waves"] is True
 
 
 def test_engines_whose_kind_says_it_are_not_measured(setting):  # noqa: F811

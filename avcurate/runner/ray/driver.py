@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from avcurate.errors import UserError
+from avcurate.media.remote import cache_folder
 from avcurate.runner.execute import StageRun
 from avcurate.runner.ray.cluster import Ask, Room, connect, room_for, spread
 from avcurate.runner.ray.replica import Event, Given, Replica
@@ -152,7 +153,11 @@ class _Driver:
         if strategy := options.get("scheduling_strategy"):
             self.groups.append(strategy.placement_group)
         # never restarted or retried by Ray: see Replica
-        make = self.ray.remote(max_restarts=0, max_task_retries=0, max_concurrency=4, **options)(Replica)
+        # clips behind an address lie under one path everywhere
+        environment = {"env_vars": {"AVCURATE_MEDIA_CACHE": str(cache_folder().absolute())}}
+        make = self.ray.remote(
+            max_restarts=0, max_task_retries=0, max_concurrency=4, runtime_env=environment, **options
+        )(Replica)
         handle = make.remote(self.work.stage, name)
         stream = handle.events.options(num_returns="streaming").remote()
         self.live[stream] = _Live(name, handle)

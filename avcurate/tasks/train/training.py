@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections import Counter
@@ -241,6 +242,10 @@ def _record_start(
         "judge": recipe.judge.model if recipe.judge.urls else None,
         "rollouts": "server" if recipe.rollout_url else "model",
     }
+    unused = checkpoint.family.unused if checkpoint.family is not None else ""
+    if unused and not recipe.lora_rank:
+        # trainings begun before that weight was left out hold optimiser state of it, and cannot go on
+        identity["untrained"] = unused
     if how.extent.limit or how.extent.only:
         identity["chosen"] = {"limit": how.extent.limit, "only": sorted(how.extent.only)}
     check_unchanged(record, STAGE, identity, force=how.force)
@@ -287,14 +292,17 @@ def _rollout_server(recipe: TrainRecipe, out: Path, checkpoint: Checkpoint, engi
     """The server that samples rollouts, if the recipe names one."""
     if not recipe.rollout_url:
         return None
+    from avcurate.train.saving import PARTIAL
     from avcurate.train.served import ServedRollouts
 
     folder = out / "policy"
     if recipe.rollout_folder is not None:
-        # a folder of our own inside: it is replaced at every step
-        folder = recipe.rollout_folder / "avcurate-policy"
+        # a folder of this training's own inside: it is replaced at every step
+        digest = hashlib.sha256(str(out.resolve()).encode()).hexdigest()
+        folder = recipe.rollout_folder / f"avcurate-policy-{digest[:12]}"
         if processes.is_first():
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            for made in (folder, folder.with_name(folder.name + PARTIAL)):
+                stack.callback(shutil.rmtree, made, ignore_errors=True)
     served = ServedRollouts(recipe.rollout_url, checkpoint, folder, engine.banned)
     served.setup()
     stack.callback(served.close)
