@@ -21,7 +21,6 @@ from typing import Any
 
 import httpx
 
-from avcurate.demo.build import build_world
 from avcurate.engines.base import Engine, Request
 from avcurate.engines.wire import Encoder, body_of
 from avcurate.media import cache
@@ -29,12 +28,10 @@ from avcurate.media.decode import DecodedClip, decode
 from avcurate.scheduler.ability import decode_spec
 from avcurate.tasks import sampling
 from avcurate.tasks.label_pem.recipe import LabelPemRecipe
-from avcurate.tasks.label_pem.task import LabelPem
-from avcurate.tasks.run import load_recipe
-from benchmarks.early_exit import rows_of, turn
+from benchmarks.early_exit import questions_in, turn
 from benchmarks.engines import opened
 
-QUESTIONS, TURNS = 48, 5
+TURNS = 5
 
 
 class Decoded:
@@ -140,15 +137,11 @@ def main() -> None:
     """Compare on one engine."""
     name = sys.argv[1] if len(sys.argv) > 1 else "vllm"
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        world = Path(folder) / "world"
-        build_world(world, QUESTIONS, seed=33, workers=2)
-        inputs = {"input.annotations": str(world / "questions.json"), "input.media": str(world / "clips")}
-        recipe = load_recipe(LabelPem, None, {**inputs, "model.engine": name})
-        assert isinstance(recipe, LabelPemRecipe)
-        rows = rows_of(world, Path(folder) / "run", recipe)
+        recipe, rows = questions_in(Path(folder), name)
+        assert recipe.input.media is not None
         engine = opened(name, Path(folder), stack)
         decoding = decode_spec(engine, recipe.spec())
-        Decoded.clips = {r["media"]: decode(world / "clips" / r["media"], decoding) for r in rows}
+        Decoded.clips = {r["media"]: decode(recipe.input.media / r["media"], decoding) for r in rows}
         sampling.ClipCache = Decoded  # type: ignore[assignment, misc]
         compare(engine, recipe, rows)
 

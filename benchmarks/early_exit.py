@@ -32,10 +32,15 @@ from benchmarks.harness import seconds
 QUESTIONS, TURNS, TAU = 48, 5, 0.75
 
 
-def rows_of(world: Path, out: Path, recipe: LabelPemRecipe) -> list[dict[str, Any]]:
-    """The world's questions, ingested."""
-    ingest_only(recipe, out)
-    return [r for t in RunDir(out).parts("questions").rows() for r in t.to_pylist()]
+def questions_in(folder: Path, engine: str) -> tuple[LabelPemRecipe, list[dict[str, Any]]]:
+    """A recipe of ``label-pem`` on a demo world made in the folder, and the world's questions, ingested."""
+    world = folder / "world"
+    build_world(world, QUESTIONS, seed=33, workers=2)
+    inputs = {"input.annotations": str(world / "questions.json"), "input.media": str(world / "clips")}
+    recipe = load_recipe(LabelPem, None, {**inputs, "model.engine": engine})
+    assert isinstance(recipe, LabelPemRecipe)
+    ingest_only(recipe, folder / "run")
+    return recipe, [r for t in RunDir(folder / "run").parts("questions").rows() for r in t.to_pylist()]
 
 
 def turn(engine: Engine, recipe: LabelPemRecipe, rows: list[dict[str, Any]], way: EarlyExit | None) -> tuple[int, int]:
@@ -54,12 +59,7 @@ def main() -> None:
     """Print one line for each way."""
     name = sys.argv[1] if len(sys.argv) > 1 else "transformers"
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        world = Path(folder) / "world"
-        build_world(world, QUESTIONS, seed=33, workers=2)
-        inputs = {"input.annotations": str(world / "questions.json"), "input.media": str(world / "clips")}
-        recipe = load_recipe(LabelPem, None, {**inputs, "model.engine": name})
-        assert isinstance(recipe, LabelPemRecipe)
-        rows = rows_of(world, Path(folder) / "run", recipe)
+        recipe, rows = questions_in(Path(folder), name)
         engine = opened(name, Path(folder), stack)
         ways = {"exhaustive": None, "by setting": EarlyExit(TAU, False), "in waves": EarlyExit(TAU, True)}
         counts = {k: turn(engine, recipe, rows, w) for k, w in ways.items()}

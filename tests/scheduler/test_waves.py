@@ -70,17 +70,17 @@ def decided(run_dir):
 
 
 def test_what_was_decided_is_recorded_and_kept_to(setting):  # noqa: F811
-    dear, cheap = Costs(3, request_s=0.01), Costs(3, response_s=0.01)
-    one, asked = run(setting, "kept", dear)
-    assert asked and decided(one)["waves"] is False and dear.measured
+    far, near = Costs(3, request_s=0.01), Costs(3, response_s=0.01)
+    one, asked = run(setting, "kept", far)
+    assert asked and decided(one)["waves"] is False and far.measured
     facts = [json.loads(f.read_text())["facts"]["waves"] for f in (one.root / "sample").glob("*.json")]
     assert facts and set(facts) == {0.0}
     first = labels(one)
     # an engine for which waves would pay now: not measured again, and nothing asked again
-    again, asked = run(setting, "kept", cheap)
-    assert labels(again) == first and not asked and not cheap.measured and decided(again)["waves"] is False
+    again, asked = run(setting, "kept", near)
+    assert labels(again) == first and not asked and not near.measured and decided(again)["waves"] is False
     waves, fewer = run(setting, "waves", Costs(3, response_s=0.01))
-    assert decided(waves)["waves"] is True and 0 < fewer < dear.responses
+    assert decided(waves)["waves"] is True and 0 < fewer < far.responses
     assert {k: v[0] for k, v in labels(waves).items()} == {k: v[0] for k, v in first.items()}
 
 
