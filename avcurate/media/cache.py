@@ -11,8 +11,6 @@ from avcurate.media.decode import DecodedClip, DecodeSpec, decode
 from avcurate.media.reader import Reader, available
 
 LEAST_AHEAD = 8
-BEFORE_READER = 4
-"""Clips that a thread decodes through ffmpeg before it starts a process of PyAV's, which costs as much as a few."""
 Key = tuple[str, float | None, float | None]
 
 
@@ -54,13 +52,14 @@ class ClipCache:
         return max(self.workers, min(most, fit))
 
     def _decode(self, path: Path, start: float | None, end: float | None) -> DecodedClip:
+        # from a thread's first clip on: the last bits of a sound differ between ffmpeg and PyAV's libraries, and which
+        # clip is whose first depends on chance
         own = self._readers
-        own.decoded = getattr(own, "decoded", 0) + 1
-        if own.decoded > BEFORE_READER and not hasattr(own, "reader"):
+        if not hasattr(own, "reader"):
             own.reader = Reader() if available() else None
             if own.reader is not None:
                 self._children.append(own.reader)
-        clip = decode(path, self.spec, start, end, getattr(own, "reader", None))
+        clip = decode(path, self.spec, start, end, own.reader)
         # of the latest: clips of one set are alike, and nothing is wrong if two threads write at once
         self._mean_bytes = 0.9 * self._mean_bytes + 0.1 * clip.nbytes if self._mean_bytes else float(clip.nbytes)
         return clip

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from avcurate.errors import MediaError
-from avcurate.media import cache as caches
 from avcurate.media import child
 from avcurate.media import reader as readers
 from avcurate.media.cache import ClipCache
@@ -180,8 +179,7 @@ def test_mirrored_and_turned_pictures_are_shown_as_ffmpeg_shows_them(tmp_path, r
     )
 
 
-def test_a_cache_that_is_closed_leaves_no_process(tiny_clip, monkeypatch):
-    monkeypatch.setattr(caches, "BEFORE_READER", 0)
+def test_a_cache_that_is_closed_leaves_no_process(tiny_clip):
     before = len(child._running)
     for _ in range(3):
         cache = ClipCache(tiny_clip.parent, SPEC, workers=2)
@@ -246,7 +244,6 @@ def test_a_cache_decodes_whole_clips_in_it(tiny_clip, monkeypatch):
     asked = []
     ask = Reader.ask
     monkeypatch.setattr(Reader, "ask", lambda self, *a, **k: asked.append(1) or ask(self, *a, **k))
-    monkeypatch.setattr(caches, "BEFORE_READER", 1)
     cache = ClipCache(tiny_clip.parent, SPEC, workers=1)
     cache.get(tiny_clip.name, 0.1, None).result()
     assert not asked
