@@ -18,7 +18,7 @@ from avcurate.errors import MediaError
 from avcurate.media import child
 from avcurate.media.damage import Track, refuse_damage
 from avcurate.media.probe import Probe, check_file, probe
-from avcurate.media.reader import Reader, request_for
+from avcurate.media.reader import Reader
 from avcurate.media.scratch import scratch
 from avcurate.media.sizes import frame_size
 from avcurate.store.atomic import sha256
@@ -141,8 +141,17 @@ def decode(
 
 def request_of(path: Path, spec: DecodeSpec, folder: Path) -> dict[str, Any]:
     """What a process of :mod:`avcurate.media.pyav` is asked; raw frames and samples go into the folder."""
-    values = {"fps": spec.fps, "max_frames": spec.max_frames, "max_pixels": spec.max_pixels}
-    return request_for(path, folder, **values, max_seconds=spec.max_seconds, rate=SAMPLE_RATE)
+    return {
+        "path": str(path.absolute()),
+        "video": str(folder / "v"),
+        "audio": str(folder / "a"),
+        "options": child.CONFINED | {"protocol_whitelist": "file"},
+        "fps": spec.fps,
+        "max_frames": spec.max_frames,
+        "max_pixels": spec.max_pixels,
+        "max_seconds": spec.max_seconds,
+        "rate": SAMPLE_RATE,
+    }
 
 
 def _read_plainly(path: Path, spec: DecodeSpec, reader: Reader) -> DecodedClip | None:

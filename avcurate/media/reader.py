@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from avcurate.media import child
@@ -91,14 +90,3 @@ class Reader:
         if self._child is not None:
             child.end(self._child)
             self._child = None
-
-
-def request_for(path: Path, folder: Path, **values: Any) -> dict[str, Any]:
-    """What is asked of the process: the file, where raw frames and samples go, and the rest of :func:`pyav.read`."""
-    return {
-        "path": str(path.absolute()),
-        "video": str(folder / "v"),
-        "audio": str(folder / "a"),
-        "options": child.CONFINED | {"protocol_whitelist": "file"},
-        **values,
-    }
